@@ -1,0 +1,579 @@
+//! The configuration as used: plain data, every default resolved, every reference checked.
+//!
+//! Built by [`crate::load`] only, so whoever holds a [`Config`] need not check it again. Never: file access, sockets,
+//! clocks. Defaults and limits are in [`crate::defaults`], one constant each.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_acl::{RuleSet, Switch};
+use ipnet::IpNet;
+
+/// A whole configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Process-wide settings.
+    pub global: Global,
+    /// Every frontend, in file order; a `listen` section gives one here and one in [`Config::backends`].
+    pub frontends: Vec<Arc<Frontend>>,
+    /// Every backend, in file order.
+    pub backends: Vec<Arc<Backend>>,
+    /// The sections in file order, for pages that list them as the operator wrote them.
+    pub order: Vec<Section>,
+    /// The files this was read from, in reading order.
+    pub files: Vec<PathBuf>,
+}
+
+/// One section of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// Index into [`Config::frontends`].
+    Frontend(usize),
+    /// Index into [`Config::backends`].
+    Backend(usize),
+    /// A `listen`: its frontend and its backend.
+    Listen(usize, usize),
+}
+
+/// Where something was written.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Place {
+    /// File name as given on the command line.
+    pub file: Arc<str>,
+    /// Line, from 1.
+    pub line: u32,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// `[global]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Global {
+    /// Worker threads; 0 = one per usable core (`nbthread`).
+    pub threads: usize,
+    /// Client connections over all frontends at once; 0 = derived from the file-descriptor limit (`maxconn`).
+    pub maxconn: u32,
+    /// Where log lines of a proxy with `log = "global"` or without its own `log` go.
+    pub log: Vec<LogTarget>,
+    /// The operator's listener: stats page, CSV, JSON, metrics.
+    pub admin: Option<Admin>,
+    /// How long a soft stop may take before what is left is closed (`hard-stop-after`).
+    pub hard_stop_after: Option<Duration>,
+    /// Syslog tag (`log-tag`).
+    pub log_tag: Arc<str>,
+    /// File that receives the process id.
+    pub pid_file: Option<PathBuf>,
+    /// Buffer and header limits.
+    pub tune: Tune,
+}
+
+/// `global.tune`: sizes and limits of the data path.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tune {
+    /// Bytes of an I/O buffer; a message head must fit (`tune.bufsize`).
+    pub bufsize: usize,
+    /// Header fields of one message (`tune.http.maxhdr`).
+    pub max_headers: usize,
+    /// Bytes of a request target; a longer one gets 414.
+    pub max_uri: usize,
+    /// Bytes of a request target that reach the log (`tune.http.logurilen`).
+    pub log_uri_len: usize,
+    /// Bytes of one relay buffer of a bulk transfer.
+    pub bulk_bufsize: usize,
+    /// Idle connections to one server kept over all workers (`pool-max-conn`); `None` = unlimited.
+    pub pool_max_conn: Option<u32>,
+    /// How long a connection to a server may idle in the pool (`pool-purge-delay`).
+    pub pool_purge_delay: Duration,
+    /// Bytes of log lines that may wait for the log thread; what comes on top is dropped and counted.
+    pub log_buffer: usize,
+}
+
+/// `global.admin`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admin {
+    /// Address of the operator's listener.
+    pub listen: SocketAddr,
+    /// Seconds between two refreshes of the stats page; `None` = none.
+    pub refresh: Option<Duration>,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// HTTP or plain TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Layer 7.
+    Http,
+    /// Layer 4.
+    Tcp,
+}
+
+/// A frontend: where clients come in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frontend {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Numeric id (`iid`), from 2 in file order.
+    pub id: u32,
+    /// Whether it came from a `listen` section.
+    pub listen: bool,
+    /// Where it was written.
+    pub place: Place,
+    /// Layer.
+    pub mode: Mode,
+    /// Its listening addresses.
+    pub binds: Vec<Bind>,
+    /// Connections at once; 0 = the global limit (`maxconn`).
+    pub maxconn: u32,
+    /// Client-side timeouts.
+    pub timeout: ClientTimeouts,
+    /// `http-request` rules, in order.
+    pub http_request: Arc<RuleSet>,
+    /// `use_backend` rules; `switch.targets[i]` is the name of rule i's backend.
+    pub switch: Arc<Switch>,
+    /// The backend taken when no rule matches.
+    pub default_backend: Option<Arc<str>>,
+    /// Options.
+    pub option: FrontendOptions,
+    /// Where its log lines go; empty = nowhere.
+    pub log: Vec<LogTarget>,
+    /// The format of its access log.
+    pub log_format: LogFormat,
+    /// `option.forwardfor` of the frontend.
+    pub forwardfor: Option<ForwardFor>,
+    /// TCP keep-alive towards clients (`clitcpka`).
+    pub keepalive: bool,
+    /// `disabled = true`: no listener is opened.
+    pub disabled: bool,
+}
+
+/// Client-side timeouts; `None` waits for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientTimeouts {
+    /// Inactivity of the client (`timeout.client`).
+    pub client: Option<Duration>,
+    /// Inactivity after the client closed its sending side (`timeout.client-fin`); `None` = as before.
+    pub client_fin: Option<Duration>,
+    /// Time to receive a whole request head (`timeout.http-request`).
+    pub http_request: Option<Duration>,
+    /// Idle time between two requests (`timeout.http-keep-alive`).
+    pub http_keep_alive: Option<Duration>,
+    /// Inactivity of a tunnel, if the backend sets none (`timeout.tunnel`).
+    pub tunnel: Option<Duration>,
+}
+
+/// How connections are kept between requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConnectionMode {
+    /// `option.http-keep-alive` (default): both sides stay open.
+    KeepAlive,
+    /// `option.http-server-close`: the server side closes after each response.
+    ServerClose,
+    /// `option.httpclose`: both sides close after each response.
+    Close,
+}
+
+/// Boolean options of a frontend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrontendOptions {
+    /// Keep-alive mode; the stronger of frontend and backend applies.
+    pub connection: ConnectionMode,
+    /// `option.dontlognull`: connections without data are not logged.
+    pub dontlognull: bool,
+    /// `option.dontlog-normal`: only errors, retries and 5xx are logged.
+    pub dontlog_normal: bool,
+    /// `option.http-ignore-probes`: connections without a request get no 408/400, no log, no count.
+    pub ignore_probes: bool,
+    /// `option.logasap`: log at the response head (http) or connect (tcp).
+    pub logasap: bool,
+}
+
+/// `option.forwardfor`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardFor {
+    /// Sources that get no header.
+    pub except: Vec<IpNet>,
+    /// Header name.
+    pub header: Arc<str>,
+    /// Only when the request has none yet.
+    pub if_none: bool,
+}
+
+/// One `bind`, already expanded: a port range gives one each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bind {
+    /// What to listen on.
+    pub address: BindAddress,
+    /// Its name in stats; the address when not given.
+    pub name: Arc<str>,
+    /// Where it was written.
+    pub place: Place,
+    /// Connections at once on this address; 0 = the frontend's limit.
+    pub maxconn: u32,
+    /// Length of the kernel's accept queue; 0 = the frontend's maxconn, as HAProxy does, capped by somaxconn.
+    pub backlog: u32,
+    /// `TCP_DEFER_ACCEPT`.
+    pub defer_accept: bool,
+    /// `TCP_FASTOPEN`.
+    pub tfo: bool,
+    /// `TCP_USER_TIMEOUT` (`tcp-ut`).
+    pub tcp_user_timeout: Option<Duration>,
+    /// `::` also takes IPv4.
+    pub v4v6: bool,
+    /// `::` never takes IPv4; wins over `v4v6`.
+    pub v6only: bool,
+    /// `SO_BINDTODEVICE`.
+    pub interface: Option<Arc<str>>,
+    /// `IP_TRANSPARENT`.
+    pub transparent: bool,
+    /// `SO_KEEPALIVE` on accepted connections.
+    pub keepalive: bool,
+    /// Permission bits of a Unix socket (`mode`).
+    pub unix_mode: Option<u32>,
+}
+
+/// What a bind listens on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum BindAddress {
+    /// An address and port.
+    Inet(SocketAddr),
+    /// A Unix socket path.
+    Unix(PathBuf),
+    /// An inherited descriptor that listens already (`fd@N`).
+    Fd(i32),
+}
+
+impl fmt::Display for BindAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BindAddress::Inet(a) => write!(f, "{a}"),
+            BindAddress::Unix(p) => write!(f, "unix@{}", p.display()),
+            BindAddress::Fd(n) => write!(f, "fd@{n}"),
+        }
+    }
+}
+
+/// A backend: the servers behind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Backend {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Numeric id (`iid`), from 2 in file order; a `listen` shares one id.
+    pub id: u32,
+    /// Whether it came from a `listen` section.
+    pub listen: bool,
+    /// Where it was written.
+    pub place: Place,
+    /// Layer.
+    pub mode: Mode,
+    /// Which server is chosen.
+    pub balance: Balance,
+    /// Its servers, in file order.
+    pub servers: Vec<Arc<Server>>,
+    /// Server-side timeouts.
+    pub timeout: ServerTimeouts,
+    /// Attempts after the first failure (`retries`).
+    pub retries: u32,
+    /// `option.redispatch`: 0 = off, n > 0 = every nth retry may take another server, -1 = only the last one.
+    pub redispatch: i32,
+    /// `http-reuse`.
+    pub reuse: Reuse,
+    /// `http-request` rules of the backend, run after the frontend's.
+    pub http_request: Arc<RuleSet>,
+    /// Options.
+    pub option: BackendOptions,
+    /// `option.forwardfor` of the backend.
+    pub forwardfor: Option<ForwardFor>,
+    /// Loggers for server state events.
+    pub log: Vec<LogTarget>,
+    /// TCP keep-alive towards servers (`srvtcpka`).
+    pub keepalive: bool,
+    /// `disabled = true`: never chosen, no checks.
+    pub disabled: bool,
+}
+
+/// `balance`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// Smooth weighted round robin with dynamic weights.
+    RoundRobin,
+    /// Weighted round robin over the weights of the file.
+    StaticRr,
+    /// Fewest requests in flight per weight.
+    LeastConn,
+    /// The first server with a free slot.
+    First,
+    /// Hash of the client address.
+    Source,
+    /// Least loaded of n random draws.
+    Random(u32),
+}
+
+impl fmt::Display for Balance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Balance::RoundRobin => f.write_str("roundrobin"),
+            Balance::StaticRr => f.write_str("static-rr"),
+            Balance::LeastConn => f.write_str("leastconn"),
+            Balance::First => f.write_str("first"),
+            Balance::Source => f.write_str("source"),
+            Balance::Random(n) => write!(f, "random({n})"),
+        }
+    }
+}
+
+/// `http-reuse`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// Only the client connection's own server connection.
+    Never,
+    /// The first request of a client connection never shares.
+    Safe,
+    /// First requests share connections that were reused before.
+    Aggressive,
+    /// Any request may share.
+    Always,
+}
+
+/// Server-side timeouts; `None` waits for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerTimeouts {
+    /// One connection attempt (`timeout.connect`).
+    pub connect: Option<Duration>,
+    /// Inactivity of the server (`timeout.server`).
+    pub server: Option<Duration>,
+    /// Inactivity after the server closed its sending side (`timeout.server-fin`); `None` = as before.
+    pub server_fin: Option<Duration>,
+    /// Waiting for a free slot (`timeout.queue`).
+    pub queue: Option<Duration>,
+    /// Inactivity of a tunnel (`timeout.tunnel`).
+    pub tunnel: Option<Duration>,
+}
+
+/// Boolean options of a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackendOptions {
+    /// Keep-alive mode; the stronger of frontend and backend applies.
+    pub connection: ConnectionMode,
+    /// `option.abortonclose`: a client that closes ends its waiting request.
+    pub abortonclose: bool,
+    /// `option.allbackups`: all backup servers share when no active one is left.
+    pub allbackups: bool,
+    /// `option.log-health-checks`: every change of a check's result is logged, not only of the state.
+    pub log_health_checks: bool,
+}
+
+/// One server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// Its name, unique in the backend.
+    pub name: Arc<str>,
+    /// Numeric id (`sid`), its position from 1.
+    pub id: u32,
+    /// Where it was written.
+    pub place: Place,
+    /// Where it listens.
+    pub address: ServerAddress,
+    /// Share of the traffic, 0–256; 0 = none but persistent.
+    pub weight: u16,
+    /// Requests (http) or connections (tcp) at once; 0 = unlimited.
+    pub maxconn: u32,
+    /// Requests that may wait for this server; 0 = unlimited.
+    pub maxqueue: u32,
+    /// Used only when no active server is usable.
+    pub backup: bool,
+    /// Starts in maintenance.
+    pub disabled: bool,
+    /// Its health check; `None` = always up ("no check").
+    pub check: Option<Arc<Check>>,
+    /// Local address for connections to it (`source`).
+    pub source: Option<SocketAddr>,
+    /// `SO_BINDTODEVICE` for connections to it.
+    pub interface: Option<Arc<str>>,
+    /// `TCP_USER_TIMEOUT` (`tcp-ut`).
+    pub tcp_user_timeout: Option<Duration>,
+    /// `TCP_FASTOPEN_CONNECT`.
+    pub tfo: bool,
+    /// What happens to connections of this server when it leaves the file (`on-remove`).
+    pub on_remove: OnRemove,
+}
+
+/// Where a server listens; names are resolved at load.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ServerAddress {
+    /// An address and port.
+    Inet(SocketAddr),
+    /// A Unix socket path.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServerAddress::Inet(a) => write!(f, "{a}"),
+            ServerAddress::Unix(p) => write!(f, "unix@{}", p.display()),
+        }
+    }
+}
+
+/// `on-remove`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnRemove {
+    /// Open connections live on until they end.
+    Keep,
+    /// They may take this long.
+    Drain(Duration),
+    /// They are closed at once.
+    Close,
+}
+
+/// A health check.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// What is asked.
+    pub kind: CheckKind,
+    /// Time between two checks of a server that is up (`inter`).
+    pub interval: Duration,
+    /// Time between two checks while the state changes (`fastinter`).
+    pub fast_interval: Duration,
+    /// Time between two checks of a server that is down (`downinter`).
+    pub down_interval: Duration,
+    /// Successes in a row that bring a server up.
+    pub rise: u32,
+    /// Failures in a row that take it down.
+    pub fall: u32,
+    /// Time for one whole check; unset: the interval (`timeout.check`).
+    pub timeout: Duration,
+    /// Port, when not the server's.
+    pub port: Option<u16>,
+    /// Address, when not the server's.
+    pub addr: Option<IpAddr>,
+    /// Random part of the interval, percent (`spread-checks`).
+    pub jitter: u8,
+    /// State before the first result (`init-state`).
+    pub init: InitState,
+}
+
+/// `init-state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitState {
+    /// Up, and the first failed check takes it down (HAProxy's default).
+    Up,
+    /// Up, with `fall` failures to go.
+    FullyUp,
+    /// Down, and the first passed check brings it up.
+    Down,
+    /// Down, with `rise` successes to go.
+    FullyDown,
+}
+
+/// What a check asks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CheckKind {
+    /// A TCP connect.
+    Tcp,
+    /// An HTTP request.
+    Http(HttpCheck),
+}
+
+/// An HTTP check (`option httpchk`, `http-check send`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpCheck {
+    /// Method.
+    pub method: Arc<str>,
+    /// Request target.
+    pub uri: Arc<str>,
+    /// `Host` header; given: HTTP/1.1, absent: HTTP/1.0 without one.
+    pub host: Option<Arc<str>>,
+    /// Further headers.
+    pub headers: Vec<(Arc<str>, Arc<str>)>,
+    /// Request body.
+    pub body: Option<Arc<str>>,
+    /// What must hold; empty: status 200–399.
+    pub expect: Vec<Expect>,
+}
+
+/// One expectation on the answer (`http-check expect`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expect {
+    /// `!`: must not match.
+    pub not: bool,
+    /// What is looked at.
+    pub what: ExpectWhat,
+}
+
+/// What an expectation looks at.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ExpectWhat {
+    /// The status is in one of these inclusive ranges.
+    Status(Vec<(u16, u16)>),
+    /// The status text matches this regular expression (`rstatus`).
+    StatusRegex(Pattern),
+    /// The body contains this text (`string`).
+    Body(Arc<str>),
+    /// The body matches this regular expression (`rstring`).
+    BodyRegex(Pattern),
+    /// A header of this name whose value satisfies the match (`hdr`); `None`: present with any value.
+    Header(Arc<str>, Option<ValueMatch>),
+}
+
+/// How a header value is compared.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ValueMatch {
+    /// One of these values.
+    OneOf(Vec<Arc<str>>),
+    /// A regular expression.
+    Regex(Pattern),
+}
+
+/// A regular expression by its source; compared as text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern(pub Arc<str>);
+
+/// One logger.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LogTarget {
+    /// Where lines go.
+    pub sink: LogSink,
+    /// Format of the access log on this logger; `None` = the frontend's.
+    pub format: Option<LogFormat>,
+    /// Syslog facility code, 0–23.
+    pub facility: u8,
+    /// The least severe level that is sent, 0 (emerg) – 7 (debug).
+    pub level: u8,
+    /// Longest line in bytes.
+    pub len: usize,
+}
+
+/// Where log lines go.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum LogSink {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// A file, appended to and reopened on SIGHUP.
+    File(PathBuf),
+    /// RFC 3164 datagrams over UDP.
+    Udp(SocketAddr),
+    /// RFC 3164 datagrams to a Unix socket.
+    Unix(PathBuf),
+}
+
+/// A built-in access-log format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LogFormat {
+    /// HAProxy's `option httplog` line.
+    Http,
+    /// HAProxy's `option tcplog` line.
+    Tcp,
+    /// One JSON object a line.
+    Json,
+}

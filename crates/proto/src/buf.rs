@@ -1,0 +1,3 @@
+//! x
+/// b
+#[derive(Debug)] pub struct Buf;

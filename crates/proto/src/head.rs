@@ -1,0 +1,3 @@
+//! x
+/// h
+#[derive(Debug)] pub struct Head;

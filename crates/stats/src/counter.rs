@@ -1,0 +1,160 @@
+//! The cells that are counted in. Each has one writer at a time; any thread may read.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// A monotonically increasing count with one writing worker.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. A plain load and store: correct because only the shard's own worker writes.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// Adds one.
+    #[inline]
+    pub fn inc(&self) {
+        self.add(1);
+    }
+
+    /// The present value.
+    #[inline]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A level with a high-water mark that several workers move at once (sessions, requests in flight).
+#[derive(Debug, Default)]
+pub struct Gauge {
+    now: AtomicU32,
+    max: AtomicU32,
+}
+
+impl Gauge {
+    /// Raises the level by one and returns the new level.
+    #[inline]
+    pub fn enter(&self) -> u32 {
+        let level = self.now.fetch_add(1, Relaxed) + 1;
+        if level > self.max.load(Relaxed) {
+            self.max.fetch_max(level, Relaxed);
+        }
+        level
+    }
+
+    /// Raises the level by one unless it has reached `limit` (0 = no limit); `false` when full.
+    #[inline]
+    pub fn try_enter(&self, limit: u32) -> bool {
+        if limit == 0 {
+            self.enter();
+            return true;
+        }
+        let mut level = self.now.load(Relaxed);
+        while level < limit {
+            match self.now.compare_exchange_weak(level, level + 1, Relaxed, Relaxed) {
+                Ok(_) => {
+                    if level + 1 > self.max.load(Relaxed) {
+                        self.max.fetch_max(level + 1, Relaxed);
+                    }
+                    return true;
+                }
+                Err(seen) => level = seen,
+            }
+        }
+        false
+    }
+
+    /// Lowers the level by one. Callers are drop guards, so each `enter` has exactly one `leave`.
+    #[inline]
+    pub fn leave(&self) {
+        let before = self.now.fetch_sub(1, Relaxed);
+        debug_assert!(before > 0, "gauge left more often than entered");
+    }
+
+    /// The present level.
+    #[inline]
+    pub fn now(&self) -> u32 {
+        self.now.load(Relaxed)
+    }
+
+    /// The highest level seen since the last [`Gauge::reset_max`].
+    #[inline]
+    pub fn max(&self) -> u32 {
+        self.max.load(Relaxed)
+    }
+
+    /// Forgets the high-water mark (`clear counters`).
+    pub fn reset_max(&self) {
+        self.max.store(self.now.load(Relaxed), Relaxed);
+    }
+}
+
+/// A sliding average over about the last [`Average::WINDOW`] samples, in the unit of its samples, with its maximum.
+///
+/// Same estimator as HAProxy's qtime/ctime/rtime/ttime columns (window of 512 in its source).
+#[derive(Debug, Default)]
+pub struct Average {
+    sum: AtomicU64,
+    count: AtomicU64,
+    max: AtomicU32,
+}
+
+impl Average {
+    /// How many samples weigh in.
+    pub const WINDOW: u64 = 512;
+
+    /// Takes one sample in.
+    #[inline]
+    pub fn record(&self, sample: u32) {
+        let n = self.count.load(Relaxed);
+        let sum = self.sum.load(Relaxed);
+        let keep = if n < Self::WINDOW { sum } else { sum - sum.div_ceil(Self::WINDOW) };
+        self.sum.store(keep + u64::from(sample), Relaxed);
+        self.count.store(n + 1, Relaxed);
+        if sample > self.max.load(Relaxed) {
+            self.max.store(sample, Relaxed);
+        }
+    }
+
+    /// `(sum, weight)` so that averages of several shards can be joined by weight.
+    pub fn parts(&self) -> (u64, u64) {
+        (self.sum.load(Relaxed), self.count.load(Relaxed).min(Self::WINDOW))
+    }
+
+    /// The largest sample seen.
+    pub fn max(&self) -> u32 {
+        self.max.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn average_follows_a_step_within_a_few_windows() {
+        let a = Average::default();
+        for _ in 0..600 {
+            a.record(10);
+        }
+        for _ in 0..6000 {
+            a.record(100);
+        }
+        let (sum, n) = a.parts();
+        let mean = sum / n;
+        assert!((99..=100).contains(&mean), "mean {mean}");
+        assert_eq!(a.max(), 100);
+    }
+
+    #[test]
+    fn a_full_gauge_refuses_and_a_left_one_admits() {
+        let g = Gauge::default();
+        assert!(g.try_enter(2) && g.try_enter(2));
+        assert!(!g.try_enter(2));
+        g.leave();
+        assert!(g.try_enter(2));
+        assert_eq!((g.now(), g.max()), (2, 2));
+    }
+}
