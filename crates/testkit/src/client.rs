@@ -1,0 +1,134 @@
+//! A client that sends exactly the bytes a test says and keeps every byte that comes back.
+
+use std::io::{self, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+use nix::sys::socket::{setsockopt, sockopt};
+
+use crate::DEADLINE;
+use crate::message::{Message, Wire};
+
+/// How a connection ended, as its peer saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A FIN: an orderly end.
+    Closed,
+    /// A reset.
+    Reset,
+}
+
+/// One client connection.
+#[derive(Debug)]
+pub struct RawClient {
+    wire: Wire,
+}
+
+impl RawClient {
+    /// Connects, waiting for the listener for at most [`DEADLINE`].
+    ///
+    /// # Errors
+    /// When nobody accepts.
+    pub fn connect(addr: SocketAddr) -> io::Result<RawClient> {
+        let stream = TcpStream::connect_timeout(&addr, DEADLINE)?;
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(DEADLINE))?;
+        Ok(RawClient { wire: Wire::new(stream) })
+    }
+
+    /// The local address.
+    pub fn local(&self) -> SocketAddr {
+        self.wire.stream().local_addr().expect("a connected socket has a name")
+    }
+
+    /// Sends bytes.
+    ///
+    /// # Errors
+    /// When the peer has closed.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.wire.stream().write_all(bytes.as_ref())
+    }
+
+    /// Receives one response with its body.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when the connection ends before the first byte, `TimedOut` at the deadline.
+    pub fn response(&mut self) -> io::Result<Message> {
+        self.wire.response(false, deadline())?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// Receives the head of a response that has no body whatever its fields say (the answer to HEAD or CONNECT).
+    ///
+    /// # Errors
+    /// As [`RawClient::response`].
+    pub fn response_head(&mut self) -> io::Result<Message> {
+        self.wire.response(true, deadline())?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// Sends a request and receives its response.
+    ///
+    /// # Errors
+    /// As [`RawClient::response`].
+    pub fn ask(&mut self, request: impl AsRef<[u8]>) -> io::Result<Message> {
+        self.send(request)?;
+        self.response()
+    }
+
+    /// Receives up to and including `mark`.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when the connection ends before, `TimedOut` at the deadline.
+    pub fn until(&mut self, mark: impl AsRef<[u8]>) -> io::Result<Vec<u8>> {
+        self.wire.until(mark.as_ref(), deadline())?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// Receives `n` bytes, fewer when the connection ends before.
+    ///
+    /// # Errors
+    /// `TimedOut` at the deadline.
+    pub fn exactly(&mut self, n: usize) -> io::Result<Vec<u8>> {
+        self.wire.exactly(n, deadline())
+    }
+
+    /// Receives everything up to the end of the connection.
+    ///
+    /// # Errors
+    /// `TimedOut` when it does not end.
+    pub fn rest(&mut self) -> io::Result<(Vec<u8>, End)> {
+        let bytes = self.wire.rest(deadline())?;
+        let end = if self.wire.ended() == Some(io::ErrorKind::UnexpectedEof) { End::Closed } else { End::Reset };
+        Ok((bytes, end))
+    }
+
+    /// The stream with what it received.
+    pub fn wire(&mut self) -> &mut Wire {
+        &mut self.wire
+    }
+
+    /// Closes the sending side.
+    pub fn half_close(&self) {
+        let _ = self.wire.stream().shutdown(Shutdown::Write);
+    }
+
+    /// Ends the connection with a reset.
+    pub fn reset(self) {
+        linger_zero(self.wire.stream());
+    }
+}
+
+fn deadline() -> Option<Instant> {
+    Some(Instant::now() + DEADLINE)
+}
+
+/// Makes the coming close a reset.
+pub(crate) fn linger_zero(stream: &impl AsFd) {
+    let now = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+    let _ = setsockopt(stream, sockopt::Linger, &now);
+}
+
+/// One GET on its own connection.
+pub(crate) fn get(addr: SocketAddr, path: &str) -> io::Result<Message> {
+    let mut client = RawClient::connect(addr)?;
+    client.ask(format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n"))
+}

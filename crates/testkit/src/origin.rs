@@ -1,0 +1,491 @@
+//! A scripted origin server on a port of its own: what it answers is data, what it received is kept for assertions.
+//!
+//! One thread accepts, one thread serves each connection. A [`Script`] says what happens per request (`Http`) or per
+//! connection (`Raw`); it can be exchanged at any time, which also closes what is open. Waiting "until told" is a
+//! [`Gate`], never a sleep.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use crate::DEADLINE;
+use crate::client::linger_zero;
+use crate::message::{Body, Head, Message, Wire};
+
+/// One thing an origin does on a connection.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// Read the body of the request (an `Http` script has read its head already).
+    Body,
+    /// Write these bytes.
+    Send(Vec<u8>),
+    /// Write this many bytes of a repeating pattern.
+    SendMany(usize),
+    /// Read up to and including these bytes; what is read is kept in [`Request::raw`].
+    Await(Vec<u8>),
+    /// Read to the end of what the peer sends; what is read is kept in [`Request::raw`].
+    DrainToEof,
+    /// Wait until the gate opens.
+    Wait(Gate),
+    /// Close the sending side.
+    HalfClose,
+    /// Close the connection.
+    Close,
+    /// End the connection with a reset.
+    Reset,
+}
+
+/// What an origin does.
+#[derive(Clone)]
+pub enum Script {
+    /// The acts for the n-th request since the script began; the last entry repeats.
+    Http(Vec<Vec<Act>>),
+    /// The acts for every connection, from its first moment.
+    Raw(Vec<Act>),
+    /// The acts for a request, computed.
+    With(Arc<Handler>),
+}
+
+/// Computes the acts for a request and its number.
+pub type Handler = dyn Fn(&Request, usize) -> Vec<Act> + Send + Sync;
+
+impl Script {
+    /// A script that computes its acts.
+    pub fn with(f: impl Fn(&Request, usize) -> Vec<Act> + Send + Sync + 'static) -> Script {
+        Script::With(Arc::new(f))
+    }
+
+    /// Reads each request and answers 200 with this body.
+    pub fn always(body: &str) -> Script {
+        Script::Http(vec![vec![Act::Body, Act::Send(ok(body))]])
+    }
+}
+
+fn ok(body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\nX-Origin: 1\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+/// What an origin received: a request, or the bytes of a raw connection.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// Number of the connection, from 0 since the script began.
+    pub connection: usize,
+    /// The message; `complete` once an [`Act::Body`] has read it to its end.
+    pub message: Message,
+    /// What [`Act::Await`] and [`Act::DrainToEof`] read.
+    pub raw: Vec<u8>,
+    /// Whether the peer closed its side during these acts.
+    pub eof: bool,
+}
+
+/// A door that stays shut until a test opens it.
+#[derive(Clone, Debug, Default)]
+pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    /// A shut one.
+    pub fn new() -> Gate {
+        Gate::default()
+    }
+
+    /// Opens it for good.
+    pub fn open(&self) {
+        *lock(&self.0.0) = true;
+        self.0.1.notify_all();
+    }
+
+    fn wait(&self) {
+        let end = Instant::now() + DEADLINE;
+        let mut open = lock(&self.0.0);
+        while !*open && Instant::now() < end {
+            open = self.0.1.wait_timeout(open, end - Instant::now()).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// A running origin; it stops when dropped.
+pub struct Origin {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: Option<(Arc<AtomicBool>, thread::JoinHandle<()>)>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    served: AtomicUsize,
+}
+
+struct State {
+    script: Script,
+    epoch: usize,
+    connections: usize,
+    seen: Vec<Request>,
+    open: HashMap<usize, TcpStream>,
+    busy: usize,
+    next_key: usize,
+}
+
+impl Origin {
+    /// Starts one on a free port.
+    pub fn start(script: Script) -> Origin {
+        Origin::start_at("127.0.0.1:0".parse().expect("an address"), script)
+    }
+
+    /// Starts one at this address.
+    ///
+    /// # Panics
+    /// When the address is taken.
+    pub fn start_at(addr: SocketAddr, script: Script) -> Origin {
+        let state =
+            State { script, epoch: 0, connections: 0, seen: Vec::new(), open: HashMap::new(), busy: 0, next_key: 0 };
+        let shared =
+            Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), served: AtomicUsize::new(0) });
+        let mut origin = Origin { addr, shared, accepting: None };
+        origin.resume();
+        origin
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Requests answered since it started (with `Raw`: connections).
+    pub fn served(&self) -> usize {
+        self.shared.served.load(Ordering::Relaxed)
+    }
+
+    /// Begins a new script: open connections are closed and what was received is forgotten.
+    pub fn begin(&self, script: Script) {
+        let mut state = lock(&self.shared.state);
+        state.script = script;
+        state.epoch += 1;
+        state.connections = 0;
+        state.seen.clear();
+        for stream in state.open.values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        self.shared.changed.notify_all();
+    }
+
+    /// Exchanges the script and touches nothing else.
+    pub fn set(&self, script: Script) {
+        lock(&self.shared.state).script = script;
+    }
+
+    /// What it received since the script began. A request whose acts still run is the state of its last act.
+    pub fn seen(&self) -> Vec<Request> {
+        lock(&self.shared.state).seen.clone()
+    }
+
+    /// Connections accepted since the script began.
+    pub fn connections(&self) -> usize {
+        lock(&self.shared.state).connections
+    }
+
+    /// Waits until `wanted` accepts what was received.
+    ///
+    /// # Errors
+    /// What was received, at the deadline.
+    pub fn wait_seen(&self, wanted: impl Fn(&[Request]) -> bool) -> Result<Vec<Request>, Vec<Request>> {
+        self.wait(|s| wanted(&s.seen)).map(|s| s.seen.clone()).map_err(|s| s.seen.clone())
+    }
+
+    /// Waits until no connection is between the first byte of a request and the end of its acts.
+    pub fn settle(&self) -> bool {
+        self.wait(|s| s.busy == 0).is_ok()
+    }
+
+    fn wait(&self, wanted: impl Fn(&State) -> bool) -> Result<MutexGuard<'_, State>, MutexGuard<'_, State>> {
+        let end = Instant::now() + DEADLINE;
+        let mut state = lock(&self.shared.state);
+        loop {
+            if wanted(&state) {
+                return Ok(state);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(state);
+            }
+            state = self.shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Dies: nothing listens any more, open connections are closed.
+    pub fn stop(&mut self) {
+        if let Some((stop, thread)) = self.accepting.take() {
+            stop.store(true, Ordering::SeqCst);
+            let _ = TcpStream::connect(self.addr);
+            let _ = thread.join();
+        }
+        for stream in lock(&self.shared.state).open.values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Comes back at the same address after [`Origin::stop`].
+    ///
+    /// # Panics
+    /// When the address was taken meanwhile.
+    pub fn resume(&mut self) {
+        let listener = TcpListener::bind(self.addr).unwrap_or_else(|e| panic!("origin at {}: {e}", self.addr));
+        self.addr = listener.local_addr().expect("a bound socket has a name");
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, shared) = (Arc::clone(&stop), Arc::clone(&self.shared));
+        let thread = thread::spawn(move || {
+            for stream in listener.incoming() {
+                if stopped.load(Ordering::SeqCst) {
+                    return;
+                }
+                if let Ok(stream) = stream {
+                    let shared = Arc::clone(&shared);
+                    thread::spawn(move || shared.connection(stream));
+                }
+            }
+        });
+        self.accepting = Some((stop, thread));
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// What the acts of one request or connection decide about the connection.
+#[derive(PartialEq)]
+enum Then {
+    Next,
+    Close,
+    Reset,
+}
+
+impl Shared {
+    fn connection(&self, stream: TcpStream) {
+        let _ = stream.set_nodelay(true);
+        let _ = stream.set_write_timeout(Some(DEADLINE));
+        let Ok(copy) = stream.try_clone() else { return };
+        let (key, epoch, number, script) = {
+            let mut state = lock(&self.state);
+            let key = state.next_key;
+            state.next_key += 1;
+            state.open.insert(key, copy);
+            state.connections += 1;
+            (key, state.epoch, state.connections - 1, state.script.clone())
+        };
+        self.changed.notify_all();
+        let mut wire = Wire::new(stream);
+        let then = match script {
+            Script::Raw(acts) => self.raw(&mut wire, epoch, number, &acts),
+            Script::Http(_) | Script::With(_) => self.requests(&mut wire, epoch, number),
+        };
+        lock(&self.state).open.remove(&key);
+        if then == Then::Reset {
+            linger_zero(wire.stream());
+        }
+        drop(wire);
+        self.changed.notify_all();
+    }
+
+    fn raw(&self, wire: &mut Wire, epoch: usize, connection: usize, acts: &[Act]) -> Then {
+        self.served.fetch_add(1, Ordering::Relaxed);
+        let slot = self.begin(epoch, Request { connection, ..Request::default() });
+        self.act(wire, epoch, slot, acts)
+    }
+
+    fn requests(&self, wire: &mut Wire, epoch: usize, connection: usize) -> Then {
+        loop {
+            let Ok(Some(raw_head)) = wire.head(None) else { return Then::Close };
+            let head = Head::parse(&raw_head);
+            let request = Request {
+                connection,
+                message: Message { head, raw_head, ..Message::default() },
+                eof: wire.ended().is_some(),
+                ..Request::default()
+            };
+            self.served.fetch_add(1, Ordering::Relaxed);
+            let acts = if request.message.head.target().ends_with(FENCE) {
+                Some(vec![Act::Body, Act::Send(ok("fence"))])
+            } else {
+                None
+            };
+            let (slot, acts) = match acts {
+                Some(acts) => (None, acts),
+                None => {
+                    let state = lock(&self.state);
+                    let number = state.seen.len();
+                    let script = state.script.clone();
+                    drop(state);
+                    let acts = match script {
+                        Script::Http(list) => list.get(number).or(list.last()).cloned().unwrap_or_default(),
+                        Script::With(f) => f(&request, number),
+                        Script::Raw(acts) => acts,
+                    };
+                    (self.begin(epoch, request.clone()), acts)
+                }
+            };
+            if slot.is_none() && !request.message.head.target().ends_with(FENCE) {
+                return Then::Close;
+            }
+            let then = match slot {
+                Some(_) => self.act(wire, epoch, slot, &acts),
+                None => self.unrecorded(wire, &request, &acts),
+            };
+            if then != Then::Next {
+                return then;
+            }
+        }
+    }
+
+    /// Registers what a connection received; `None` when the script has changed since the connection began.
+    fn begin(&self, epoch: usize, request: Request) -> Option<usize> {
+        let mut state = lock(&self.state);
+        if state.epoch != epoch {
+            return None;
+        }
+        state.seen.push(request);
+        state.busy += 1;
+        let slot = state.seen.len() - 1;
+        drop(state);
+        self.changed.notify_all();
+        Some(slot)
+    }
+
+    fn act(&self, wire: &mut Wire, epoch: usize, slot: Option<usize>, acts: &[Act]) -> Then {
+        let Some(slot) = slot else { return Then::Close };
+        let mut then = Then::Next;
+        for act in acts {
+            let mut request = {
+                let state = lock(&self.state);
+                if state.epoch != epoch { Request::default() } else { state.seen[slot].clone() }
+            };
+            then = step(wire, act, &mut request);
+            request.eof |= wire.ended().is_some();
+            let mut state = lock(&self.state);
+            if state.epoch == epoch {
+                state.seen[slot] = request;
+            }
+            drop(state);
+            self.changed.notify_all();
+            if then != Then::Next {
+                break;
+            }
+        }
+        lock(&self.state).busy -= 1;
+        self.changed.notify_all();
+        if wire.ended().is_some() && wire.pending().is_empty() && then == Then::Next { Then::Close } else { then }
+    }
+
+    fn unrecorded(&self, wire: &mut Wire, request: &Request, acts: &[Act]) -> Then {
+        let mut request = request.clone();
+        acts.iter().map(|act| step(wire, act, &mut request)).find(|t| *t != Then::Next).unwrap_or(Then::Next)
+    }
+}
+
+/// A target that ends in this is answered by every origin and recorded by none: a request that shows that everything
+/// before it has been dealt with.
+pub const FENCE: &str = "/__fence";
+
+fn step(wire: &mut Wire, act: &Act, request: &mut Request) -> Then {
+    match act {
+        Act::Body => {
+            let framing = Body::of_request(&request.message.head);
+            let _ = wire.body(framing, &mut request.message, None);
+        }
+        Act::Send(bytes) => {
+            if wire.stream().write_all(bytes).is_err() {
+                return Then::Close;
+            }
+        }
+        Act::SendMany(n) => {
+            let block: Vec<u8> = (0..65_536u32).map(|i| (i % 251) as u8).collect();
+            let mut left = *n;
+            while left > 0 {
+                let part = left.min(block.len());
+                if wire.stream().write_all(&block[..part]).is_err() {
+                    return Then::Close;
+                }
+                left -= part;
+            }
+        }
+        Act::Await(mark) => match wire.until(mark, None) {
+            Ok(Some(bytes)) => request.raw.extend_from_slice(&bytes),
+            _ => {
+                let rest = wire.take(usize::MAX);
+                request.raw.extend_from_slice(&rest);
+                return Then::Close;
+            }
+        },
+        Act::DrainToEof => {
+            if let Ok(bytes) = wire.rest(None) {
+                request.raw.extend_from_slice(&bytes);
+            }
+        }
+        Act::Wait(gate) => gate.wait(),
+        Act::HalfClose => {
+            let _ = wire.stream().shutdown(Shutdown::Write);
+        }
+        Act::Close => return Then::Close,
+        Act::Reset => return Then::Reset,
+    }
+    Then::Next
+}
+
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::RawClient;
+
+    #[test]
+    fn a_script_answers_in_order_and_records() {
+        let origin = Origin::start(Script::Http(vec![
+            vec![Act::Body, Act::Send(ok("one"))],
+            vec![Act::Body, Act::Send(ok("two")), Act::Close],
+        ]));
+        let mut client = RawClient::connect(origin.addr()).unwrap();
+        assert_eq!(client.ask("POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi").unwrap().text(), "one");
+        assert_eq!(client.ask("GET /b HTTP/1.1\r\n\r\n").unwrap().text(), "two");
+        client.rest().unwrap();
+        assert!(origin.settle());
+        let seen = origin.seen();
+        assert_eq!(seen.len(), 2);
+        assert_eq!(seen[0].message.text(), "hi");
+        assert_eq!(seen[1].message.head.start, "GET /b HTTP/1.1");
+    }
+
+    #[test]
+    fn a_gate_holds_the_answer() {
+        let gate = Gate::new();
+        let origin = Origin::start(Script::Http(vec![vec![
+            Act::Send(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()),
+            Act::Wait(gate.clone()),
+            Act::Send(ok("late")),
+        ]]));
+        let mut client = RawClient::connect(origin.addr()).unwrap();
+        client.send("GET / HTTP/1.1\r\n\r\n").unwrap();
+        assert_eq!(client.response().unwrap().status(), 100);
+        gate.open();
+        assert_eq!(client.response().unwrap().text(), "late");
+    }
+
+    #[test]
+    fn it_dies_and_comes_back() {
+        let mut origin = Origin::start(Script::always("x"));
+        origin.stop();
+        assert!(RawClient::connect(origin.addr()).is_err());
+        origin.resume();
+        let mut client = RawClient::connect(origin.addr()).unwrap();
+        assert_eq!(client.ask("GET / HTTP/1.1\r\n\r\n").unwrap().text(), "x");
+    }
+}

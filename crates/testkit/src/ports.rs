@@ -1,0 +1,77 @@
+//! Addresses for tests: ports nobody listens on yet, and a port nobody will ever listen on.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, socket};
+
+/// Lowest port handed out; the range ends below the kernel's ephemeral ports (32768), so that an outgoing connection of
+/// some other test cannot take a port between here and the bind of the process it is meant for.
+const FIRST: u32 = 10_240;
+const SPAN: u32 = 22_000;
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A loopback address whose port is free now; never the same twice in one process.
+pub fn free_port() -> SocketAddr {
+    let start = std::process::id().wrapping_mul(331);
+    for _ in 0..SPAN {
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = (FIRST + start.wrapping_add(n) % SPAN) as u16;
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpListener::bind(addr).is_ok() {
+            return addr;
+        }
+    }
+    panic!("no free port between {FIRST} and {}", FIRST + SPAN);
+}
+
+/// A port that refuses connections for as long as this lives: bound, but never listened on.
+#[derive(Debug)]
+pub struct DeadPort {
+    _socket: OwnedFd,
+    addr: SocketAddr,
+}
+
+impl DeadPort {
+    /// Takes a port.
+    ///
+    /// # Panics
+    /// When the kernel has no socket or port left.
+    pub fn new() -> DeadPort {
+        let s = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+        bind(s.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).expect("a loopback port");
+        let name: SockaddrIn = getsockname(s.as_raw_fd()).expect("the name of a bound socket");
+        DeadPort { _socket: s, addr: SocketAddr::from((Ipv4Addr::LOCALHOST, name.port())) }
+    }
+
+    /// Its address.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+}
+
+impl Default for DeadPort {
+    fn default() -> DeadPort {
+        DeadPort::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    #[test]
+    fn a_dead_port_refuses() {
+        let dead = DeadPort::new();
+        let error = TcpStream::connect(dead.addr()).expect_err("nobody listens");
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn free_ports_differ() {
+        assert_ne!(free_port(), free_port());
+    }
+}
