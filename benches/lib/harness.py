@@ -112,9 +112,9 @@ def version_of(command):
     return lines[0].strip() if lines else "unknown"
 
 
-def scratch():
+def scratch(in_memory=True):
     """A folder that goes away at the end; in memory where the machine offers that, so that no disk is measured."""
-    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    base = "/dev/shm" if in_memory and os.access("/dev/shm", os.W_OK) else None
     path = tempfile.mkdtemp(prefix="evenkeel-bench-", dir=base)
     atexit.register(shutil.rmtree, path, ignore_errors=True)
     # An nginx started by root gives its workers to another user, who must reach the files.
