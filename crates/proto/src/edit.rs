@@ -1,0 +1,211 @@
+//! Changes to a head: fields, target, method, status.
+//!
+//! Called by rules and by the transaction. Whatever is accepted here can be written without checking again: no edit can
+//! split a message or change its framing. Edits of one message are bounded by [`MAX_EDITS`].
+
+use std::fmt;
+
+use crate::head::{Field, Head, Span};
+use crate::target::{self, Host, Target};
+use crate::{Method, name};
+
+/// The most bytes that edits may add to one message.
+pub const MAX_EDITS: usize = 32 * 1024;
+
+/// Why an edit was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadEdit {
+    /// The field name or method is no token.
+    BadName,
+    /// The value holds a control character.
+    BadValue,
+    /// The field belongs to the connection; the encoder writes it.
+    HopByHop,
+    /// The target is empty, has bytes outside VCHAR, or has a form its method does not allow.
+    BadTarget,
+    /// The status is not in 100 to 599.
+    BadStatus,
+    /// All edits together would pass [`MAX_EDITS`].
+    TooLarge,
+}
+
+impl BadEdit {
+    /// What is wrong, as a sentence without a subject.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            BadEdit::BadName => "has a name that is not a token",
+            BadEdit::BadValue => "has a control character in its value",
+            BadEdit::HopByHop => "names a field that belongs to the connection",
+            BadEdit::BadTarget => "has an invalid request target",
+            BadEdit::BadStatus => "has a status outside 100 to 599",
+            BadEdit::TooLarge => "makes the message larger than the limit",
+        }
+    }
+}
+
+impl fmt::Display for BadEdit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the change {}", self.sentence())
+    }
+}
+
+impl std::error::Error for BadEdit {}
+
+impl Head {
+    /// Adds a field after all others. Blanks around the value are dropped.
+    ///
+    /// # Errors
+    /// The name is no token or belongs to the connection, the value has a control character, or there were too many
+    /// edits. Nothing changed then.
+    pub fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), BadEdit> {
+        let id = check_name(name)?;
+        self.push(id, name, value)
+    }
+
+    /// Removes all fields of that name and adds one. Host in a request with an absolute-form target changes the target
+    /// too, as the two must agree (RFC 9112 §3.2.2).
+    ///
+    /// # Errors
+    /// As [`Head::add`].
+    pub fn set(&mut self, name: &[u8], value: &[u8]) -> Result<(), BadEdit> {
+        let id = check_name(name)?;
+        let before = self.fields.len();
+        self.push(id, name, value)?;
+        if id == name::HOST
+            && let Some(target) = target::with_authority(self.target(), name::trim(value))
+        {
+            match self.append_target(&target) {
+                Ok(()) => {}
+                Err(e) => {
+                    self.fields.truncate(before);
+                    return Err(e);
+                }
+            }
+        }
+        self.remove_first(before, id, name);
+        Ok(())
+    }
+
+    /// Removes all fields of that name and returns how many there were. The framing of the message does not change.
+    pub fn remove(&mut self, name: &[u8]) -> usize {
+        self.remove_first(self.fields.len(), name::classify(name), name)
+    }
+
+    /// Changes the target; Host follows when the new one has the absolute form.
+    ///
+    /// # Errors
+    /// The target is invalid for the method, or there were too many edits. Nothing changed then.
+    pub fn set_target(&mut self, target: &[u8]) -> Result<(), BadEdit> {
+        let parts = Target::check(target, self.line.method).map_err(|_| BadEdit::BadTarget)?;
+        if let Some(authority) = parts.authority {
+            if authority.is_empty() || Host::parse(authority).is_none() {
+                return Err(BadEdit::BadTarget);
+            }
+            let differs = self.find(name::HOST) != Some(authority);
+            self.room(target.len() + authority.len() + 8)?;
+            if differs && self.line.method != Method::Connect {
+                let before = self.fields.len();
+                self.push(name::HOST, b"Host", authority)?;
+                self.remove_first(before, name::HOST, b"Host");
+            }
+        }
+        self.append_target(target)
+    }
+
+    /// Changes the method. The target is not looked at again.
+    ///
+    /// # Errors
+    /// The method is no token, or there were too many edits. CONNECT can neither be set nor changed: it has another form
+    /// of target and another meaning of the body.
+    pub fn set_method(&mut self, method: &[u8]) -> Result<(), BadEdit> {
+        let kind = Method::from_bytes(method);
+        if !name::is_token(method) || (kind == Method::Connect) != (self.line.method == Method::Connect) {
+            return Err(BadEdit::BadName);
+        }
+        self.line.method_bytes = self.append(method)?;
+        self.line.method = kind;
+        self.line.verbatim = 0;
+        Ok(())
+    }
+
+    /// Changes the status and the reason of a response. The framing does not change, so the new status must allow a body
+    /// exactly when the old one did.
+    ///
+    /// # Errors
+    /// The status is out of range or contradicts the framing, the reason has a control character, or there were too many
+    /// edits.
+    pub fn set_status(&mut self, status: u16, reason: &[u8]) -> Result<(), BadEdit> {
+        let bodiless = |s: u16| matches!(s, 100..=199 | 204 | 304);
+        if !(100..=599).contains(&status) || bodiless(status) != bodiless(self.line.status) {
+            return Err(BadEdit::BadStatus);
+        }
+        if !name::is_value(reason) {
+            return Err(BadEdit::BadValue);
+        }
+        self.line.reason = self.append(reason)?;
+        self.line.status = status;
+        self.line.verbatim = 0;
+        Ok(())
+    }
+
+    fn push(&mut self, id: u8, name: &[u8], value: &[u8]) -> Result<(), BadEdit> {
+        let value = name::trim(value);
+        if !name::is_value(value) {
+            return Err(BadEdit::BadValue);
+        }
+        self.room(name.len() + value.len() + 4)?;
+        let start = self.edits.len() as u32;
+        let name_end = start + name.len() as u32;
+        let value_end = name_end + 2 + value.len() as u32;
+        self.edits.extend_from_slice(name);
+        self.edits.extend_from_slice(b": ");
+        self.edits.extend_from_slice(value);
+        self.edits.extend_from_slice(b"\r\n");
+        let end = value_end + 2;
+        self.fields.push(Field { start, end, name_end, value: name_end + 2, value_end, id, flags: Field::EDIT });
+        self.seen |= name::bit(id);
+        Ok(())
+    }
+
+    /// Flags the fields of that name among the first `n`.
+    fn remove_first(&mut self, n: usize, id: u8, name: &[u8]) -> usize {
+        let mut removed = 0;
+        for i in 0..n.min(self.fields.len()) {
+            if self.is_named(&self.fields[i], id, name) {
+                self.fields[i].flags |= Field::GONE;
+                removed += 1;
+            }
+        }
+        removed
+    }
+
+    fn append_target(&mut self, target: &[u8]) -> Result<(), BadEdit> {
+        if !target::is_visible(target) {
+            return Err(BadEdit::BadTarget);
+        }
+        self.line.target = self.append(target)?;
+        self.line.verbatim = 0;
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<Span, BadEdit> {
+        self.room(bytes.len())?;
+        let start = self.edits.len() as u32;
+        self.edits.extend_from_slice(bytes);
+        Ok(Span { start, end: self.edits.len() as u32, edited: true })
+    }
+
+    fn room(&self, bytes: usize) -> Result<(), BadEdit> {
+        if bytes <= MAX_EDITS - self.edits.len().min(MAX_EDITS) { Ok(()) } else { Err(BadEdit::TooLarge) }
+    }
+}
+
+/// The name's number, if an edit may add it.
+fn check_name(name: &[u8]) -> Result<u8, BadEdit> {
+    if !name::is_token(name) {
+        return Err(BadEdit::BadName);
+    }
+    let id = name::classify(name);
+    if name::HOP_BY_HOP & name::bit(id) != 0 { Err(BadEdit::HopByHop) } else { Ok(id) }
+}
