@@ -1,5 +1,6 @@
 //! What a rule may look at.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use evenkeel_proto::Head;
@@ -21,6 +22,12 @@ pub enum Phase {
     Response,
     /// The transaction ended.
     Done,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
 }
 
 /// Facts about the client connection.

@@ -1,0 +1,112 @@
+//! `set-header`, `add-header`, `del-header`: edits of the request head.
+
+use std::sync::Arc;
+
+use super::{Act, Next, Reply, argument, field_name, written_name};
+use crate::acl;
+use crate::cond::Scope;
+use crate::ctx::Ctx;
+use crate::error::{Fault, code};
+use crate::format::Format;
+use crate::matching::Matcher;
+use crate::trace::Place;
+use crate::word::Words;
+
+/// `set-header` and `add-header`.
+#[derive(Debug)]
+struct Write {
+    name: Arc<str>,
+    value: Format,
+    /// The lines of that name go first.
+    replace: bool,
+}
+
+/// `del-header`.
+#[derive(Debug)]
+enum Delete {
+    Named(Arc<str>),
+    /// Tried on each name in lower case.
+    Matching(Matcher),
+}
+
+pub(super) fn parse_set(words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
+    parse_write(words, scope, "set-header", true)
+}
+
+pub(super) fn parse_add(words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
+    parse_write(words, scope, "add-header", false)
+}
+
+fn parse_write(words: &mut Words<'_>, scope: &Scope<'_>, action: &str, replace: bool) -> Result<Box<dyn Act>, Fault> {
+    let syntax = format!("{action} <name> <fmt>");
+    let name = written_name(argument(words, action, "the header name", &syntax)?)?;
+    let value = Format::parse(argument(words, action, "the value", &syntax)?, scope)?;
+    Ok(Box::new(Write { name, value, replace }))
+}
+
+pub(super) fn parse_delete(words: &mut Words<'_>, _scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
+    let syntax = "del-header <name> [-m str|beg|end|sub|reg]";
+    let name = argument(words, "del-header", "the header name", syntax)?;
+    if !words.peek().is_some_and(|word| word.is("-m")) {
+        return Ok(Box::new(Delete::Named(field_name(name)?)));
+    }
+    words.next();
+    let kind_word = argument(words, "del-header", "the match kind", syntax)?;
+    let kind = acl::kind(kind_word)?;
+    match kind.name {
+        "str" => Ok(Box::new(Delete::Named(field_name(name)?))),
+        "beg" | "end" | "sub" | "reg" => {
+            let mut faults = Vec::new();
+            let matcher = (kind.build)(std::slice::from_ref(name), true, &mut faults);
+            match faults.pop() {
+                Some(fault) => Err(fault),
+                None => Ok(Box::new(Delete::Matching(matcher))),
+            }
+        }
+        other => {
+            Err(Fault::new(code::MATCH, kind_word.range.clone(), format!("`{other}` does not compare header names"))
+                .hint("write str, beg, end, sub or reg"))
+        }
+    }
+}
+
+impl Act for Write {
+    fn run<'r>(&'r self, ctx: &mut Ctx<'_>, place: &'r Place) -> Next<'r> {
+        let name = self.name.as_bytes();
+        let mut rendered = Vec::new();
+        let value = match self.value.literal() {
+            Some(literal) => literal,
+            None => {
+                self.value.write(ctx, &mut rendered);
+                &rendered
+            }
+        };
+        let done = if self.replace { ctx.request.set(name, value) } else { ctx.request.add(name, value) };
+        match done {
+            Ok(()) => Next::Rule,
+            Err(_) => Next::Reply(Reply::failed_rewrite(place)),
+        }
+    }
+}
+
+impl Act for Delete {
+    fn run<'r>(&'r self, ctx: &mut Ctx<'_>, _place: &'r Place) -> Next<'r> {
+        match self {
+            Delete::Named(name) => {
+                ctx.request.remove(name.as_bytes());
+            }
+            Delete::Matching(matcher) => {
+                let names: Vec<Vec<u8>> = ctx
+                    .request
+                    .fields()
+                    .filter(|(name, _)| matcher.matches_bytes(name))
+                    .map(|(name, _)| name.to_vec())
+                    .collect();
+                for name in names {
+                    ctx.request.remove(&name);
+                }
+            }
+        }
+        Next::Rule
+    }
+}

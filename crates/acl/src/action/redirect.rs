@@ -1,0 +1,178 @@
+//! `redirect`: an answer whose Location is made from the request.
+
+use super::{Act, Cause, Next, Reply, argument, field_value};
+use crate::cond::Scope;
+use crate::ctx::Ctx;
+use crate::error::{Fault, code};
+use crate::fetch::path_and_query;
+use crate::format::Format;
+use crate::trace::Place;
+use crate::word::{Words, starts_condition};
+
+#[derive(Debug)]
+struct Redirect {
+    to: To,
+    value: Format,
+    code: u16,
+    drop_query: bool,
+    append_slash: bool,
+    keep_query: bool,
+    ignore_empty: bool,
+}
+
+/// What the value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum To {
+    /// The whole location.
+    Location,
+    /// What stands before path and query.
+    Prefix,
+    /// The scheme before host, path and query.
+    Scheme,
+}
+
+const OPTIONS: &[&str] =
+    &["location", "prefix", "scheme", "code", "drop-query", "append-slash", "keep-query", "ignore-empty"];
+const LATER: &[&str] = &["set-cookie", "set-cookie-fmt", "clear-cookie"];
+const SYNTAX: &str = "redirect location <fmt>|prefix <fmt>|scheme <fmt> [code <code>] [drop-query] [append-slash]";
+
+pub(super) fn parse(words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
+    let mut to = None;
+    let mut status = 302;
+    let (mut drop_query, mut append_slash, mut keep_query, mut ignore_empty) = (None, false, None, false);
+    let keyword = words.last_range();
+    while let Some(option) = words.peek().filter(|word| !starts_condition(word)) {
+        words.next();
+        let name = option.text();
+        match &*name {
+            "location" | "prefix" | "scheme" => {
+                if to.is_some() {
+                    let fault = Fault::new(code::ACTION_ARGS, option.range.clone(), "a redirect has one destination");
+                    return Err(fault.hint("leave one of location, prefix and scheme"));
+                }
+                let word = argument(words, "redirect", &format!("the {name}"), SYNTAX)?;
+                if word.bytes.is_empty() {
+                    return Err(Fault::new(code::ACTION_ARGS, word.range.clone(), format!("the {name} is empty")));
+                }
+                let kind = match &*name {
+                    "location" => To::Location,
+                    "prefix" => To::Prefix,
+                    _ => To::Scheme,
+                };
+                to = Some((kind, Format::parse(word, scope)?));
+            }
+            "code" => {
+                let word = argument(words, "redirect", "the code", "code 301|302|303|307|308")?;
+                status = match &*word.text() {
+                    "301" => 301,
+                    "302" => 302,
+                    "303" => 303,
+                    "307" => 307,
+                    "308" => 308,
+                    other => {
+                        let message = format!("`{other}` is no code of a redirect");
+                        return Err(Fault::new(code::STATUS, word.range.clone(), message)
+                            .hint("write 301, 302, 303, 307 or 308"));
+                    }
+                };
+            }
+            "drop-query" => drop_query = Some(option),
+            "append-slash" => append_slash = true,
+            "keep-query" => keep_query = Some(option),
+            "ignore-empty" => ignore_empty = true,
+            name if LATER.contains(&name) => {
+                return Err(Fault::new(code::LATER, option.range.clone(), format!("`{name}` is not in this version")));
+            }
+            name => {
+                let message = format!("`redirect` has no argument `{name}`");
+                return Err(Fault::new(code::ACTION_ARGS, option.range.clone(), message)
+                    .did_you_mean(name, OPTIONS.iter().copied().chain(["if", "unless"]))
+                    .or_hint(|| format!("write {SYNTAX}; then `if` or `unless`")));
+            }
+        }
+    }
+    let Some((to, value)) = to else {
+        return Err(Fault::new(code::ACTION_ARGS, keyword, "the destination of `redirect` is missing")
+            .hint(format!("write {SYNTAX}")));
+    };
+    if let Some(option) = keep_query
+        && (to != To::Location || drop_query.is_some())
+    {
+        let (message, hint) = if to == To::Location {
+            ("`keep-query` and `drop-query` exclude each other", "leave one of them")
+        } else {
+            ("`keep-query` goes with location", "prefix and scheme keep the query anyway: leave it out")
+        };
+        return Err(Fault::new(code::ACTION_ARGS, option.range.clone(), message).hint(hint));
+    }
+    Ok(Box::new(Redirect {
+        to,
+        value,
+        code: status,
+        drop_query: drop_query.is_some(),
+        append_slash,
+        keep_query: keep_query.is_some(),
+        ignore_empty,
+    }))
+}
+
+impl Redirect {
+    fn location(&self, ctx: &Ctx<'_>) -> Vec<u8> {
+        let mut location = Vec::with_capacity(128);
+        self.value.write(ctx, &mut location);
+        let target = path_and_query(ctx);
+        let at = memchr::memchr(b'?', target).unwrap_or(target.len());
+        // `*`, CONNECT and an absolute URL without a path have none: the root stands for it.
+        let mut path: &[u8] = if at == 0 { b"/" } else { &target[..at] };
+        let query = &target[at..];
+        match self.to {
+            To::Location => {
+                if self.keep_query && query.len() > 1 {
+                    let joined = memchr::memchr(b'?', &location).is_some();
+                    location.push(if joined { b'&' } else { b'?' });
+                    location.extend_from_slice(&query[1..]);
+                }
+                return location;
+            }
+            To::Prefix => {
+                // A prefix of `/` alone is no prefix, or every location would begin with two slashes.
+                if location == b"/" {
+                    location.clear();
+                    // `//host/` would name another host: a client must not choose where it is sent.
+                    while path.starts_with(b"//") {
+                        path = &path[1..];
+                    }
+                }
+            }
+            To::Scheme => {
+                location.extend_from_slice(b"://");
+                // Without one (HTTP/1.0) the location has no host, as in HAProxy.
+                location.extend_from_slice(ctx.request.get(b"host").unwrap_or_default());
+            }
+        }
+        location.extend_from_slice(path);
+        if self.append_slash && path.last() != Some(&b'/') {
+            location.push(b'/');
+        }
+        if !self.drop_query {
+            location.extend_from_slice(query);
+        }
+        location
+    }
+}
+
+impl Act for Redirect {
+    fn run<'r>(&'r self, ctx: &mut Ctx<'_>, place: &'r Place) -> Next<'r> {
+        let location = self.location(ctx);
+        if self.ignore_empty && location.is_empty() {
+            return Next::Rule;
+        }
+        let Some(location) = field_value(location) else { return Next::Reply(Reply::failed_rewrite(place)) };
+        let mut headers = vec![("Location", location)];
+        // The temporary ones depend on the moment; 301 and 308 may be kept (RFC 9110, 15.4).
+        if matches!(self.code, 302 | 303 | 307) {
+            headers.push(("Cache-Control", "no-cache".to_owned()));
+        }
+        Next::Reply(Reply { status: self.code, denied: false, cause: Cause::Redirect, place, headers, body: None })
+    }
+}

@@ -1,0 +1,196 @@
+//! Samples: what a fetch yields, and how one type is compared as another.
+//!
+//! Called by fetches, match kinds and formats. Never allocates: a number or an address turned into text is written into
+//! a small buffer on the stack.
+
+use std::fmt;
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The type of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Type {
+    /// True or false.
+    Bool,
+    /// A signed 64-bit number.
+    Int,
+    /// An IPv4 or IPv6 address.
+    Ip,
+    /// Bytes.
+    Str,
+}
+
+impl Type {
+    /// The word used in documentation and errors.
+    pub fn name(self) -> &'static str {
+        match self {
+            Type::Bool => "bool",
+            Type::Int => "int",
+            Type::Ip => "ip",
+            Type::Str => "str",
+        }
+    }
+
+    /// Whether a sample of this type can be compared as `other`.
+    pub fn casts_to(self, other: Type) -> bool {
+        match (self, other) {
+            (Type::Bool | Type::Int, Type::Bool | Type::Int | Type::Str) => true,
+            (Type::Ip, Type::Ip | Type::Str) => true,
+            (Type::Str, Type::Str | Type::Int | Type::Ip) => true,
+            (Type::Bool | Type::Int, Type::Ip) | (Type::Ip, Type::Bool | Type::Int) | (Type::Str, Type::Bool) => false,
+        }
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One occurrence of what a fetch yields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sample<'s> {
+    /// True or false.
+    Bool(bool),
+    /// A number.
+    Int(i64),
+    /// An address.
+    Ip(IpAddr),
+    /// Bytes of the message.
+    Str(&'s [u8]),
+}
+
+impl Sample<'_> {
+    /// As a truth value; `None` where the types do not allow it.
+    pub(crate) fn as_bool(&self) -> Option<bool> {
+        match *self {
+            Sample::Bool(value) => Some(value),
+            Sample::Int(value) => Some(value != 0),
+            Sample::Ip(_) | Sample::Str(_) => None,
+        }
+    }
+
+    /// As a number. Text counts by its leading digits, as in HAProxy: `12abc` is 12, `abc` is 0, nothing is undefined.
+    pub(crate) fn as_int(&self) -> Option<i64> {
+        match *self {
+            Sample::Bool(value) => Some(i64::from(value)),
+            Sample::Int(value) => Some(value),
+            Sample::Str(text) => leading_int(text),
+            Sample::Ip(_) => None,
+        }
+    }
+
+    /// As an address. Text must be one address, an IPv4 one possibly with a port.
+    pub(crate) fn as_ip(&self) -> Option<IpAddr> {
+        match *self {
+            Sample::Ip(value) => Some(value),
+            Sample::Str(text) => parse_ip(text),
+            Sample::Bool(_) | Sample::Int(_) => None,
+        }
+    }
+
+    /// As bytes, with `scratch` as the place for what is not text yet.
+    pub(crate) fn as_bytes<'b>(&'b self, scratch: &'b mut Scratch) -> &'b [u8] {
+        match *self {
+            Sample::Bool(value) => {
+                if value {
+                    b"1"
+                } else {
+                    b"0"
+                }
+            }
+            Sample::Int(value) => scratch.print(format_args!("{value}")),
+            Sample::Ip(value) => scratch.print(format_args!("{value}")),
+            Sample::Str(text) => text,
+        }
+    }
+}
+
+/// Room for a number or an address as text.
+#[derive(Debug)]
+pub(crate) struct Scratch([u8; 64]);
+
+impl Scratch {
+    pub(crate) fn new() -> Scratch {
+        Scratch([0; 64])
+    }
+
+    fn print(&mut self, text: fmt::Arguments<'_>) -> &[u8] {
+        let mut free = &mut self.0[..];
+        // The longest is an IPv6 address of 45 bytes: it fits.
+        let _ = free.write_fmt(text);
+        let used = 64 - free.len();
+        &self.0[..used]
+    }
+}
+
+fn leading_int(text: &[u8]) -> Option<i64> {
+    if text.is_empty() {
+        return None;
+    }
+    let (negative, digits) = match text[0] {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let mut value: i64 = 0;
+    for &digit in digits.iter().take_while(|byte| byte.is_ascii_digit()) {
+        value = value.saturating_mul(10).saturating_add(i64::from(digit - b'0'));
+    }
+    Some(if negative { -value } else { value })
+}
+
+fn parse_ip(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    if let Ok(ip) = text.parse::<Ipv4Addr>() {
+        return Some(IpAddr::V4(ip));
+    }
+    if let Some((host, port)) = text.split_once(':')
+        && let Ok(ip) = host.parse::<Ipv4Addr>()
+        && port.parse::<u16>().is_ok()
+    {
+        return Some(IpAddr::V4(ip));
+    }
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    bare.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn text_as_number_and_address() {
+        for (text, number) in [
+            ("", None),
+            ("abc", Some(0)),
+            ("12abc", Some(12)),
+            ("-12", Some(-12)),
+            ("99999999999999999999", Some(i64::MAX)),
+        ] {
+            assert_eq!(Sample::Str(text.as_bytes()).as_int(), number, "{text}");
+        }
+        for (text, ip) in [
+            ("10.0.0.1", Some("10.0.0.1")),
+            ("10.0.0.1:80", Some("10.0.0.1")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("[2001:db8::1]", Some("2001:db8::1")),
+            ("10.0.0.1x", None),
+            ("10.0.0.1:x", None),
+            ("10.1", None),
+            ("", None),
+        ] {
+            assert_eq!(Sample::Str(text.as_bytes()).as_ip(), ip.map(|ip| ip.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn everything_has_a_text() {
+        let longest: IpAddr = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff".parse().unwrap();
+        assert_eq!(Sample::Ip(longest).as_bytes(&mut Scratch::new()), longest.to_string().as_bytes());
+        assert_eq!(Sample::Int(i64::MIN).as_bytes(&mut Scratch::new()), b"-9223372036854775808");
+        assert_eq!(Sample::Bool(true).as_bytes(&mut Scratch::new()), b"1");
+    }
+}

@@ -1,0 +1,54 @@
+//! What the unit tests of this crate share: a seeded generator and the one described request of the table examples.
+#![allow(clippy::unwrap_used)]
+
+use evenkeel_proto::Head;
+
+use crate::ctx::{Connection, Ctx};
+
+/// xorshift64*; the seed is printed by whoever asserts.
+#[derive(Debug)]
+pub(crate) struct Rng(u64);
+
+impl Rng {
+    pub(crate) fn new(seed: u64) -> Rng {
+        Rng(seed)
+    }
+
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % n
+    }
+
+    pub(crate) fn pick<'a>(&mut self, list: &[&'a str]) -> &'a str {
+        list[self.below(list.len() as u64) as usize]
+    }
+
+    /// Up to `max` letters of a small alphabet in both cases, so that matches happen.
+    pub(crate) fn letters(&mut self, max: u64) -> Vec<u8> {
+        (0..self.below(max + 1)).map(|_| b"abAB"[self.below(4) as usize]).collect()
+    }
+}
+
+/// The request every example of the tables is evaluated on.
+pub(crate) const REQUEST: &str = "POST /api/users?id=7 HTTP/1.1\r\n\
+    Host: www.example.com\r\n\
+    User-Agent: Mozilla/5.0 (X11, Linux) Gecko\r\n\
+    Accept: text/html, application/json, */*\r\n\
+    X-Forwarded-For: 10.1.2.3, 192.168.0.9\r\n\
+    X-Debug-Id: 1\r\n\
+    Content-Length: 12\r\n\r\n";
+
+/// Runs `f` with a [`Ctx`] over the described request `text`, from `src` 203.0.113.9.
+pub(crate) fn with_ctx<T>(text: &str, f: impl FnOnce(&mut Ctx<'_>) -> T) -> T {
+    let mut head = Head::request(text).unwrap_or_else(|why| panic!("{text:?} is no request: {why:?}"));
+    f(&mut Ctx {
+        connection: Connection {
+            src: Some("203.0.113.9:51234".parse().unwrap()),
+            dst: Some("192.0.2.10:443".parse().unwrap()),
+            frontend: "web",
+        },
+        request: &mut head,
+    })
+}
