@@ -1,1 +1,27 @@
-//! placeholder
+//! The other side: servers, their state, and the way to them.
+//!
+//! Owns the [`Registry`] of server and backend state that survives a reload, the per-snapshot [`Group`], the [`Lease`] that
+//! counts a request in flight, the queue, the idle-connection [`Pools`], dialling, and the health-check loops.
+//! Called by frontend (traffic) and the supervisor (build, checks). Never evaluates rules and never sees a client.
+//!
+//! Invariant: every count of work in flight is a guard, so a cancelled future leaves nothing behind.
+
+mod checker;
+mod dial;
+mod group;
+mod lease;
+mod pool;
+mod queue;
+mod registry;
+mod server;
+mod stream;
+
+pub use checker::{Checker, Notice, NoticeSink};
+pub use dial::dial;
+pub use group::{Chooser, Group, Slot};
+pub use lease::Lease;
+pub use pool::{Idle, Pools};
+pub use queue::Waiter;
+pub use registry::Registry;
+pub use server::{Admin, BackendState, CheckState, Server};
+pub use stream::Stream;

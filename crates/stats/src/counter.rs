@@ -1,6 +1,6 @@
 //! The cells that are counted in. Each has one writer at a time; any thread may read.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 /// A monotonically increasing count with one writing worker.
 #[derive(Debug, Default)]
@@ -27,6 +27,9 @@ impl Counter {
 }
 
 /// A level with a high-water mark that several workers move at once (sessions, requests in flight).
+///
+/// The level is sequentially consistent: a server's queue relies on "I left, then nobody waited" and "I joined, then no
+/// slot was free" never both being seen.
 #[derive(Debug, Default)]
 pub struct Gauge {
     now: AtomicU32,
@@ -37,7 +40,7 @@ impl Gauge {
     /// Raises the level by one and returns the new level.
     #[inline]
     pub fn enter(&self) -> u32 {
-        let level = self.now.fetch_add(1, Relaxed) + 1;
+        let level = self.now.fetch_add(1, SeqCst) + 1;
         if level > self.max.load(Relaxed) {
             self.max.fetch_max(level, Relaxed);
         }
@@ -51,9 +54,9 @@ impl Gauge {
             self.enter();
             return true;
         }
-        let mut level = self.now.load(Relaxed);
+        let mut level = self.now.load(SeqCst);
         while level < limit {
-            match self.now.compare_exchange_weak(level, level + 1, Relaxed, Relaxed) {
+            match self.now.compare_exchange_weak(level, level + 1, SeqCst, SeqCst) {
                 Ok(_) => {
                     if level + 1 > self.max.load(Relaxed) {
                         self.max.fetch_max(level + 1, Relaxed);
@@ -69,7 +72,7 @@ impl Gauge {
     /// Lowers the level by one. Callers are drop guards, so each `enter` has exactly one `leave`.
     #[inline]
     pub fn leave(&self) {
-        let before = self.now.fetch_sub(1, Relaxed);
+        let before = self.now.fetch_sub(1, SeqCst);
         debug_assert!(before > 0, "gauge left more often than entered");
     }
 
@@ -88,6 +91,24 @@ impl Gauge {
     /// Forgets the high-water mark (`clear counters`).
     pub fn reset_max(&self) {
         self.max.store(self.now.load(Relaxed), Relaxed);
+    }
+}
+
+/// A level that one worker alone sets (idle connections in its pool).
+#[derive(Debug, Default)]
+pub struct Level(AtomicU32);
+
+impl Level {
+    /// Sets the level.
+    #[inline]
+    pub fn set(&self, n: u32) {
+        self.0.store(n, Relaxed);
+    }
+
+    /// The present level.
+    #[inline]
+    pub fn get(&self) -> u32 {
+        self.0.load(Relaxed)
     }
 }
 

@@ -10,5 +10,5 @@ pub mod catalog;
 mod counter;
 mod sheet;
 
-pub use counter::{Average, Counter, Gauge};
+pub use counter::{Average, Counter, Gauge, Level};
 pub use sheet::{BackendSheet, FrontendSheet, Responses, ServerSheet, Sharded};

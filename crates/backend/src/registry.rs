@@ -1,0 +1,127 @@
+//! Every backend and server this process knows, by identity. Written at a reload only, by the control thread.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use evenkeel_config as config;
+use parking_lot::Mutex;
+
+use crate::group::{Group, Slot};
+use crate::queue;
+use crate::server::{Admin, BackendState, Indexes, Server};
+
+/// Servers and backends that live over reloads.
+#[derive(Debug)]
+pub struct Registry {
+    workers: usize,
+    indexes: Arc<Indexes>,
+    backends: Mutex<HashMap<Arc<str>, Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    state: Arc<BackendState>,
+    servers: HashMap<Arc<str>, Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    server: Arc<Server>,
+    /// The settings last committed, to tell what a reload changed.
+    conf: Arc<config::Server>,
+}
+
+impl Registry {
+    /// For `workers` counting threads.
+    pub fn new(workers: usize) -> Registry {
+        Registry { workers, indexes: Arc::default(), backends: Mutex::default() }
+    }
+
+    /// Groups for a new configuration: known servers keep their state, new ones begin. Changes nothing that traffic sees,
+    /// so a configuration that is not committed leaves no trace but unused entries, which the next commit drops.
+    pub fn build(&self, config: &config::Config) -> Vec<Arc<Group>> {
+        let mut backends = self.backends.lock();
+        config.backends.iter().map(|conf| Arc::new(self.group(&mut backends, conf))).collect()
+    }
+
+    fn group(&self, backends: &mut HashMap<Arc<str>, Entry>, conf: &Arc<config::Backend>) -> Group {
+        let entry = backends.entry(conf.name.clone()).or_insert_with(|| Entry {
+            state: Arc::new(BackendState::new(conf.name.clone(), self.workers)),
+            servers: HashMap::new(),
+        });
+        let state = entry.state.clone();
+        let slots = conf
+            .servers
+            .iter()
+            .map(|server| {
+                let known = entry.servers.entry(server.name.clone()).or_insert_with(|| Known {
+                    server: Arc::new(Server::new(
+                        state.clone(),
+                        server.name.clone(),
+                        self.indexes.clone(),
+                        self.workers,
+                    )),
+                    conf: fresh(server),
+                });
+                Slot { server: known.server.clone(), conf: server.clone() }
+            })
+            .collect();
+        Group { conf: conf.clone(), state, slots }
+    }
+
+    /// Makes a configuration the one in force: limits, admin states and epochs change now; who is gone is returned.
+    pub fn commit(&self, groups: &[Arc<Group>]) -> Vec<(Arc<Server>, config::OnRemove)> {
+        let mut backends = self.backends.lock();
+        let mut gone = Vec::new();
+        for group in groups {
+            let Some(entry) = backends.get_mut(&group.conf.name) else { continue };
+            for slot in &group.slots {
+                if let Some(known) = entry.servers.get_mut(&slot.conf.name) {
+                    apply(known, &slot.conf);
+                }
+            }
+            let kept: HashSet<&Arc<str>> = group.slots.iter().map(|slot| &slot.conf.name).collect();
+            entry.servers.retain(|name, known| {
+                let keep = kept.contains(name);
+                if !keep {
+                    gone.push((known.server.clone(), known.conf.on_remove));
+                }
+                keep
+            });
+            group.state.changed();
+            group.slots.iter().for_each(|slot| queue::fill(&slot.server));
+        }
+        let kept: HashSet<&Arc<str>> = groups.iter().map(|group| &group.conf.name).collect();
+        backends.retain(|name, entry| {
+            let keep = kept.contains(name);
+            if !keep {
+                gone.extend(entry.servers.drain().map(|(_, known)| (known.server, known.conf.on_remove)));
+            }
+            keep
+        });
+        for (server, _) in &gone {
+            server.set_admin(Admin::Maint);
+            server.queue.wake_all_to_retry();
+        }
+        gone
+    }
+}
+
+/// Settings a new server is compared with at its first commit: itself, with the fields that must be applied undone.
+fn fresh(conf: &Arc<config::Server>) -> Arc<config::Server> {
+    Arc::new(config::Server { disabled: false, ..(**conf).clone() })
+}
+
+fn apply(known: &mut Known, new: &Arc<config::Server>) {
+    let server = &known.server;
+    server.set_maxconn(new.maxconn);
+    let old = &known.conf;
+    if old.address != new.address || old.source != new.source || old.interface != new.interface {
+        server.next_epoch();
+    }
+    // Only a change in the file touches the admin state: what an operator set at run time stays otherwise.
+    if old.disabled != new.disabled {
+        server.set_admin(if new.disabled { Admin::Maint } else { Admin::Ready });
+    }
+    known.conf = new.clone();
+}

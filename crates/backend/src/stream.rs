@@ -1,0 +1,109 @@
+//! One byte stream, whatever carries it: TCP, Unix socket, and in time TLS.
+//!
+//! Non-blocking calls plus readiness polls, so that a pump can hold a buffer only while bytes move. A short read clears
+//! readiness inside the runtime: no second `recv` is spent to learn that nothing is left.
+
+use std::io::{self, IoSlice};
+use std::os::fd::AsRawFd;
+use std::task::{Context, Poll, Waker};
+
+use nix::sys::socket::{MsgFlags, recv};
+use tokio::io::Interest;
+use tokio::net::{TcpStream, UnixStream};
+
+/// A connected stream.
+#[derive(Debug)]
+pub enum Stream {
+    /// TCP over IPv4 or IPv6.
+    Tcp(TcpStream),
+    /// A Unix stream socket.
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Reads what is there; `WouldBlock` when nothing is, `Ok(0)` at the end of the stream.
+    #[inline]
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(s) => s.try_read(buf),
+            Stream::Unix(s) => s.try_read(buf),
+        }
+    }
+
+    /// Writes what fits; `WouldBlock` when nothing does.
+    #[inline]
+    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(s) => s.try_write(buf),
+            Stream::Unix(s) => s.try_write(buf),
+        }
+    }
+
+    /// Like [`Stream::try_write`] for several pieces in one call.
+    #[inline]
+    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(s) => s.try_write_vectored(bufs),
+            Stream::Unix(s) => s.try_write_vectored(bufs),
+        }
+    }
+
+    /// Ready when a read may give bytes, the end, or an error.
+    #[inline]
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Tcp(s) => s.poll_read_ready(cx),
+            Stream::Unix(s) => s.poll_read_ready(cx),
+        }
+    }
+
+    /// Ready when a write may take bytes.
+    #[inline]
+    pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Tcp(s) => s.poll_write_ready(cx),
+            Stream::Unix(s) => s.poll_write_ready(cx),
+        }
+    }
+
+    /// Whether the runtime has already seen bytes or the end arrive; costs no system call.
+    pub fn is_readable_now(&self) -> bool {
+        self.poll_readable(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    /// Looks at the next bytes without taking them; `Ok(0)` at the end of the stream.
+    pub fn try_peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        let mut peek = |fd| recv(fd, buf, flags).map_err(io::Error::from);
+        match self {
+            Stream::Tcp(s) => s.try_io(Interest::READABLE, || peek(s.as_raw_fd())),
+            Stream::Unix(s) => s.try_io(Interest::READABLE, || peek(s.as_raw_fd())),
+        }
+    }
+
+    /// Sends FIN; reading goes on.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        self.socket().shutdown(std::net::Shutdown::Write)
+    }
+
+    /// Makes the coming close a reset, so that the peer cannot take a cut transfer for a whole one.
+    pub fn reset_on_close(&self) {
+        // A socket that is gone already needs no reset.
+        let _ = self.socket().set_linger(Some(std::time::Duration::ZERO));
+    }
+
+    /// The address the peer connected to; `None` for Unix sockets.
+    pub fn local_addr(&self) -> Option<std::net::SocketAddr> {
+        match self {
+            Stream::Tcp(s) => s.local_addr().ok(),
+            Stream::Unix(_) => None,
+        }
+    }
+
+    fn socket(&self) -> socket2::SockRef<'_> {
+        match self {
+            Stream::Tcp(s) => s.into(),
+            Stream::Unix(s) => s.into(),
+        }
+    }
+}
