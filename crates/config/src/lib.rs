@@ -1,5 +1,114 @@
 //! The file: TOML to a checked [`Config`], all mistakes at once.
+//!
+//! Reading order: [`load()`] reads files and includes, `shape` checks each table against the key tables of `keys`, `build`
+//! turns what fits into the model, `cross` checks what only the whole can tell. [`plan::plan`] compares two
+//! configurations for a reload. Called by the binary (run, check, reload, schema, explain) and by tests. Never: sockets,
+//! threads, clocks; the environment and name lookups come in through [`LoadOptions`].
 
+mod address;
+mod build;
+mod codes;
+mod cross;
+pub mod defaults;
+mod diagnostic;
+mod env;
+mod keys;
+mod load;
 pub mod model;
+mod nearest;
+mod place;
+pub mod plan;
+mod read;
+mod reference;
+mod schema;
+mod shape;
+mod units;
 
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use codes::{CODES, Explanation, all_codes, explain};
+pub use diagnostic::{Diagnostic, Severity};
+pub use load::load_sources;
 pub use model::*;
+pub use reference::reference_markdown;
+pub use schema::schema;
+
+/// One file of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its name in messages.
+    pub name: Arc<str>,
+    /// Its text.
+    pub text: Arc<str>,
+}
+
+/// What a load asks the outside world; tests answer from a table.
+#[derive(Clone, Copy)]
+pub struct LoadOptions<'a> {
+    /// The value of an environment variable.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// The address of a host name and port, or in words why there is none.
+    pub resolve: &'a dyn Fn(&str, u16) -> Result<SocketAddr, String>,
+}
+
+impl LoadOptions<'_> {
+    /// The process's environment and the system's resolver, which may block.
+    pub fn system() -> LoadOptions<'static> {
+        LoadOptions { env: &|name| std::env::var(name).ok(), resolve: &resolve }
+    }
+}
+
+impl std::fmt::Debug for LoadOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoadOptions").finish_non_exhaustive()
+    }
+}
+
+/// The system's resolver; IPv4 first, so that `localhost` means the same on every machine.
+fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
+    let found: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(|error| error.to_string())?.collect();
+    let first = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    first.copied().ok_or_else(|| "the name has no address".to_owned())
+}
+
+/// What came of a load.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration; `None` when there is any error.
+    pub config: Option<Config>,
+    /// Everything that was found, in file order.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The files that were read, in reading order.
+    pub sources: Vec<Source>,
+}
+
+/// Loads files, directories (their `*.toml` in name order) and `-`, the standard input.
+pub fn load(paths: &[PathBuf]) -> Loaded {
+    load_with(paths, &LoadOptions::system())
+}
+
+/// As [`load()`], with another environment or resolver.
+pub fn load_with(paths: &[PathBuf], opts: &LoadOptions<'_>) -> Loaded {
+    let read = read::read(paths, opts);
+    load::compile(read, opts)
+}
+
+/// The configuration in `text`, for tests; places name `test.toml`. Names are not looked up, except `localhost`.
+///
+/// # Errors
+/// Every diagnostic as rendered, when there is an error.
+pub fn config_from_str(text: &str) -> Result<Config, String> {
+    let source = Source { name: Arc::from("test.toml"), text: Arc::from(text) };
+    let opts = LoadOptions {
+        env: &|_| None,
+        resolve: &|host, port| match host {
+            "localhost" => Ok(SocketAddr::from(([127, 0, 0, 1], port))),
+            _ => Err("names are not looked up here".to_owned()),
+        },
+    };
+    let loaded = load_sources(&[source], &opts);
+    let rendered = loaded.render(false);
+    loaded.config.ok_or(rendered)
+}

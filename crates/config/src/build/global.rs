@@ -1,0 +1,78 @@
+//! `[global]`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Cx, log, some_time};
+use crate::address::{self, Address};
+use crate::model::{Admin, Global, Tune};
+use crate::shape::{Data, Node, Val};
+use crate::{codes, defaults};
+
+/// The section, or every default.
+pub(crate) fn global(node: Option<&Node<'_>>, cx: &mut Cx<'_>) -> Global {
+    let find = |path: &str| node.and_then(|node| node.find(path));
+    let number = |path: &str, default: usize| {
+        find(path).and_then(Val::int).and_then(|n| usize::try_from(n).ok()).unwrap_or(default)
+    };
+    let bytes = |path: &str, default: usize| {
+        find(path).and_then(Val::size).and_then(|n| usize::try_from(n).ok()).unwrap_or(default)
+    };
+    let bulk_bufsize = bytes("tune.bulk-bufsize", defaults::BULK_BUFSIZE);
+    if let Some(value) = find("tune.bulk-bufsize").filter(|_| !bulk_bufsize.is_power_of_two()) {
+        cx.sink
+            .error(codes::BAD_SIZE, value.at, "`bulk-bufsize` is not a power of two")
+            .hint("write \"16k\", \"32k\", \"64k\", \"128k\" ..");
+    }
+    Global {
+        threads: number("threads", 0),
+        maxconn: u32::try_from(number("maxconn", 0)).unwrap_or(0),
+        log: find("log").map(|value| log::targets(value, None, cx)).unwrap_or_default(),
+        admin: find("admin").and_then(|value| admin(value, cx)),
+        hard_stop_after: find("hard-stop-after").and_then(Val::time).and_then(some_time),
+        log_tag: Arc::from(find("log-tag").and_then(Val::text).unwrap_or(defaults::LOG_TAG)),
+        pid_file: find("pidfile").and_then(Val::text).map(PathBuf::from),
+        tune: Tune {
+            bufsize: bytes("tune.bufsize", defaults::BUFSIZE),
+            max_headers: number("tune.http.maxhdr", defaults::MAX_HEADERS),
+            max_uri: number("tune.http.maxuri", defaults::MAX_URI),
+            log_uri_len: number("tune.http.logurilen", defaults::LOG_URI_LEN),
+            bulk_bufsize,
+            // -1 is no limit, which is what does not fit.
+            pool_max_conn: find("tune.pool-max-conn").and_then(Val::int).and_then(|n| u32::try_from(n).ok()),
+            pool_purge_delay: find("tune.pool-purge-delay").and_then(Val::time).unwrap_or(defaults::POOL_PURGE_DELAY),
+            log_buffer: bytes("tune.log-buffer", defaults::LOG_BUFFER),
+        },
+    }
+}
+
+fn admin(value: &Val<'_>, cx: &mut Cx<'_>) -> Option<Admin> {
+    let refresh = match &value.data {
+        Data::Table(node) => node.find("refresh").and_then(Val::time),
+        _ => None,
+    };
+    let listen = match &value.data {
+        Data::Table(node) => node.find("listen")?,
+        _ => value,
+    };
+    let text = listen.text()?;
+    let address = match address::parse(text) {
+        Ok(Address::Inet(ip, ports)) if ports.first == ports.last => Some((ip, ports.first).into()),
+        Ok(Address::Name(name, ports)) if ports.first == ports.last => cx.resolve(&name, ports.first, listen.at),
+        Ok(_) => {
+            cx.sink.error(codes::BAD_BIND, listen.at, "the admin listener takes one IP address and one port");
+            None
+        }
+        Err(error) => {
+            cx.sink
+                .error(codes::BAD_BIND, listen.at, format!("\"{text}\" is not a listening address: {error}"))
+                .hint("write \"127.0.0.1:8404\"");
+            None
+        }
+    };
+    Some(Admin {
+        listen: address?,
+        refresh: some_time(refresh.unwrap_or(defaults::ADMIN_REFRESH)),
+        place: cx.files.place(value.at),
+    })
+}

@@ -1,0 +1,120 @@
+//! `log`: where log lines go.
+
+use std::net::IpAddr;
+
+use super::{Cx, Layers};
+use crate::address::{self, Target};
+use crate::keys::{FACILITIES, FORMATS, LEVELS};
+use crate::model::{LogFormat, LogSink, LogTarget, Mode};
+use crate::nearest::did_you_mean;
+use crate::shape::Val;
+use crate::{codes, defaults};
+
+/// The loggers of a proxy: its own, its defaults', else those of `[global]`.
+pub(super) fn of_proxy(layers: &Layers<'_, '_>, global: &[LogTarget], cx: &mut Cx<'_>) -> Vec<LogTarget> {
+    match layers.find("log") {
+        Some(value) => targets(value, Some(global), cx),
+        None => global.to_vec(),
+    }
+}
+
+/// The loggers of a `log` value; `global` stands for those given, if there are any to stand for.
+pub(super) fn targets(value: &Val<'_>, global: Option<&[LogTarget]>, cx: &mut Cx<'_>) -> Vec<LogTarget> {
+    if let Some(on) = value.bool() {
+        if on {
+            cx.sink
+                .error(codes::BAD_LOG_TARGET, value.at, "`log = true` says not where to")
+                .hint("write \"global\", a target such as \"stdout\", or false for nowhere");
+        }
+        return Vec::new();
+    }
+    let mut targets = Vec::new();
+    for value in value.list() {
+        target(value, global, &mut targets, cx);
+    }
+    targets
+}
+
+fn target(value: &Val<'_>, global: Option<&[LogTarget]>, targets: &mut Vec<LogTarget>, cx: &mut Cx<'_>) {
+    let node = value.table();
+    let find = |key: &str| node.and_then(|node| node.find(key));
+    let Some(place) = (if node.is_some() { find("target") } else { Some(value) }) else { return };
+    let Some(text) = place.text() else { return };
+    let sink = match address::target(text) {
+        Ok(Target::Stdout) => LogSink::Stdout,
+        Ok(Target::Stderr) => LogSink::Stderr,
+        Ok(Target::File(path)) => LogSink::File(path),
+        Ok(Target::Unix(path)) => LogSink::Unix(path),
+        Ok(Target::Udp(host, port)) => match host.parse::<IpAddr>() {
+            Ok(ip) => LogSink::Udp((ip, port).into()),
+            Err(_) => match cx.resolve(&host, port, place.at) {
+                Some(address) => LogSink::Udp(address),
+                None => return,
+            },
+        },
+        Ok(Target::Global) => {
+            match (global, node) {
+                (Some(global), None) => targets.extend_from_slice(global),
+                (Some(_), Some(_)) => {
+                    cx.sink.error(codes::BAD_LOG_TARGET, place.at, "\"global\" stands alone, without a table");
+                }
+                (None, _) => {
+                    cx.sink.error(codes::BAD_LOG_TARGET, place.at, "\"global\" means nothing in [global] itself");
+                }
+            }
+            return;
+        }
+        Err(error) => {
+            let hint = did_you_mean(text, ["stdout", "stderr", "global"]).unwrap_or_else(|| {
+                "write \"stdout\", \"stderr\", \"file:/path\", \"udp:host:514\" or \"/dev/log\"".to_owned()
+            });
+            cx.sink.error(codes::BAD_LOG_TARGET, place.at, error).hint(hint);
+            return;
+        }
+    };
+    let code = |key: &str, words: &[&str], default: &str| {
+        let word = find(key).and_then(Val::text).unwrap_or(default);
+        words.iter().position(|known| *known == word).and_then(|at| u8::try_from(at).ok()).unwrap_or(0)
+    };
+    targets.push(LogTarget {
+        sink,
+        format: find("format").and_then(Val::text).and_then(format_of),
+        facility: code("facility", FACILITIES, defaults::LOG_FACILITY),
+        level: code("level", LEVELS, defaults::LOG_LEVEL),
+        len: find("len").and_then(Val::size).and_then(|n| usize::try_from(n).ok()).unwrap_or(defaults::LOG_LEN),
+    });
+}
+
+/// The format of a proxy's access log: the nearest of `log-format`, `option.httplog` and `option.tcplog`, else the
+/// mode's. In tcp mode there is no HTTP line to write.
+pub(super) fn format(layers: &Layers<'_, '_>, mode: Mode, cx: &mut Cx<'_>) -> LogFormat {
+    let by_mode = match mode {
+        Mode::Http => defaults::LOG_FORMAT_HTTP,
+        Mode::Tcp => defaults::LOG_FORMAT_TCP,
+    };
+    for node in layers.each() {
+        let on = |path: &str| node.find(path).and_then(Val::bool) == Some(true);
+        let named = node.find("log-format").and_then(Val::text).and_then(format_of);
+        let found = named
+            .or_else(|| on("option.httplog").then_some(LogFormat::Http))
+            .or_else(|| on("option.tcplog").then_some(LogFormat::Tcp));
+        match found {
+            Some(LogFormat::Http) if mode == Mode::Tcp => {
+                if let Some(value) = layers.own.find("log-format") {
+                    cx.sink
+                        .warn(codes::NO_EFFECT_IN_TCP, value.at, "there is no HTTP line to log in tcp mode")
+                        .hint("the format is \"tcp\"");
+                }
+                return by_mode;
+            }
+            Some(format) => return format,
+            None => {}
+        }
+    }
+    by_mode
+}
+
+fn format_of(word: &str) -> Option<LogFormat> {
+    let formats = [LogFormat::Http, LogFormat::Tcp, LogFormat::Json];
+    FORMATS.iter().position(|known| *known == word).and_then(|at| formats.get(at).copied())
+}

@@ -1,0 +1,183 @@
+//! `acl`, `http-request`, `use_backend`: handed to the rule compiler, its mistakes mapped back into the file.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use evenkeel_acl::{AclDef, Acls, RuleError, RuleKind, RuleLine, RuleSet, Switch};
+
+use super::proxy::Reference;
+use super::{Cx, Layers};
+use crate::codes;
+use crate::place::At;
+use crate::shape::Val;
+
+/// The rules of one section.
+#[derive(Debug, Default)]
+pub(super) struct Rules {
+    pub http_request: Arc<RuleSet>,
+    pub switch: Arc<Switch>,
+    /// The backends that `use_backend` names.
+    pub targets: Vec<Reference>,
+}
+
+/// Actions of http-request after which no further rule runs.
+const FINAL: [&str; 4] = ["allow", "deny", "redirect", "return"];
+
+/// Compiles the rules of a section.
+pub(super) fn rules(layers: &Layers<'_, '_>, cx: &mut Cx<'_>) -> Rules {
+    let mut defs = Vec::new();
+    let mut places = Vec::new();
+    let named = layers.own.find("acl").and_then(Val::table).map(|node| &node.entries[..]).unwrap_or_default();
+    for entry in named {
+        for value in entry.value.list() {
+            if let Some(text) = value.text() {
+                defs.push(AclDef { name: entry.name, text });
+                places.push((value.at, text));
+            }
+        }
+    }
+    let (acls, errors) = Acls::compile(&defs);
+    report(errors, &places, cx);
+
+    let http_request = Lines::of(layers, "http-request", cx);
+    let compiled = RuleSet::compile(RuleKind::HttpRequest, &http_request.rules(), &acls);
+    let http_request_rules = compiled.unwrap_or_else(|errors| {
+        report(errors, &http_request.places, cx);
+        RuleSet::default()
+    });
+    http_request.dead_ends(|words| words.first().is_some_and(|word| FINAL.contains(word)), cx);
+
+    let use_backend = Lines::of(layers, "use_backend", cx);
+    let switch = Switch::compile(&use_backend.rules(), &acls).unwrap_or_else(|errors| {
+        report(errors, &use_backend.places, cx);
+        Switch::default()
+    });
+    use_backend.dead_ends(|_| true, cx);
+    let targets = use_backend.places.iter().filter_map(|(at, text)| {
+        let (word, range) = words(text).next()?;
+        // A name worked out per request is not known before there is one.
+        (!word.contains('%')).then(|| Reference { name: Arc::from(word), at: cx.files.inside(*at, text, range) })
+    });
+    let targets = targets.collect();
+
+    for entry in named {
+        if !http_request.use_acl(entry.name) && !use_backend.use_acl(entry.name) {
+            cx.sink.warn(codes::UNUSED_ACL, entry.key_at, format!("no rule uses the acl `{}`", entry.name));
+        }
+    }
+    Rules { http_request: Arc::new(http_request_rules), switch: Arc::new(switch), targets }
+}
+
+fn report(errors: Vec<RuleError>, places: &[(At, &str)], cx: &mut Cx<'_>) {
+    for error in errors {
+        let Some((at, text)) = places.get(error.index) else { continue };
+        let at = cx.files.inside(*at, text, error.range);
+        cx.sink.error(error.code, at, error.message).maybe_hint(error.hint);
+    }
+}
+
+/// The lines of one keyword.
+struct Lines<'n> {
+    places: Vec<(At, &'n str)>,
+    files: Vec<(Arc<str>, u32)>,
+}
+
+impl<'n> Lines<'n> {
+    fn of(layers: &Layers<'n, '_>, key: &str, cx: &Cx<'_>) -> Lines<'n> {
+        let values = layers.own.find(key).map(Val::list).unwrap_or_default();
+        let places: Vec<_> = values.iter().filter_map(|value| Some((value.at, value.text()?))).collect();
+        let files = places.iter().map(|(at, _)| {
+            let place = cx.files.place(*at);
+            (place.file, place.line)
+        });
+        Lines { files: files.collect(), places }
+    }
+
+    fn rules(&self) -> Vec<RuleLine<'_>> {
+        let each = self.places.iter().zip(&self.files);
+        each.map(|((_, text), (file, line))| RuleLine { text, file, line: *line }).collect()
+    }
+
+    /// Whether a condition asks for the acl.
+    fn use_acl(&self, name: &str) -> bool {
+        self.places.iter().any(|(_, text)| {
+            words(text)
+                .skip_while(|(word, _)| !is_condition(word))
+                .skip(1)
+                .any(|(word, _)| word.trim_start_matches('!') == name)
+        })
+    }
+
+    /// Reports what stands below a final rule without a condition.
+    fn dead_ends(&self, is_final: impl Fn(&[&str]) -> bool, cx: &mut Cx<'_>) {
+        for (index, (_, text)) in self.places.iter().enumerate() {
+            let words: Vec<&str> = words(text).map(|(word, _)| word).collect();
+            if is_final(&words) && !words.iter().any(|word| is_condition(word)) {
+                let line = self.files[index].1;
+                for (at, _) in &self.places[index + 1..] {
+                    cx.sink
+                        .warn(codes::RULE_NEVER_RUNS, *at, "this rule never runs")
+                        .hint(format!("the rule on line {line} has no condition and ends the list"));
+                }
+                return;
+            }
+        }
+    }
+}
+
+fn is_condition(word: &str) -> bool {
+    matches!(word, "if" | "unless")
+}
+
+/// The words of a rule line as written, with their bytes; a quoted part is one word, quotes and all.
+fn words(text: &str) -> impl Iterator<Item = (&str, Range<usize>)> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        while at < bytes.len() && bytes[at].is_ascii_whitespace() {
+            at += 1;
+        }
+        let start = at;
+        let mut quote = None;
+        while at < bytes.len() {
+            match (quote, bytes[at]) {
+                (None, b) if b.is_ascii_whitespace() => break,
+                (None, b @ (b'\'' | b'"')) => quote = Some(b),
+                (Some(open), b) if b == open => quote = None,
+                (None | Some(b'"'), b'\\') => at += 1,
+                _ => {}
+            }
+            at += 1;
+        }
+        // A backslash at the end, or before a character of several bytes.
+        at = at.min(bytes.len());
+        while !text.is_char_boundary(at) {
+            at += 1;
+        }
+        (start < at).then(|| (&text[start..at], start..at))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_keep_their_bytes() {
+        let found: Vec<_> = words(r#" deny  string "a if b" hdr x\ y 'z'if "#).collect();
+        assert_eq!(
+            found,
+            [
+                ("deny", 1..5),
+                ("string", 7..13),
+                (r#""a if b""#, 14..22),
+                ("hdr", 23..26),
+                (r"x\ y", 27..31),
+                ("'z'if", 32..37)
+            ]
+        );
+        for odd in ["\\", "a \\é", "\"é", "é\\"] {
+            assert!(words(odd).all(|(word, range)| word == &odd[range]), "{odd}");
+        }
+    }
+}

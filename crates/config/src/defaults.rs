@@ -1,0 +1,120 @@
+//! Every default and every limit of the config language, once, with its unit and where it comes from.
+//!
+//! Read by the key tables (which print them) and by the builder (which applies them), so what the manual says and what
+//! the program does cannot differ. Never: logic.
+
+use std::time::Duration;
+
+use crate::model::{Balance, LogFormat, Mode, OnRemove, Reuse};
+
+/// `mode`; HAProxy's is tcp, nearly every file then says http.
+pub const MODE: Mode = Mode::Http;
+/// `balance`, two draws; HAProxy's current default.
+pub const BALANCE: Balance = Balance::Random(2);
+/// `http-reuse`; HAProxy's.
+pub const REUSE: Reuse = Reuse::Safe;
+/// `retries`; HAProxy's.
+pub const RETRIES: u32 = 3;
+/// `on-remove`: a reload never cuts a connection unless it is asked to.
+pub const ON_REMOVE: OnRemove = OnRemove::Keep;
+/// `option.redispatch = true`: only the last retry may take another server; HAProxy's.
+pub const REDISPATCH_ON: i32 = -1;
+
+/// `timeout.connect`; HAProxy has none and warns.
+pub const TIMEOUT_CONNECT: Duration = Duration::from_secs(5);
+/// `timeout.client`; HAProxy has none and warns.
+pub const TIMEOUT_CLIENT: Duration = Duration::from_secs(30);
+/// `timeout.server`; HAProxy has none and warns.
+pub const TIMEOUT_SERVER: Duration = Duration::from_secs(30);
+/// `timeout.http-request`; HAProxy has none, which leaves a door open to slow senders.
+pub const TIMEOUT_HTTP_REQUEST: Duration = Duration::from_secs(10);
+/// `timeout.tunnel`: long enough for a quiet WebSocket.
+pub const TIMEOUT_TUNNEL: Duration = Duration::from_secs(3600);
+/// The longest duration a timer takes, 24.8 days in milliseconds; HAProxy's.
+pub const MAX_DURATION: Duration = Duration::from_millis(i32::MAX as u64);
+
+/// `server.weight`; HAProxy's.
+pub const WEIGHT: u16 = 1;
+/// The greatest `server.weight`; HAProxy's.
+pub const MAX_WEIGHT: u16 = 256;
+/// The greatest `maxconn`, `maxqueue` and `backlog`.
+pub const MAX_CONN: u32 = 10_000_000;
+/// The greatest `retries`.
+pub const MAX_RETRIES: u32 = 100;
+/// The most draws of `balance = "random(n)"`.
+pub const MAX_DRAWS: u32 = 64;
+/// The most worker threads.
+pub const MAX_THREADS: usize = 1024;
+
+/// `check.interval` (`inter`); HAProxy's.
+pub const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// `check.rise`; HAProxy's.
+pub const CHECK_RISE: u32 = 2;
+/// `check.fall`; HAProxy's.
+pub const CHECK_FALL: u32 = 3;
+/// The greatest `check.rise` and `check.fall`.
+pub const MAX_CHECK_COUNT: u32 = 100_000;
+/// `check.jitter`, percent (`spread-checks`); HAProxy's.
+pub const CHECK_JITTER: u8 = 0;
+/// The greatest `check.jitter`, percent; HAProxy's.
+pub const MAX_CHECK_JITTER: u8 = 50;
+/// `check.method`; HAProxy's is OPTIONS, which many applications answer with 405 or 501.
+pub const CHECK_METHOD: &str = "GET";
+/// `check.uri`; HAProxy's.
+pub const CHECK_URI: &str = "/";
+
+/// `global.log-tag`: the program's name.
+pub const LOG_TAG: &str = "evenkeel";
+/// `log.facility`; there is none in HAProxy, where the word must be given.
+pub const LOG_FACILITY: &str = "local0";
+/// `log.level`: everything is sent; HAProxy's.
+pub const LOG_LEVEL: &str = "debug";
+/// `log.len` in bytes; HAProxy's.
+pub const LOG_LEN: usize = 1024;
+/// The shortest and the longest `log.len`, bytes; HAProxy's.
+pub const LOG_LEN_RANGE: (u64, u64) = (80, 65_535);
+/// Port of a `udp:` log target without one (RFC 5426).
+pub const SYSLOG_PORT: u16 = 514;
+/// `log-format` of a proxy in http mode.
+pub const LOG_FORMAT_HTTP: LogFormat = LogFormat::Http;
+/// `log-format` of a proxy in tcp mode.
+pub const LOG_FORMAT_TCP: LogFormat = LogFormat::Tcp;
+
+/// `option.forwardfor.header`; HAProxy's.
+pub const FORWARDFOR_HEADER: &str = "X-Forwarded-For";
+/// `global.admin.refresh`: the stats page follows what happens.
+pub const ADMIN_REFRESH: Duration = Duration::from_secs(5);
+
+/// `tune.bufsize` in bytes; HAProxy's.
+pub const BUFSIZE: usize = 16 * 1024;
+/// The least and the greatest `tune.bufsize`, bytes.
+pub const BUFSIZE_RANGE: (u64, u64) = (4 * 1024, 1024 * 1024);
+/// `tune.bulk-bufsize` in bytes: fewer system calls on long bodies.
+pub const BULK_BUFSIZE: usize = 64 * 1024;
+/// The least and the greatest `tune.bulk-bufsize`, bytes; a power of two.
+pub const BULK_BUFSIZE_RANGE: (u64, u64) = (16 * 1024, 1024 * 1024);
+/// `tune.http.maxhdr`; HAProxy's.
+pub const MAX_HEADERS: usize = 101;
+/// The greatest `tune.http.maxhdr`; HAProxy's.
+pub const MAX_MAX_HEADERS: usize = 32_767;
+/// `tune.http.maxuri` in bytes; RFC 9110 §4.1 asks for 8000 at least.
+pub const MAX_URI: usize = 8192;
+/// `tune.http.logurilen` in bytes; HAProxy's.
+pub const LOG_URI_LEN: usize = 1024;
+/// The greatest `tune.http.logurilen`, bytes; HAProxy's.
+pub const MAX_LOG_URI_LEN: usize = 65_535;
+/// `tune.pool-purge-delay`; HAProxy's.
+pub const POOL_PURGE_DELAY: Duration = Duration::from_secs(5);
+/// `tune.log-buffer` in bytes: a burst of some 5,000 lines.
+pub const LOG_BUFFER: usize = 1024 * 1024;
+/// The least and the greatest `tune.log-buffer`, bytes.
+pub const LOG_BUFFER_RANGE: (u64, u64) = (64 * 1024, 1024 * 1024 * 1024);
+
+/// The longest path of a Unix socket, bytes (`sun_path` without its end).
+pub const MAX_UNIX_PATH: usize = 107;
+/// The most listening addresses of one configuration, port ranges expanded.
+pub const MAX_BINDS: usize = 16_384;
+/// The largest file that is read, bytes.
+pub const MAX_FILE_SIZE: u64 = 64 * 1024 * 1024;
+/// The most files of one configuration, includes counted.
+pub const MAX_FILES: usize = 4096;

@@ -1,0 +1,390 @@
+//! From sources to a configuration: parse, shape, build, cross-check.
+//!
+//! One pass over everything, whatever is found on the way. Sections of all files are put in file order first, since ids
+//! and the statistics page follow it.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::build::{self, Cx, Layers};
+use crate::codes;
+use crate::diagnostic::{Diagnostic, Severity, Sink};
+use crate::keys::{GLOBAL, Kind, PROXY, Sections, Type};
+use crate::model::{Config, Section};
+use crate::nearest::{did_you_mean, nearest};
+use crate::place::{At, Files};
+use crate::read::{Failure, Read};
+use crate::shape::{Data, Node, type_in_words};
+use crate::{LoadOptions, Loaded, Source, cross};
+
+/// The kinds of sections and other words at the top of a file.
+const ROOT: &[&str] = &["include", "global", "defaults", "frontend", "backend", "listen"];
+
+/// Sections of a later version.
+const ROOT_LATER: &[&str] = &[
+    "acme",
+    "cache",
+    "crt-store",
+    "fcgi-app",
+    "healthcheck",
+    "http-errors",
+    "log-forward",
+    "log-profile",
+    "mailers",
+    "map",
+    "peers",
+    "program",
+    "resolvers",
+    "ring",
+    "stick-table",
+    "test",
+    "tls",
+    "traces",
+    "userlist",
+];
+
+static INCLUDE: Kind = Kind::Many(&Kind::Text("a path such as \"conf.d/*.toml\""));
+static GLOBAL_KIND: Kind = Kind::Table(&GLOBAL);
+
+/// Checks sources that are in memory already; an `include` among them is an error.
+pub fn load_sources(sources: &[Source], opts: &LoadOptions<'_>) -> Loaded {
+    compile(Read { sources: sources.to_vec(), ..Read::default() }, opts)
+}
+
+/// Checks what was read.
+pub(crate) fn compile(read: Read, opts: &LoadOptions<'_>) -> Loaded {
+    let Read { sources, failures, includes } = read;
+    let (config, diagnostics) = {
+        let files = Files::new(&sources);
+        let mut cx = Cx::new(&files, opts);
+        let unreadable = report(failures, &mut cx.sink);
+        let documents: Vec<Spanned<DeTable<'_>>> =
+            sources.iter().enumerate().map(|(i, s)| parse(i, s, &mut cx)).collect();
+        let config = config(&documents, includes, &mut cx, unreadable.is_empty());
+        let errors = cx.sink.has_errors() || !unreadable.is_empty() || sources.is_empty();
+        let mut diagnostics = unreadable;
+        diagnostics.extend(cx.sink.finish(&files));
+        (config.filter(|_| !errors), diagnostics)
+    };
+    Loaded { config, diagnostics, sources }
+}
+
+/// Files that an include asked for are reported there, the others by themselves.
+fn report(failures: Vec<Failure>, sink: &mut Sink) -> Vec<Diagnostic> {
+    let mut unreadable = Vec::new();
+    for failure in failures {
+        match failure.asked {
+            Some((file, span)) => {
+                sink.error(failure.code, At::new(file, span), failure.message);
+            }
+            None => unreadable.push(Diagnostic {
+                severity: Severity::Error,
+                code: failure.code,
+                message: failure.message,
+                file: failure.file,
+                span: 0..0,
+                line: 0,
+                column: 0,
+                hint: None,
+            }),
+        }
+    }
+    unreadable
+}
+
+fn parse<'d>(index: usize, source: &'d Source, cx: &mut Cx<'_>) -> Spanned<DeTable<'d>> {
+    let (document, errors) = DeTable::parse_recoverable(&source.text);
+    for error in errors {
+        cx.syntax_errors = true;
+        // After a bracket that is never closed whole sections are missing: what they would have defined is not known.
+        cx.sections_lost |= error.message().starts_with("unclosed");
+        let span = error.span().unwrap_or(0..0);
+        cx.sink.error(codes::SYNTAX, At::new(index, span), error.message());
+    }
+    document
+}
+
+/// One section of a file.
+struct Raw<'d> {
+    kind: Sections,
+    /// `None` for the unnamed defaults.
+    name: Option<&'d str>,
+    at: At,
+    table: &'d DeTable<'d>,
+}
+
+fn config<'d>(
+    documents: &'d [Spanned<DeTable<'d>>],
+    includes: bool,
+    cx: &mut Cx<'d>,
+    all_read: bool,
+) -> Option<Config> {
+    let mut global: Option<Node<'d>> = None;
+    let mut raw = Vec::new();
+    for (file, document) in documents.iter().enumerate() {
+        root(file, document.get_ref(), includes, cx, &mut global, &mut raw);
+    }
+    raw.sort_by_key(|section| section.at);
+
+    let defaults = Defaults::read(&raw, cx);
+    let mut proxies: Vec<(&Raw<'d>, &'d str, Node<'d>)> = Vec::new();
+    let mut names: HashMap<&str, At> = HashMap::new();
+    for section in raw.iter().filter(|section| section.kind != Sections::DEFAULTS) {
+        let Some(name) = section.name else { continue };
+        match names.get(name) {
+            Some(first) => {
+                let first = cx.files.place(*first);
+                cx.sink.error(codes::DUPLICATE_PROXY, section.at, format!("the name `{name}` is taken")).hint(format!(
+                    "it is first used at {first}; names are unique over frontends, backends and listens"
+                ));
+            }
+            None => {
+                names.insert(name, section.at);
+            }
+        }
+        let node =
+            cx.shaper(section.at.file as usize, section.kind).table(&PROXY, section.table, section.at, &|_| false);
+        proxies.push((section, name, node));
+    }
+
+    let global = build::global(global.as_ref(), cx);
+    let mut built = build::Built::default();
+    let mut used = vec![false; defaults.list.len()];
+    for (id, (section, name, node)) in (2..).zip(&proxies) {
+        let under = defaults.of(node, &mut used, cx);
+        let layers = Layers { kind: section.kind, name, at: section.at, own: node, under };
+        built.section(id, &layers, &global, cx);
+    }
+    for (default, _) in defaults.list.iter().zip(&used).filter(|(default, used)| default.name.is_some() && !**used) {
+        let name = default.name.unwrap_or_default();
+        cx.sink
+            .warn(codes::UNUSED_DEFAULTS, default.node.at, format!("no section takes the defaults `{name}`"))
+            .hint(format!("write `from = \"{name}\"` in the sections that should"));
+    }
+    cross::check(&built, &names, all_read && !cx.sections_lost, cx);
+
+    let build::Built { frontends, backends, order, .. } = built;
+    let frontends = frontends.into_iter().map(|f| Arc::new(f.frontend)).collect();
+    let backends = backends.into_iter().map(|b| Arc::new(b.backend)).collect();
+    let files = documents.iter().enumerate().map(|(i, _)| cx.files.source(At::new(i, 0..0)).name.to_string());
+    let order: Vec<Section> = order;
+    Some(Config { global, frontends, backends, order, files: files.map(PathBuf::from).collect() })
+}
+
+/// Reads the top of one file.
+fn root<'d>(
+    file: usize,
+    document: &'d DeTable<'d>,
+    includes: bool,
+    cx: &mut Cx<'d>,
+    global: &mut Option<Node<'d>>,
+    raw: &mut Vec<Raw<'d>>,
+) {
+    for (name, value) in document {
+        let at = At::new(file, name.span());
+        match name.get_ref().as_ref() {
+            "include" => {
+                let read = cx.shaper(file, Sections::ANY).value(&INCLUDE, value, at, "include");
+                if read.is_some() && !includes {
+                    cx.sink.error(codes::INCLUDE, at, "an include needs files, and this text comes from memory");
+                }
+            }
+            "global" => {
+                if let Some(found) = cx.shaper(file, Sections::ANY).value(&GLOBAL_KIND, value, at, "global")
+                    && let Data::Table(node) = found.data
+                {
+                    match global {
+                        Some(first) => merge(first, node, cx),
+                        None => *global = Some(node),
+                    }
+                }
+            }
+            "defaults" => match value.get_ref() {
+                DeValue::Table(table) => {
+                    raw.push(Raw { kind: Sections::DEFAULTS, name: None, at, table });
+                    sections(file, Sections::DEFAULTS, table, cx, raw);
+                }
+                other => not_a_section("defaults", other, at, cx),
+            },
+            word => {
+                let kind = Sections::EACH.into_iter().find(|(_, name)| *name == word).map(|(kind, _)| kind);
+                match (kind, value.get_ref()) {
+                    (Some(kind), DeValue::Table(table)) => sections(file, kind, table, cx, raw),
+                    (Some(_), other) => not_a_section(word, other, at, cx),
+                    (None, _) if ROOT_LATER.contains(&word) => {
+                        cx.sink
+                            .error(codes::LATER, at, format!("the section `{word}` is not in this version"))
+                            .hint("remove it; it would have no effect");
+                    }
+                    (None, _) => unknown_section(word, at, cx),
+                }
+            }
+        }
+    }
+}
+
+/// The named tables of one kind of section.
+fn sections<'d>(file: usize, kind: Sections, table: &'d DeTable<'d>, cx: &mut Cx<'d>, raw: &mut Vec<Raw<'d>>) {
+    let word = kind.names().next().unwrap_or_default();
+    let defaults = kind == Sections::DEFAULTS;
+    for (name, value) in table {
+        let at = At::new(file, name.span());
+        let known = PROXY.key(name.get_ref()).is_some();
+        match value.get_ref() {
+            _ if defaults && !is_named_defaults(name.get_ref(), value.get_ref()) => {}
+            DeValue::Table(table) => {
+                if !is_name(name.get_ref()) {
+                    cx.sink
+                        .error(codes::BAD_NAME, at, format!("`{}` is not a name", name.get_ref()))
+                        .hint("names are made of letters, digits, - _ . and :");
+                }
+                raw.push(Raw { kind, name: Some(name.get_ref()), at, table });
+            }
+            _ if at.start == at.end => {}
+            _ if known => {
+                cx.sink
+                    .error(codes::WRONG_TYPE, at, format!("`{}` stands in a {word} without a name", name.get_ref()))
+                    .hint(format!("write [{word}.NAME] above it"));
+            }
+            other => not_a_section(&format!("{word}.{}", name.get_ref()), other, at, cx),
+        }
+    }
+}
+
+/// In `[defaults]` a table under an unknown key is a defaults section of that name, unless it is a misspelt key.
+fn is_named_defaults(name: &str, value: &DeValue<'_>) -> bool {
+    let DeValue::Table(inner) = value else { return false };
+    if PROXY.key(name).is_some() || PROXY.later.contains(&name) || PROXY.renamed.iter().any(|(from, _)| *from == name) {
+        return false;
+    }
+    let tables = PROXY.keys.iter().filter(|key| key.kind.takes(Type::Table)).map(|key| key.name);
+    let misspelt = nearest(name, tables).is_some();
+    !misspelt || inner.is_empty() || inner.keys().any(|key| PROXY.key(key.get_ref()).is_some())
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':'))
+}
+
+fn not_a_section(word: &str, found: &DeValue<'_>, at: At, cx: &mut Cx<'_>) {
+    let example = if word.contains('.') || word == "defaults" { word.to_owned() } else { format!("{word}.NAME") };
+    cx.sink
+        .error(codes::WRONG_TYPE, at, format!("`{word}` is a section, not {}", type_in_words(found)))
+        .hint(format!("write [{example}] on a line of its own"));
+}
+
+fn unknown_section(word: &str, at: At, cx: &mut Cx<'_>) {
+    let hint = did_you_mean(word, ROOT.iter().copied())
+        .or_else(|| {
+            GLOBAL.key(word).map(|_| format!("`{word}` belongs in [global]")).or_else(|| {
+                PROXY.key(word).map(|_| format!("`{word}` belongs in a section: write [listen.NAME] above it"))
+            })
+        })
+        .or_else(|| did_you_mean(word, ROOT_LATER.iter().copied()))
+        .unwrap_or_else(|| {
+            "sections are [global], [defaults], [frontend.NAME], [backend.NAME], [listen.NAME]".to_owned()
+        });
+    cx.sink.error(codes::UNKNOWN_SECTION, at, format!("unknown section `{word}`")).hint(hint);
+}
+
+/// Puts the keys of `more`, from a later file, into `first`.
+fn merge<'d>(first: &mut Node<'d>, more: Node<'d>, cx: &mut Cx<'d>) {
+    for entry in more.entries {
+        match first.entries.iter_mut().find(|known| known.name == entry.name) {
+            None => first.entries.push(entry),
+            Some(known) => match (&mut known.value.data, entry.value.data) {
+                (Data::Table(known), Data::Table(node)) => merge(known, node, cx),
+                _ => {
+                    let place = cx.files.place(known.key_at);
+                    cx.sink
+                        .error(codes::SET_TWICE, entry.key_at, format!("`{}` is set in two files", entry.name))
+                        .hint(format!("it is first set at {place}; remove one of the two"));
+                }
+            },
+        }
+    }
+}
+
+/// The defaults sections.
+struct Defaults<'d> {
+    list: Vec<Default<'d>>,
+    by_name: HashMap<&'d str, usize>,
+    unnamed: Option<usize>,
+}
+
+struct Default<'d> {
+    name: Option<&'d str>,
+    node: Node<'d>,
+}
+
+impl<'d> Defaults<'d> {
+    fn read(raw: &[Raw<'d>], cx: &mut Cx<'d>) -> Defaults<'d> {
+        let mut defaults = Defaults { list: Vec::new(), by_name: HashMap::new(), unnamed: None };
+        for section in raw.iter().filter(|section| section.kind == Sections::DEFAULTS) {
+            let named = |key: &str| {
+                section.name.is_none()
+                    && section.table.get(key).is_some_and(|value| is_named_defaults(key, value.get_ref()))
+            };
+            let file = section.at.file as usize;
+            let node = cx.shaper(file, Sections::DEFAULTS).table(&PROXY, section.table, section.at, &named);
+            let known = match section.name {
+                None => defaults.unnamed,
+                Some(name) => defaults.by_name.get(name).copied(),
+            };
+            match known {
+                Some(index) => merge(&mut defaults.list[index].node, node, cx),
+                None => {
+                    let index = defaults.list.len();
+                    match section.name {
+                        None => defaults.unnamed = Some(index),
+                        Some(name) => {
+                            defaults.by_name.insert(name, index);
+                        }
+                    }
+                    defaults.list.push(Default { name: section.name, node });
+                }
+            }
+        }
+        defaults
+    }
+
+    /// What a section takes its defaults from, the nearest first.
+    fn of<'n>(&'n self, own: &'n Node<'d>, used: &mut [bool], cx: &mut Cx<'d>) -> Vec<&'n Node<'d>> {
+        let mut chain = Vec::new();
+        let mut indexes: Vec<usize> = Vec::new();
+        let mut node = own;
+        loop {
+            let next = match node.entry("from").map(|entry| &entry.value) {
+                Some(from) => {
+                    let name = from.text().unwrap_or_default();
+                    let found = self.by_name.get(name).copied();
+                    if found.is_none() {
+                        cx.sink
+                            .error(codes::UNKNOWN_DEFAULTS, from.at, format!("there are no defaults `{name}`"))
+                            .maybe_hint(
+                                did_you_mean(name, self.by_name.keys().copied())
+                                    .or_else(|| Some(format!("define them: [defaults.{name}]"))),
+                            );
+                    }
+                    found.map(|index| (index, from.at))
+                }
+                // Only a proxy takes the unnamed defaults by itself.
+                None if chain.is_empty() => self.unnamed.map(|index| (index, own.at)),
+                None => None,
+            };
+            let Some((index, at)) = next else { return chain };
+            used[index] = true;
+            if indexes.contains(&index) {
+                cx.sink.error(codes::DEFAULTS_CYCLE, at, "these defaults take from themselves");
+                return chain;
+            }
+            indexes.push(index);
+            node = &self.list[index].node;
+            chain.push(node);
+        }
+    }
+}

@@ -1,0 +1,468 @@
+//! What a reload would change, by name, before anything is changed.
+//!
+//! Pure: two configurations in, a list out. Lines that moved in the file are no change. The supervisor shows it and
+//! decides by it what cannot be done without a restart; `evenkeel check` can print it.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::model::{Backend, Bind, BindAddress, Config, Frontend, LogSink, LogTarget, Mode, OnRemove, Server};
+use crate::units::{show_duration, show_size};
+
+/// The difference between two configurations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Listening addresses.
+    pub binds: Diff,
+    /// Frontends, the client half of a listen included.
+    pub frontends: Diff,
+    /// Backends, the server half of a listen included.
+    pub backends: Diff,
+    /// Servers, as `backend/server`.
+    pub servers: Diff,
+    /// Global settings that change with the reload.
+    pub global: Vec<Change>,
+    /// Settings that keep their old value until a restart.
+    pub needs_restart: Vec<Change>,
+}
+
+/// What became of the things of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Diff {
+    /// Only in the new configuration: opened, created.
+    pub added: Vec<Arc<str>>,
+    /// Only in the old one: closed, drained.
+    pub removed: Vec<Arc<str>>,
+    /// In both, with differences.
+    pub changed: Vec<Changed>,
+    /// In both and alike.
+    pub same: Vec<Arc<str>>,
+}
+
+/// One thing that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What differs.
+    pub what: Vec<Change>,
+}
+
+/// One setting that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The key, as in the file.
+    pub key: &'static str,
+    /// Old value; empty for what has no short form, such as rules.
+    pub old: String,
+    /// New value.
+    pub new: String,
+}
+
+/// Compares `old`, what runs, with `new`, what would.
+pub fn plan(old: &Config, new: &Config) -> Plan {
+    let mut plan = Plan {
+        binds: Diff::of(&binds(old), &binds(new), |(frontend, bind)| bind_fields(frontend, bind)),
+        frontends: Diff::of(&frontends(old), &frontends(new), |f| frontend_fields(f)),
+        backends: Diff::of(&backends(old), &backends(new), |b| backend_fields(b)),
+        servers: Diff::of(&servers(old), &servers(new), |s| server_fields(s)),
+        ..Plan::default()
+    };
+    plan.global = changes(&global_fields(old), &global_fields(new));
+    plan.needs_restart = changes(&restart_fields(old), &restart_fields(new));
+    plan
+}
+
+impl Plan {
+    /// Whether nothing would change.
+    pub fn is_empty(&self) -> bool {
+        [&self.binds, &self.frontends, &self.backends, &self.servers].into_iter().all(Diff::is_empty)
+            && self.global.is_empty()
+            && self.needs_restart.is_empty()
+    }
+
+    /// As one JSON object; unchanged things are counted, not listed.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "empty": self.is_empty(),
+            "binds": self.binds.to_json(),
+            "frontends": self.frontends.to_json(),
+            "backends": self.backends.to_json(),
+            "servers": self.servers.to_json(),
+            "global": changes_json(&self.global),
+            "needs_restart": changes_json(&self.needs_restart),
+        })
+    }
+}
+
+impl fmt::Display for Plan {
+    /// One line a change: `+` new, `-` gone, `~` changed, `!` only after a restart.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return writeln!(f, "no change");
+        }
+        for (kind, diff) in [
+            ("bind", &self.binds),
+            ("frontend", &self.frontends),
+            ("backend", &self.backends),
+            ("server", &self.servers),
+        ] {
+            for name in &diff.added {
+                writeln!(f, "+ {kind} {name}")?;
+            }
+            for name in &diff.removed {
+                writeln!(f, "- {kind} {name}")?;
+            }
+            for changed in &diff.changed {
+                write!(f, "~ {kind} {}: ", changed.name)?;
+                write_changes(f, &changed.what)?;
+            }
+        }
+        for change in &self.global {
+            write!(f, "~ global: ")?;
+            write_changes(f, std::slice::from_ref(change))?;
+        }
+        for change in &self.needs_restart {
+            write!(f, "! needs a restart: ")?;
+            write_changes(f, std::slice::from_ref(change))?;
+        }
+        Ok(())
+    }
+}
+
+fn write_changes(f: &mut fmt::Formatter<'_>, changes: &[Change]) -> fmt::Result {
+    for (index, change) in changes.iter().enumerate() {
+        let comma = if index == 0 { "" } else { ", " };
+        if change.old.is_empty() && change.new.is_empty() {
+            write!(f, "{comma}{}", change.key)?;
+        } else {
+            write!(f, "{comma}{} {} -> {}", change.key, change.old, change.new)?;
+        }
+    }
+    writeln!(f)
+}
+
+impl Diff {
+    /// Whether nothing was added, removed or changed.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
+    }
+
+    fn of<T>(old: &[(Arc<str>, T)], new: &[(Arc<str>, T)], fields: impl Fn(&T) -> Vec<Field>) -> Diff {
+        let before: HashMap<&str, &T> = old.iter().map(|(name, thing)| (&**name, thing)).collect();
+        let after: HashSet<&str> = new.iter().map(|(name, _)| &**name).collect();
+        let mut diff = Diff::default();
+        for (name, thing) in new {
+            match before.get(&**name) {
+                None => diff.added.push(Arc::clone(name)),
+                Some(was) => {
+                    let what = changes(&fields(was), &fields(thing));
+                    match what.is_empty() {
+                        true => diff.same.push(Arc::clone(name)),
+                        false => diff.changed.push(Changed { name: Arc::clone(name), what }),
+                    }
+                }
+            }
+        }
+        let gone = old.iter().filter(|(name, _)| !after.contains(&**name));
+        diff.removed = gone.map(|(name, _)| Arc::clone(name)).collect();
+        diff
+    }
+
+    fn to_json(&self) -> Value {
+        let changed: Vec<Value> =
+            self.changed.iter().map(|c| json!({"name": &*c.name, "what": changes_json(&c.what)})).collect();
+        let names = |list: &[Arc<str>]| list.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        json!({
+            "added": names(&self.added),
+            "removed": names(&self.removed),
+            "changed": changed,
+            "same": self.same.len(),
+        })
+    }
+}
+
+fn changes_json(changes: &[Change]) -> Value {
+    changes.iter().map(|c| json!({"key": c.key, "old": c.old, "new": c.new})).collect()
+}
+
+/// A setting as compared and as shown. What has no short form is compared by its debug text and not shown.
+struct Field {
+    key: &'static str,
+    value: String,
+    shown: bool,
+}
+
+fn field(key: &'static str, value: impl fmt::Display) -> Field {
+    Field { key, value: value.to_string(), shown: true }
+}
+
+fn hidden(key: &'static str, value: impl fmt::Debug) -> Field {
+    Field { key, value: format!("{value:?}"), shown: false }
+}
+
+fn changes(old: &[Field], new: &[Field]) -> Vec<Change> {
+    // Both lists come from one function, so they name the same keys in the same order.
+    let each = old.iter().zip(new).filter(|(old, new)| old.value != new.value);
+    each.map(|(old, new)| {
+        let show = |field: &Field| if field.shown { field.value.clone() } else { String::new() };
+        Change { key: new.key, old: show(old), new: show(new) }
+    })
+    .collect()
+}
+
+fn binds(config: &Config) -> Vec<(Arc<str>, (&Frontend, &Bind))> {
+    let mut binds = Vec::new();
+    for frontend in config.frontends.iter().filter(|frontend| !frontend.disabled) {
+        for (index, bind) in frontend.binds.iter().enumerate() {
+            // Each bind to port 0 is another port: it has no identity but its place in its frontend.
+            let name = match &bind.address {
+                BindAddress::Inet(inet) if inet.port() == 0 => format!("{} ({} #{index})", bind.address, frontend.name),
+                address => address.to_string(),
+            };
+            binds.push((Arc::from(name), (&**frontend, bind)));
+        }
+    }
+    binds
+}
+
+fn frontends(config: &Config) -> Vec<(Arc<str>, &Frontend)> {
+    config.frontends.iter().map(|f| (Arc::clone(&f.name), &**f)).collect()
+}
+
+fn backends(config: &Config) -> Vec<(Arc<str>, &Backend)> {
+    config.backends.iter().map(|b| (Arc::clone(&b.name), &**b)).collect()
+}
+
+fn servers(config: &Config) -> Vec<(Arc<str>, &Server)> {
+    let mut servers = Vec::new();
+    for backend in &config.backends {
+        let named = |s: &Server| Arc::from(format!("{}/{}", backend.name, s.name));
+        servers.extend(backend.servers.iter().map(|server| (named(server), &**server)));
+    }
+    servers
+}
+
+fn bind_fields(frontend: &Frontend, bind: &Bind) -> Vec<Field> {
+    let Bind {
+        address: _,
+        name,
+        place: _,
+        maxconn,
+        backlog,
+        defer_accept,
+        tfo,
+        tcp_user_timeout,
+        v4v6,
+        v6only,
+        interface,
+        transparent,
+        keepalive,
+        unix_mode,
+    } = bind;
+    vec![
+        field("frontend", &frontend.name),
+        field("name", name),
+        field("maxconn", maxconn),
+        field("backlog", backlog),
+        field("defer-accept", defer_accept),
+        field("tfo", tfo),
+        field("tcp-ut", time(*tcp_user_timeout)),
+        field("v4v6", v4v6),
+        field("v6only", v6only),
+        field("interface", interface.as_deref().unwrap_or("none")),
+        field("transparent", transparent),
+        field("option.clitcpka", keepalive),
+        field("mode", unix_mode.map_or_else(|| "none".to_owned(), |mode| format!("{mode:#o}"))),
+    ]
+}
+
+fn frontend_fields(frontend: &Frontend) -> Vec<Field> {
+    let Frontend {
+        name: _,
+        id,
+        listen,
+        place: _,
+        mode,
+        binds: _,
+        maxconn,
+        timeout,
+        http_request,
+        switch,
+        default_backend,
+        option,
+        log,
+        log_format,
+        forwardfor,
+        keepalive,
+        disabled,
+    } = frontend;
+    vec![
+        field("id", id),
+        field("listen", listen),
+        field("mode", mode_name(*mode)),
+        field("maxconn", maxconn),
+        field("timeout.client", time(timeout.client)),
+        field("timeout.client-fin", time(timeout.client_fin)),
+        field("timeout.http-request", time(timeout.http_request)),
+        field("timeout.http-keep-alive", time(timeout.http_keep_alive)),
+        field("timeout.tunnel", time(timeout.tunnel)),
+        hidden("http-request", http_request),
+        hidden("use_backend", switch),
+        field("default_backend", default_backend.as_deref().unwrap_or("none")),
+        hidden("option", option),
+        field("log", logs(log)),
+        hidden("log-format", log_format),
+        hidden("option.forwardfor", forwardfor),
+        field("option.clitcpka", keepalive),
+        field("disabled", disabled),
+    ]
+}
+
+fn backend_fields(backend: &Backend) -> Vec<Field> {
+    let Backend {
+        name: _,
+        id,
+        listen,
+        place: _,
+        mode,
+        balance,
+        servers,
+        timeout,
+        retries,
+        redispatch,
+        reuse,
+        http_request,
+        option,
+        forwardfor,
+        log,
+        keepalive,
+        disabled,
+    } = backend;
+    // Order and membership decide ids and the walk of some algorithms; the servers themselves are compared one by one.
+    let order: Vec<&str> = servers.iter().map(|server| &*server.name).collect();
+    vec![
+        field("id", id),
+        field("listen", listen),
+        field("mode", mode_name(*mode)),
+        field("balance", balance),
+        hidden("server", order),
+        field("timeout.connect", time(timeout.connect)),
+        field("timeout.server", time(timeout.server)),
+        field("timeout.server-fin", time(timeout.server_fin)),
+        field("timeout.queue", time(timeout.queue)),
+        field("timeout.tunnel", time(timeout.tunnel)),
+        field("retries", retries),
+        field("option.redispatch", redispatch),
+        hidden("http-reuse", reuse),
+        hidden("http-request", http_request),
+        hidden("option", option),
+        hidden("option.forwardfor", forwardfor),
+        field("log", logs(log)),
+        field("option.srvtcpka", keepalive),
+        field("disabled", disabled),
+    ]
+}
+
+fn server_fields(server: &Server) -> Vec<Field> {
+    let Server {
+        name: _,
+        id,
+        place: _,
+        address,
+        weight,
+        maxconn,
+        maxqueue,
+        backup,
+        disabled,
+        check,
+        source,
+        interface,
+        tcp_user_timeout,
+        tfo,
+        on_remove,
+    } = server;
+    vec![
+        field("id", id),
+        field("address", address),
+        field("weight", weight),
+        field("maxconn", maxconn),
+        field("maxqueue", maxqueue),
+        field("backup", backup),
+        field("disabled", disabled),
+        hidden("check", check),
+        field("source", source.map_or_else(|| "none".to_owned(), |source| source.to_string())),
+        field("interface", interface.as_deref().unwrap_or("none")),
+        field("tcp-ut", time(*tcp_user_timeout)),
+        field("tfo", tfo),
+        field(
+            "on-remove",
+            match on_remove {
+                OnRemove::Keep => "keep".to_owned(),
+                OnRemove::Drain(time) => format!("drain {}", show_duration(*time)),
+                OnRemove::Close => "close".to_owned(),
+            },
+        ),
+    ]
+}
+
+fn global_fields(config: &Config) -> Vec<Field> {
+    let global = &config.global;
+    vec![
+        field("maxconn", global.maxconn),
+        field("log", logs(&global.log)),
+        field("hard-stop-after", time(global.hard_stop_after)),
+        field("log-tag", &global.log_tag),
+        field("admin.refresh", global.admin.as_ref().map_or_else(|| "none".to_owned(), |admin| time(admin.refresh))),
+        field("tune.http.maxhdr", global.tune.max_headers),
+        field("tune.http.maxuri", global.tune.max_uri),
+        field("tune.http.logurilen", global.tune.log_uri_len),
+        field("tune.pool-max-conn", global.tune.pool_max_conn.map_or(-1, i64::from)),
+        field("tune.pool-purge-delay", show_duration(global.tune.pool_purge_delay)),
+    ]
+}
+
+/// What is fixed when the process starts: threads, the buffers they own, the operator's listener, the pid file.
+fn restart_fields(config: &Config) -> Vec<Field> {
+    let global = &config.global;
+    let admin = global.admin.as_ref().map_or_else(|| "none".to_owned(), |admin| admin.listen.to_string());
+    let pid_file = global.pid_file.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string());
+    vec![
+        field("global.threads", global.threads),
+        field("global.admin.listen", admin),
+        field("global.pidfile", pid_file),
+        field("global.tune.bufsize", show_size(global.tune.bufsize as u64)),
+        field("global.tune.bulk-bufsize", show_size(global.tune.bulk_bufsize as u64)),
+        field("global.tune.log-buffer", show_size(global.tune.log_buffer as u64)),
+    ]
+}
+
+fn time(time: Option<std::time::Duration>) -> String {
+    time.map_or_else(|| "none".to_owned(), show_duration)
+}
+
+fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Http => "http",
+        Mode::Tcp => "tcp",
+    }
+}
+
+fn logs(logs: &[LogTarget]) -> String {
+    let each = logs.iter().map(|log| {
+        let sink = match &log.sink {
+            LogSink::Stdout => "stdout".to_owned(),
+            LogSink::Stderr => "stderr".to_owned(),
+            LogSink::File(path) => format!("file:{}", path.display()),
+            LogSink::Udp(address) => format!("udp:{address}"),
+            LogSink::Unix(path) => format!("unix:{}", path.display()),
+        };
+        let format = log.format.map(|format| format!(" {format:?}").to_lowercase()).unwrap_or_default();
+        format!("{sink}{format} {}.{} {}", log.facility, log.level, log.len)
+    });
+    let each: Vec<String> = each.collect();
+    if each.is_empty() { "none".to_owned() } else { format!("[{}]", each.join(", ")) }
+}
