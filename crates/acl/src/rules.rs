@@ -86,6 +86,11 @@ impl RuleSet {
         &self.acls_used
     }
 
+    /// Whether the rules are the same, wherever in the file they stand.
+    pub fn same_rules(&self, other: &RuleSet) -> bool {
+        same_rules(&self.rules, &other.rules)
+    }
+
     /// Runs the rules in order; edits are made on `ctx.request`.
     pub fn eval<'r>(&'r self, ctx: &mut Ctx<'_>) -> Verdict<'r> {
         self.eval_traced(ctx, None)
@@ -137,6 +142,11 @@ impl Switch {
         &self.acls_used
     }
 
+    /// Whether the rules are the same, wherever in the file they stand.
+    pub fn same_rules(&self, other: &Switch) -> bool {
+        same_rules(&self.rules, &other.rules)
+    }
+
     /// Where rule `index` stands.
     pub fn place(&self, index: usize) -> Option<&Place> {
         self.rules.get(index).map(|rule| &rule.place)
@@ -167,11 +177,20 @@ impl<A> Rule<A> {
     fn sources(&self) -> impl Iterator<Item = &str> {
         self.cond.iter().flat_map(Cond::sources)
     }
+
+    /// The place set aside.
+    fn same_rule(&self, other: &Rule<A>) -> bool {
+        self.text == other.text && self.sources().eq(other.sources())
+    }
+}
+
+fn same_rules<A>(one: &[Rule<A>], other: &[Rule<A>]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.same_rule(other))
 }
 
 impl<A> PartialEq for Rule<A> {
     fn eq(&self, other: &Rule<A>) -> bool {
-        self.text == other.text && self.place == other.place && self.sources().eq(other.sources())
+        self.place == other.place && self.same_rule(other)
     }
 }
 
