@@ -1,1 +1,35 @@
-//! placeholder
+//! The traffic: workers, listeners, connections, the transaction, the access log.
+//!
+//! Owns [`Snapshot`] (one generation of the configuration, ready to serve), the worker threads that serve it, and what
+//! they share ([`Process`], [`Frontends`]). Started and steered by the supervisor, read by admin. Never: parses
+//! configuration, serves the operator, or lets one worker wait for another.
+//!
+//! To read a request's life in order: `listener` → `conn` → `h1` → `txn` → `attempt` → `upstream` → `exchange` → `finish`.
+
+mod attempt;
+mod bufs;
+mod clock;
+mod conn;
+mod end;
+mod exchange;
+mod finish;
+mod h1;
+mod listener;
+mod log;
+mod pump;
+mod relay;
+mod reply;
+mod snapshot;
+mod state;
+mod tcp;
+mod timer;
+mod txn;
+mod upstream;
+mod worker;
+
+pub use end::{Cause, End, Stage};
+pub use listener::{BindError, BindState, open, probe};
+pub use log::{LogPlan, Logs, Target};
+pub use snapshot::{Entrance, Snapshot};
+pub use state::{Ends, FrontendState, Frontends, Gate, Process};
+pub use worker::{Command, Handle, Shared, Socket, spawn};

@@ -1,0 +1,134 @@
+//! The command line, in one place: `--help`, completions and the man page all come from here.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+
+/// Evenkeel, a load balancer you can question.
+#[derive(Debug, Parser)]
+#[command(
+    name = "evenkeel",
+    version,
+    disable_version_flag = true,
+    about = "Evenkeel balances HTTP and TCP traffic over your servers, checks their health, and changes its configuration \
+             without dropping a connection.",
+    after_help = "Try it:\n  evenkeel demo                          three origins, balanced on :8080, stats page on :8404\n  \
+                  evenkeel check /etc/evenkeel/evenkeel.toml\n  evenkeel run -c evenkeel.toml --pid-file /run/evenkeel.pid\n  \
+                  evenkeel reload --pid-file /run/evenkeel.pid\n\nEvery error of the configuration has a code: `evenkeel \
+                  explain EK0101` says what it means.",
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// Print the version; twice: how it was built.
+    #[arg(short = 'v', long = "version", action = ArgAction::Count, global = true)]
+    pub version: u8,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve traffic in the foreground.
+    Run(Run),
+    /// Check configuration files; exit status 0 when they are good, 1 when not.
+    Check(Check),
+    /// Make a running process load its configuration again, and wait for the outcome.
+    Reload(Reload),
+    /// Start three small origin servers, balance them on :8080, and show one fail and recover. Ends on Ctrl-C.
+    Demo(Demo),
+    /// Print the JSON Schema of the configuration, for editors.
+    Schema,
+    /// Explain an error code of the configuration.
+    Explain {
+        /// The code, as `EK0101`; without one, all are listed.
+        code: Option<String>,
+    },
+    /// Print the version.
+    Version,
+    /// Print a completion script for a shell.
+    Completions {
+        /// bash, zsh, fish, elvish or powershell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page in troff, for `man -l -`.
+    Man,
+    /// Print the reference of every key, or of every metric, in Markdown.
+    Reference {
+        /// The metrics instead of the keys.
+        #[arg(long)]
+        metrics: bool,
+    },
+}
+
+/// `evenkeel run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// A configuration file, or a directory whose *.toml files are read in name order. May be given several times. Without
+    /// it, ./evenkeel.toml is used, then /etc/evenkeel/evenkeel.toml.
+    #[arg(short, long = "config", value_name = "FILE|DIR")]
+    pub config: Vec<PathBuf>,
+    /// Write the process id to this file, and remove it at the end.
+    #[arg(long, value_name = "FILE", env = "EVENKEEL_PID_FILE")]
+    pub pid_file: Option<PathBuf>,
+    /// Also take control requests (`evenkeel reload --socket`) on this Unix socket.
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+}
+
+/// `evenkeel check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Say nothing, only set the exit status.
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Print the findings as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Warnings fail too.
+    #[arg(long)]
+    pub strict: bool,
+    /// Files and directories, read together as one configuration; `-` is standard input.
+    #[arg(required = true, value_name = "FILE|DIR|-")]
+    pub files: Vec<PathBuf>,
+}
+
+/// `evenkeel reload`.
+#[derive(Debug, Args)]
+pub struct Reload {
+    /// The file that names the running process.
+    #[arg(long, value_name = "FILE", env = "EVENKEEL_PID_FILE", conflicts_with = "socket")]
+    pub pid_file: Option<PathBuf>,
+    /// The control socket of the running process.
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Print the outcome as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `evenkeel demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Where clients connect.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub listen: std::net::SocketAddr,
+    /// Where the stats page is.
+    #[arg(long, default_value = "127.0.0.1:8404", value_name = "ADDRESS")]
+    pub admin: std::net::SocketAddr,
+}
+
+/// The whole command, for completions and the manual page.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::command().debug_assert();
+    }
+}

@@ -1,0 +1,168 @@
+//! What each subcommand does.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::cli::{self, Check, Cli, Command, Reload, Run};
+use crate::control::{self, Request, Target};
+use crate::{demo, supervisor};
+
+/// Runs the command; `Err` is a sentence for standard error and exit status 1.
+pub fn dispatch(cli: Cli) -> Result<ExitCode, String> {
+    let Some(command) = cli.command else {
+        version(cli.version);
+        return Ok(ExitCode::SUCCESS);
+    };
+    match command {
+        Command::Run(args) => run(args).map(|()| ExitCode::SUCCESS),
+        Command::Check(args) => Ok(check(&args)),
+        Command::Reload(args) => reload(args),
+        Command::Demo(args) => demo::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Schema => {
+            print(&format!("{:#}\n", evenkeel_config::schema()));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Explain { code } => explain(code.as_deref()),
+        Command::Version => {
+            version(cli.version + 1);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Completions { shell } => {
+            let mut out = Vec::new();
+            clap_complete::generate(shell, &mut cli::command(), "evenkeel", &mut out);
+            print(&String::from_utf8_lossy(&out));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man => {
+            let mut out = Vec::new();
+            clap_mangen::Man::new(cli::command()).render(&mut out).map_err(|e| e.to_string())?;
+            print(&String::from_utf8_lossy(&out));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Reference { metrics } => {
+            print(&if metrics { evenkeel_admin::metrics_markdown() } else { evenkeel_config::reference_markdown() });
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Writes to standard output; a reader that left (`| head`) is no error.
+fn print(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+fn version(detail: u8) {
+    print(&format!("evenkeel {}\n", env!("CARGO_PKG_VERSION")));
+    if detail > 1 {
+        let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+        print(&format!(
+            "build: {profile}, {}-{}\nlicence: Apache-2.0 OR MIT\nprotocols: HTTP/1.0, HTTP/1.1, TCP\nallocator: mimalloc\n\
+             polling: epoll\n",
+            std::env::consts::ARCH,
+            std::env::consts::OS
+        ));
+    }
+}
+
+/// Where a configuration is looked for when none is named.
+const DEFAULT_PATHS: [&str; 2] = ["evenkeel.toml", "/etc/evenkeel/evenkeel.toml"];
+
+fn run(args: Run) -> Result<(), String> {
+    start_logging();
+    let paths = if args.config.is_empty() { vec![find_config()?] } else { args.config };
+    supervisor::run(&supervisor::Options { paths, pid_file: args.pid_file, socket: args.socket })
+}
+
+fn find_config() -> Result<PathBuf, String> {
+    let found = DEFAULT_PATHS.iter().map(Path::new).find(|p| p.exists());
+    match found {
+        Some(path) => {
+            tracing::info!("no -c was given: using {}", path.display());
+            Ok(path.to_owned())
+        }
+        None => Err(format!(
+            "no configuration: neither ./{} nor {} exists; name one with `evenkeel run -c FILE`, or try `evenkeel demo`",
+            DEFAULT_PATHS[0], DEFAULT_PATHS[1]
+        )),
+    }
+}
+
+/// The program log: standard error, one line an event; `EVENKEEL_LOG` sets the level as `info`, `debug`, ...
+pub fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("EVENKEEL_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    // A second start in one process (tests) keeps the first log.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .try_init();
+}
+
+fn check(args: &Check) -> ExitCode {
+    let loaded = evenkeel_config::load(&args.files);
+    let warnings = loaded.warnings();
+    let errors = loaded.errors();
+    let good = loaded.config.is_some() && !(args.strict && warnings > 0);
+    if args.json {
+        print(&format!("{:#}\n", loaded.to_json()));
+    } else if !args.quiet {
+        eprint!("{}", loaded.render(std::io::stderr().is_terminal()));
+        match &loaded.config {
+            Some(config) if good => print(&format!(
+                "configuration is valid: {} frontend(s), {} backend(s), {} server(s), {warnings} warning(s)\n",
+                config.frontends.len(),
+                config.backends.len(),
+                config.backends.iter().map(|b| b.servers.len()).sum::<usize>()
+            )),
+            _ => eprintln!("configuration is not valid: {errors} error(s), {warnings} warning(s)"),
+        }
+    }
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The pid file that is looked for when neither `--pid-file` nor `--socket` is given.
+const DEFAULT_PID_FILE: &str = "/run/evenkeel.pid";
+
+fn reload(args: Reload) -> Result<ExitCode, String> {
+    let target = match (args.pid_file, args.socket) {
+        (_, Some(path)) => Target::Socket(path),
+        (Some(path), None) => Target::PidFile(path),
+        (None, None) if Path::new(DEFAULT_PID_FILE).exists() => Target::PidFile(DEFAULT_PID_FILE.into()),
+        (None, None) => {
+            return Err(format!(
+                "which process? {DEFAULT_PID_FILE} does not exist; name it with --pid-file FILE or --socket PATH"
+            ));
+        }
+    };
+    let outcome = control::ask(&target, Request::Reload)?;
+    if args.json {
+        let json = serde_json::to_value(&outcome).map_err(|e| e.to_string())?;
+        print(&format!("{json:#}\n"));
+    } else if outcome.ok {
+        print(&format!("{}\n", outcome.message.trim_end()));
+    } else {
+        eprintln!("reload failed:\n{}", outcome.message.trim_end());
+    }
+    Ok(if outcome.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn explain(code: Option<&str>) -> Result<ExitCode, String> {
+    match code {
+        None => {
+            let list: String =
+                evenkeel_config::all_codes().iter().map(|e| format!("{}  {}\n", e.code, e.title)).collect();
+            print(&list);
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(code) => match evenkeel_config::explain(&code.to_ascii_uppercase()) {
+            Some(e) => {
+                print(&format!("{}: {}\n\n{}\n", e.code, e.title, e.text.trim_end()));
+                Ok(ExitCode::SUCCESS)
+            }
+            None => Err(format!("{code} is no known code; `evenkeel explain` lists them all")),
+        },
+    }
+}

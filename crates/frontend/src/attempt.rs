@@ -1,0 +1,131 @@
+//! Getting a connection for a transaction: choose a server, connect, and when that fails retry or redispatch
+//! (`retries`, `option.redispatch`). Shared by HTTP and TCP mode.
+
+use std::time::{Duration, Instant};
+
+use evenkeel_backend::{Chooser, Group, Lease, Server};
+
+use crate::clock;
+use crate::conn::Conn;
+use crate::end::{End, Stage};
+use crate::finish::Tally;
+use crate::timer::within;
+use crate::upstream::{self, Chosen, Refused, Upstream, Waited};
+use crate::worker::Local;
+
+/// How long at most to wait before the same server is tried again (HAProxy's turn-around).
+const TURN_AROUND: Duration = Duration::from_secs(1);
+
+/// The attempts of one transaction.
+#[derive(Debug)]
+pub(crate) struct Attempts<'l> {
+    local: &'l Local,
+    at: usize,
+    /// When the first one began.
+    began: Instant,
+    /// The slot that must be tried again.
+    pinned: Option<usize>,
+    /// The slot that should not.
+    avoid: Option<usize>,
+    /// Only a new connection will do.
+    fresh: bool,
+}
+
+impl<'l> Attempts<'l> {
+    /// At the servers of group `at`.
+    pub(crate) fn new(local: &'l Local, at: usize) -> Attempts<'l> {
+        Attempts { local, at, began: clock::now(), pinned: None, avoid: None, fresh: false }
+    }
+
+    /// The reused connection just given was dead: the next one is new, to the same server.
+    pub(crate) fn replace(&mut self, dead: &Server) {
+        self.fresh = true;
+        self.pinned = self.group().slots.iter().position(|s| std::ptr::eq(&raw const *s.server, dead));
+    }
+
+    fn group(&self) -> &'l Group {
+        &self.local.snapshot.groups[self.at]
+    }
+
+    /// The next connection; `Err` when the attempts are used up. `watch_client` ends the wait in a queue when the client,
+    /// whose request is complete, leaves.
+    pub(crate) async fn next(
+        &mut self,
+        conn: &mut Conn,
+        tally: &mut Tally,
+        watch_client: bool,
+    ) -> Result<Upstream, End> {
+        let group = self.group();
+        loop {
+            let chosen = match self.pinned.take().and_then(|slot| again(group, slot)) {
+                Some(chosen) => chosen,
+                None => {
+                    let asked = clock::now();
+                    let chosen = upstream::choose(conn, self.local, self.at, self.avoid, watch_client).await;
+                    tally.waited(asked, chosen.as_ref().map_or(Waited::default(), |(_, waited)| *waited));
+                    chosen?.0
+                }
+            };
+            tally.enter_server(&group.slots[chosen.slot].server, conn.admission.worker.id);
+            match upstream::connect(conn, group, chosen, self.fresh).await {
+                Ok(up) => {
+                    tally.connected(self.began);
+                    return Ok(up);
+                }
+                Err(refused) => self.after_refusal(conn, tally, refused).await?,
+            }
+        }
+    }
+
+    /// Prepares the next attempt, or gives up.
+    async fn after_refusal(&mut self, conn: &mut Conn, tally: &mut Tally, refused: Refused) -> Result<(), End> {
+        let group = self.group();
+        let worker = conn.admission.worker.id;
+        let server = &group.slots[refused.slot].server;
+        let (sheet, backend) = (server.sheet.shard(worker), group.state.sheet.shard(worker));
+        sheet.connect_errors.inc();
+        backend.connect_errors.inc();
+        if tally.retries >= group.conf.retries {
+            return Err(End::new(refused.cause, Stage::Connect));
+        }
+        tally.retries += 1;
+        sheet.retries.inc();
+        backend.retries.inc();
+        if redispatches(group, tally.retries, server) {
+            tally.redispatched = true;
+            sheet.redispatches.inc();
+            backend.redispatches.inc();
+            self.avoid = Some(refused.slot);
+            return Ok(());
+        }
+        self.pinned = Some(refused.slot);
+        let pause = group.conf.timeout.connect.map_or(TURN_AROUND, |t| t.min(TURN_AROUND));
+        // Only the timer can end this wait, which is the point of it.
+        let _ = within(&mut conn.timer, clock::now(), Some(pause), std::future::pending::<()>()).await;
+        Ok(())
+    }
+}
+
+/// The same server once more, unless it left service or is full by now.
+fn again(group: &Group, slot: usize) -> Option<Chosen> {
+    let server = &group.slots[slot].server;
+    if !server.is_usable() {
+        return None;
+    }
+    Lease::try_take(server).map(|lease| Chosen { slot, lease })
+}
+
+/// `option.redispatch`: whether retry number `retry` may go to another server.
+fn redispatches(group: &Group, retry: u32, server: &Server) -> bool {
+    let interval = group.conf.redispatch;
+    if interval == 0 || group.slots.len() < 2 {
+        return false;
+    }
+    // A server that left service meanwhile is left at once, and an algorithm without affinity has no reason to insist.
+    !server.is_usable()
+        || !Chooser::is_sticky(group)
+        || match u32::try_from(interval) {
+            Ok(every) => retry.is_multiple_of(every),
+            Err(_) => retry == group.conf.retries,
+        }
+}

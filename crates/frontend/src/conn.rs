@@ -1,0 +1,69 @@
+//! A client connection: from accept to its protocol. Small on purpose, since most of its life it is idle.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use evenkeel_backend::Stream;
+use evenkeel_config::{BindAddress, Mode};
+use evenkeel_proto::Buf;
+
+use crate::clock;
+use crate::listener::Admission;
+use crate::snapshot::Entrance;
+use crate::timer::Timer;
+use crate::upstream::Upstream;
+use crate::{h1, tcp};
+
+/// A client connection.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub(crate) stream: Stream,
+    pub(crate) src: Option<SocketAddr>,
+    pub(crate) admission: Admission,
+    pub(crate) timer: Timer,
+    /// When it was accepted.
+    pub(crate) accepted: Instant,
+    /// Requests begun on it.
+    pub(crate) requests: u32,
+    /// Bytes of the next request that came with the last one.
+    pub(crate) leftover: Option<Buf>,
+    /// The server connection that only this client uses (`http-reuse never`, or its first one under `safe`).
+    pub(crate) own: Option<Box<Upstream>>,
+}
+
+impl Conn {
+    /// The address the client connected to, looked up only when rules may ask for it.
+    pub(crate) fn destination(&self, entrance: &Entrance) -> Option<SocketAddr> {
+        let asked = !entrance.conf.http_request.is_empty() || !entrance.conf.switch.targets.is_empty();
+        match &self.admission.listening.bind.conf.address {
+            BindAddress::Inet(address) if !address.ip().is_unspecified() => Some(*address),
+            BindAddress::Inet(_) | BindAddress::Fd(_) if asked => self.stream.local_addr(),
+            BindAddress::Inet(_) | BindAddress::Fd(_) | BindAddress::Unix(_) => None,
+        }
+    }
+}
+
+/// Serves an accepted connection in a task of its own.
+pub(crate) fn spawn(stream: Stream, src: Option<SocketAddr>, admission: Admission) {
+    let worker = &admission.worker;
+    let local = admission.listening.local(worker);
+    let Some(at) = admission.listening.entrance(&local.snapshot) else { return };
+    let entrance = &local.snapshot.frontends[at];
+    entrance.state.sheet.shard(worker.id).connections.inc();
+    let mode = entrance.conf.mode;
+    drop(local);
+    let conn = Conn {
+        stream,
+        src,
+        admission,
+        timer: Timer::default(),
+        accepted: clock::now(),
+        requests: 0,
+        leftover: None,
+        own: None,
+    };
+    match mode {
+        Mode::Http => drop(tokio::task::spawn_local(h1::serve(conn))),
+        Mode::Tcp => drop(tokio::task::spawn_local(tcp::serve(conn))),
+    }
+}

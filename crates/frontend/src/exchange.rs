@@ -1,0 +1,365 @@
+//! One request and its response between two connections: one future, two pumps, each owning its progress. No second task, no
+//! channel, and a read on one side never waits for the other.
+//!
+//! The request goes up while the response may already come down (early answers, `Expect: 100-continue`). Interim
+//! responses are passed on; 101 and a 2xx to CONNECT end the exchange as a tunnel.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use evenkeel_backend::Stream;
+use evenkeel_proto::{Connection, Framing, Head, Limits, Method, Parsed, Version};
+
+use crate::bufs::Stock;
+use crate::clock;
+use crate::end::{Cause, End, Stage};
+use crate::pump::{Blocked, Failed, Pump};
+use crate::timer::Timer;
+use crate::upstream::client_left;
+
+/// What does not change while an exchange runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms<'a> {
+    pub(crate) limits: &'a Limits,
+    pub(crate) client_timeout: Option<Duration>,
+    pub(crate) server_timeout: Option<Duration>,
+    /// `option.abortonclose`.
+    pub(crate) abort_on_close: bool,
+    /// The client's connection may stay open as far as the request and the settings go.
+    pub(crate) client_keeps: bool,
+    /// The server is asked to close after its response.
+    pub(crate) server_closes: bool,
+}
+
+/// An exchange under way.
+#[derive(Debug)]
+pub(crate) struct Exchange<'a> {
+    client: &'a Stream,
+    server: &'a Stream,
+    req: &'a Head,
+    res: &'a mut Head,
+    stock: &'a Stock,
+    terms: Terms<'a>,
+    up: Pump,
+    down: Pump,
+    up_state: UpState,
+    phase: Phase,
+    /// The client has begun its next request while it waits.
+    client_speaks: bool,
+    /// Bytes of the response were read.
+    pub(crate) heard: bool,
+    /// When the head of the final response was complete.
+    pub(crate) head_at: Option<Instant>,
+    client_keeps: bool,
+    active: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UpState {
+    Running,
+    Done,
+    /// The server takes no more; it may have answered all the same.
+    Refused,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Waiting for the head of the final response.
+    Head,
+    /// The final head is known.
+    Body,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The response was passed on whole.
+    Done,
+    /// From now on both sides speak another protocol.
+    Tunnel,
+    /// It failed; whether the client got anything tells [`Exchange::response_begun`].
+    Failed(End),
+}
+
+impl<'a> Exchange<'a> {
+    /// Prepares to send `req` on `server`; `spare` lends the allocations of the two pumps.
+    pub(crate) fn new(
+        client: &'a Stream,
+        server: &'a Stream,
+        req: &'a Head,
+        res: &'a mut Head,
+        stock: &'a Stock,
+        terms: Terms<'a>,
+        spare: [Vec<u8>; 4],
+    ) -> Exchange<'a> {
+        let [mut up_prefix, up_suffix, down_prefix, down_suffix] = spare;
+        let framing = req.framing();
+        let connection = match (req.upgrade(), terms.server_closes) {
+            (Some(_), _) => Connection::Upgrade,
+            (None, true) => Connection::Close,
+            (None, false) => Connection::None,
+        };
+        req.encode_request(framing, connection, &mut up_prefix);
+        Exchange {
+            client,
+            server,
+            req,
+            res,
+            stock,
+            up: Pump::new(body_of(framing), framing, up_prefix, up_suffix),
+            down: Pump::new(Framing::Empty, Framing::Empty, down_prefix, down_suffix),
+            up_state: UpState::Running,
+            phase: Phase::Head,
+            client_speaks: false,
+            heard: false,
+            head_at: None,
+            client_keeps: terms.client_keeps,
+            terms,
+            active: clock::now(),
+        }
+    }
+
+    /// Runs to the end.
+    pub(crate) async fn run(&mut self, timer: &mut Timer) -> Outcome {
+        if let Err(failed) = self.up.feed(self.req.surplus(), self.stock) {
+            return Outcome::Failed(self.request_failed(failed));
+        }
+        poll_fn(|cx| self.poll(cx, timer)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Timer) -> Poll<Outcome> {
+        let moved = (self.up.written, self.up.read, self.down.written, self.down.read, self.heard);
+        if let Poll::Ready(outcome) = self.advance(cx) {
+            return Poll::Ready(outcome);
+        }
+        if moved != (self.up.written, self.up.read, self.down.written, self.down.read, self.heard) {
+            self.active = clock::now();
+        }
+        let (cause, after) = self.waiting_for();
+        timer.set(self.active, after);
+        ready!(timer.poll_expired(cx));
+        Poll::Ready(Outcome::Failed(End::new(cause, self.stage())))
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        if self.up_state == UpState::Running {
+            match self.up.poll(cx, self.client, self.server, self.stock) {
+                Poll::Ready(Ok(())) => self.up_state = UpState::Done,
+                // What the server has to say counts more than what it did not want to hear.
+                Poll::Ready(Err(Failed::TargetClosed)) => self.up_state = UpState::Refused,
+                Poll::Ready(Err(failed)) => return Poll::Ready(Outcome::Failed(self.request_failed(failed))),
+                Poll::Pending => {}
+            }
+        }
+        loop {
+            match self.phase {
+                Phase::Head => {
+                    match self.down.poll_flush(cx, self.client, self.stock) {
+                        Poll::Ready(Ok(())) | Poll::Pending => {}
+                        Poll::Ready(Err(_)) => return Poll::Ready(Outcome::Failed(self.client_gone())),
+                    }
+                    match ready!(self.poll_head(cx)) {
+                        Ok(None) => {}
+                        Ok(Some(outcome)) => return Poll::Ready(outcome),
+                        Err(end) => return Poll::Ready(Outcome::Failed(end)),
+                    }
+                }
+                Phase::Body => {
+                    let end = match ready!(self.down.poll(cx, self.server, self.client, self.stock)) {
+                        Ok(()) => return Poll::Ready(Outcome::Done),
+                        Err(Failed::SourceClosed) => End::new(Cause::ServerAborted, Stage::Data),
+                        Err(Failed::SourceMalformed) => End::new(Cause::BadResponse, Stage::Data),
+                        Err(Failed::TargetClosed) => self.client_gone(),
+                    };
+                    return Poll::Ready(Outcome::Failed(end));
+                }
+            }
+        }
+    }
+
+    /// Reads until a response head is there and settles what follows from it.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Outcome>, End>> {
+        // A head may already be there, behind an interim one.
+        if !self.res.block().is_empty()
+            && let Some(done) = self.try_head()?
+        {
+            return Poll::Ready(Ok(done));
+        }
+        loop {
+            match self.server.poll_readable(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(End::new(Cause::ServerAborted, Stage::Headers))),
+                Poll::Pending => {
+                    let watch = self.terms.abort_on_close && self.up_state != UpState::Running;
+                    if watch && client_left(self.client, cx, &mut self.client_speaks) {
+                        return Poll::Ready(Err(End::new(Cause::ClientAborted, Stage::Headers)));
+                    }
+                    return Poll::Pending;
+                }
+            }
+            if self.res.block().capacity() == 0 {
+                self.res.replace_block(self.stock.small());
+            }
+            match self.server.try_read(self.res.block_mut().spare_mut()) {
+                Ok(0) => return Poll::Ready(Err(End::new(Cause::ServerAborted, Stage::Headers))),
+                Ok(n) => {
+                    self.heard = true;
+                    self.res.block_mut().advance(n);
+                    if let Some(done) = self.try_head()? {
+                        return Poll::Ready(Ok(done));
+                    }
+                }
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(_) => return Poll::Ready(Err(End::new(Cause::ServerAborted, Stage::Headers))),
+            }
+        }
+    }
+
+    /// `Some` when a head was complete: `Some(None)` to go on, `Some(Some(outcome))` when the exchange is over.
+    fn try_head(&mut self) -> Result<Option<Option<Outcome>>, End> {
+        let bad = End::new(Cause::BadResponse, Stage::Headers);
+        match self.res.parse_response(self.terms.limits, self.req.method()) {
+            Ok(Parsed::Partial) => return Ok(None),
+            Ok(Parsed::Complete) => {}
+            Err(_) => return Err(bad),
+        }
+        match self.res.status() {
+            101 if self.req.upgrade().is_none() => Err(bad),
+            101 => self.tunnel(Connection::Upgrade),
+            100..=199 => {
+                self.pass_interim();
+                Ok(Some(None))
+            }
+            _ if self.res.framing() == Framing::Tunnel => self.tunnel(Connection::None),
+            _ => self.begin_body().map(|()| Some(None)).map_err(|_| bad),
+        }
+    }
+
+    /// RFC 9110 §15.2: interim responses are passed on, except to HTTP/1.0, which does not know them.
+    fn pass_interim(&mut self) {
+        if self.req.version() == Version::Http11 {
+            self.res.encode_response(Framing::Empty, Connection::None, &mut self.down.prefix);
+        }
+        let mut rest = self.stock.small();
+        rest.extend_from_slice(self.res.surplus());
+        self.res.reset();
+        self.res.block_mut().extend_from_slice(rest.filled());
+        self.stock.give_back(rest);
+    }
+
+    fn tunnel(&mut self, connection: Connection) -> Result<Option<Option<Outcome>>, End> {
+        self.head_at = Some(clock::now());
+        self.res.encode_response(Framing::Tunnel, connection, &mut self.down.prefix);
+        self.phase = Phase::Body;
+        Ok(Some(Some(Outcome::Tunnel)))
+    }
+
+    fn begin_body(&mut self) -> Result<(), Failed> {
+        self.head_at = Some(clock::now());
+        let from = self.res.framing();
+        let modern = self.req.version() == Version::Http11;
+        let to = match from {
+            // HTTP/1.0 knows no chunks: the end of the connection is the end of the body.
+            Framing::Chunked | Framing::UntilClose if !modern => Framing::UntilClose,
+            Framing::UntilClose => Framing::Chunked,
+            same => same,
+        };
+        if to == Framing::UntilClose || self.up_state == UpState::Refused {
+            self.client_keeps = false;
+        }
+        let connection = match (self.client_keeps, modern) {
+            (true, true) => Connection::None,
+            (true, false) => Connection::KeepAlive,
+            (false, _) => Connection::Close,
+        };
+        self.res.encode_response(to, connection, &mut self.down.prefix);
+        self.down.set_framing(from, to);
+        self.phase = Phase::Body;
+        self.down.feed(self.res.surplus(), self.stock)
+    }
+
+    fn request_failed(&self, failed: Failed) -> End {
+        match failed {
+            Failed::SourceMalformed => End::new(Cause::BadRequest, self.stage()),
+            Failed::SourceClosed | Failed::TargetClosed => End::new(Cause::ClientAborted, self.stage()),
+        }
+    }
+
+    fn client_gone(&self) -> End {
+        End::new(Cause::ClientAborted, self.stage())
+    }
+
+    /// HAProxy's second letter: `D` while a body moves in either direction, `H` while only the response is awaited.
+    fn stage(&self) -> Stage {
+        match (self.phase, self.up_state) {
+            (Phase::Head, UpState::Running) if self.up.blocked == Blocked::Source => Stage::Data,
+            (Phase::Head, _) => Stage::Headers,
+            (Phase::Body, _) => Stage::Data,
+        }
+    }
+
+    /// Who is being waited for, and how long.
+    fn waiting_for(&self) -> (Cause, Option<Duration>) {
+        let client = (Cause::ClientTimeout, self.terms.client_timeout);
+        let server = (Cause::ServerTimeout, self.terms.server_timeout);
+        if self.phase == Phase::Body && !self.down.is_flushed() {
+            return client;
+        }
+        match (self.up_state, self.up.blocked) {
+            (UpState::Running, Blocked::Source) => client,
+            _ => server,
+        }
+    }
+
+    /// Whether any byte of a response was queued or sent to the client.
+    pub(crate) fn response_begun(&self) -> bool {
+        self.phase == Phase::Body || self.down.written > 0
+    }
+
+    /// Whether the request could be sent again as it was: nothing of its body beyond the first buffer was taken.
+    pub(crate) fn is_replayable(&self) -> bool {
+        self.up.read == 0
+    }
+
+    /// Whether the request was taken in whole.
+    pub(crate) fn request_done(&self) -> bool {
+        self.up_state == UpState::Done
+    }
+
+    /// Whether the server's connection may serve another request.
+    pub(crate) fn server_keeps(&self) -> bool {
+        self.request_done()
+            && !self.terms.server_closes
+            && self.res.keep_alive()
+            && self.res.framing() != Framing::UntilClose
+            && self.down.leftover.is_none()
+    }
+
+    /// Whether the client's connection may serve another request.
+    pub(crate) fn client_keeps(&self) -> bool {
+        self.request_done() && self.client_keeps
+    }
+
+    /// Takes the exchange apart: `(up, down)`.
+    pub(crate) fn into_pumps(self) -> (Pump, Pump) {
+        (self.up, self.down)
+    }
+}
+
+/// CONNECT and upgrades carry no body of their own before the answer.
+fn body_of(framing: Framing) -> Framing {
+    match framing {
+        Framing::Tunnel => Framing::Empty,
+        other => other,
+    }
+}
+
+/// Methods whose request may be repeated when a reused connection dies (RFC 9110 §9.2.2).
+pub(crate) fn is_idempotent(method: Method) -> bool {
+    match method {
+        Method::Get | Method::Head | Method::Put | Method::Delete | Method::Options | Method::Trace => true,
+        Method::Post | Method::Connect | Method::Patch | Method::Other => false,
+    }
+}

@@ -1,0 +1,232 @@
+//! What is noted while a transaction or a TCP connection runs, and the one place where it is counted and logged.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use evenkeel_backend::{BackendState, Group, Server};
+use evenkeel_proto::{Head, Version};
+
+use crate::clock;
+use crate::conn::Conn;
+use crate::end::{Cause, End, Stage};
+use crate::log::{Queues, Record, RequestLine, Times};
+use crate::snapshot::Entrance;
+use crate::upstream::{Upstream, Waited};
+use crate::worker::Worker;
+
+/// Notes of one transaction.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    /// First byte of the request; accept for TCP.
+    pub(crate) began: Instant,
+    pub(crate) times: Times,
+    pub(crate) status: Option<u16>,
+    /// From the client.
+    pub(crate) bytes_in: u64,
+    /// To the client.
+    pub(crate) bytes_out: u64,
+    /// To the server.
+    pub(crate) bytes_up: u64,
+    pub(crate) end: End,
+    pub(crate) retries: u32,
+    pub(crate) redispatched: bool,
+    /// A dead pooled connection was replaced once.
+    pub(crate) stale: bool,
+    waited: Waited,
+    surplus_counted: bool,
+    backend: Option<InBackend>,
+    server: Option<Arc<Server>>,
+}
+
+/// Counts a session in its backend for as long as it lives.
+#[derive(Debug)]
+struct InBackend(Arc<BackendState>);
+
+impl Drop for InBackend {
+    fn drop(&mut self) {
+        self.0.sessions.leave();
+    }
+}
+
+impl Tally {
+    /// Begins at `began`.
+    pub(crate) fn new(began: Instant) -> Tally {
+        Tally {
+            began,
+            times: Times::NONE,
+            status: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            bytes_up: 0,
+            end: End::new(Cause::Internal, Stage::Request),
+            retries: 0,
+            redispatched: false,
+            stale: false,
+            waited: Waited::default(),
+            surplus_counted: false,
+            backend: None,
+            server: None,
+        }
+    }
+
+    /// Milliseconds since it began.
+    pub(crate) fn since_begin(&self) -> i64 {
+        clock::now().saturating_duration_since(self.began).as_millis() as i64
+    }
+
+    /// The transaction is its backend's from now on.
+    pub(crate) fn enter_backend(&mut self, group: &Group, worker: usize) {
+        group.state.sessions.enter();
+        group.state.sheet.shard(worker).sessions.inc();
+        self.backend = Some(InBackend(group.state.clone()));
+    }
+
+    /// A server was chosen.
+    pub(crate) fn enter_server(&mut self, server: &Arc<Server>, worker: usize) {
+        let again = self.server.as_ref().is_some_and(|s| Arc::ptr_eq(s, server));
+        if !again {
+            server.sheet.shard(worker).sessions.inc();
+            self.server = Some(server.clone());
+        }
+    }
+
+    /// It was queued since `asked`.
+    pub(crate) fn waited(&mut self, asked: Instant, waited: Waited) {
+        self.times.queue += clock::now().saturating_duration_since(asked).as_millis() as i64;
+        self.waited.server_ahead = self.waited.server_ahead.max(waited.server_ahead);
+        self.waited.backend_ahead = self.waited.backend_ahead.max(waited.backend_ahead);
+    }
+
+    /// A connection is there; attempts began at `began`, queueing included.
+    pub(crate) fn connected(&mut self, began: Instant) {
+        let all = clock::now().saturating_duration_since(began).as_millis() as i64;
+        self.times.connect = (all - self.times.queue).max(0);
+    }
+
+    /// Body bytes that came with the head: `surplus` the first time, 0 when the request is sent again.
+    pub(crate) fn surplus_once(&mut self, surplus: usize) -> u64 {
+        if std::mem::replace(&mut self.surplus_counted, true) { 0 } else { surplus as u64 }
+    }
+
+    /// Counts against backend and server what was theirs or the client's fault.
+    pub(crate) fn blame(&self, group: &Group, up: &Upstream, worker: usize) {
+        let (backend, server) = (group.state.sheet.shard(worker), up.server().sheet.shard(worker));
+        match self.end.cause {
+            Cause::ServerAborted | Cause::ServerTimeout | Cause::BadResponse => {
+                backend.response_errors.inc();
+                server.response_errors.inc();
+                if self.end.stage == Stage::Data {
+                    backend.server_aborts.inc();
+                    server.server_aborts.inc();
+                }
+            }
+            Cause::ClientAborted | Cause::ClientTimeout => {
+                backend.client_aborts.inc();
+                server.client_aborts.inc();
+            }
+            _ => {}
+        }
+    }
+
+    /// Adds everything to the counters.
+    pub(crate) fn count(&mut self, worker: &Worker, entrance: &Entrance, group: Option<&Arc<Group>>) {
+        let id = worker.id;
+        self.times.total = self.since_begin();
+        worker.process.ends.shard(id).record(self.end.cause);
+        let front = entrance.state.sheet.shard(id);
+        front.bytes_in.add(self.bytes_in);
+        front.bytes_out.add(self.bytes_out);
+        if self.end.cause == Cause::Internal {
+            front.internal_errors.inc();
+        }
+        if let Some(status) = self.status {
+            front.responses.record(status);
+        }
+        let Some(group) = group else { return };
+        let back = group.state.sheet.shard(id);
+        back.requests.inc();
+        back.bytes_in.add(self.bytes_up);
+        back.bytes_out.add(self.bytes_out);
+        if let Some(status) = self.status {
+            back.responses.record(status);
+        }
+        let t = self.times;
+        let pick = [
+            (&back.queue_time, t.queue),
+            (&back.connect_time, t.connect),
+            (&back.response_time, t.response),
+            (&back.total_time, t.total),
+        ];
+        pick.iter().filter(|(_, ms)| *ms >= 0).for_each(|(average, ms)| average.record(*ms as u32));
+        let Some(server) = &self.server else { return };
+        let sheet = server.sheet.shard(id);
+        sheet.requests.inc();
+        sheet.bytes_in.add(self.bytes_up);
+        sheet.bytes_out.add(self.bytes_out);
+        if let Some(status) = self.status {
+            sheet.responses.record(status);
+        }
+        let pick = [
+            (&sheet.queue_time, t.queue),
+            (&sheet.connect_time, t.connect),
+            (&sheet.response_time, t.response),
+            (&sheet.total_time, t.total),
+        ];
+        pick.iter().filter(|(_, ms)| *ms >= 0).for_each(|(average, ms)| average.record(*ms as u32));
+    }
+
+    /// Writes the log line to every target of the frontend. `request` is the head and how much of its target is logged.
+    pub(crate) fn log(
+        &self,
+        conn: &Conn,
+        entrance: &Entrance,
+        group: Option<&Arc<Group>>,
+        request: Option<(&Head, usize)>,
+    ) {
+        let worker = &conn.admission.worker;
+        let faultless = !self.end.is_error() && self.retries == 0 && self.status.is_none_or(|s| s < 500);
+        if faultless && !entrance.log.normal {
+            return;
+        }
+        let request = request.map(|(head, cut)| {
+            let target = head.original_target();
+            RequestLine {
+                method: head.method_bytes(),
+                target: &target[..target.len().min(cut)],
+                version: match head.version() {
+                    Version::Http10 => "HTTP/1.0",
+                    Version::Http11 => "HTTP/1.1",
+                },
+            }
+        });
+        let record = Record {
+            client: conn.src,
+            listener: 1,
+            began: self.began,
+            frontend: &entrance.conf.name,
+            backend: group.map_or(&entrance.conf.name, |g| &g.conf.name),
+            server: self.server.as_ref().map(|s| &s.name),
+            times: Times { total: self.since_begin(), ..self.times },
+            status: self.status,
+            bytes_out: self.bytes_out,
+            bytes_in: self.bytes_in,
+            end: self.end,
+            queues: Queues {
+                process: worker.process.connections.now(),
+                frontend: entrance.state.sessions.now(),
+                backend: group.map_or(0, |g| g.state.sessions.now()),
+                server: self.server.as_ref().map_or(0, |s| s.sessions.now()),
+                server_ahead: self.waited.server_ahead,
+                backend_ahead: self.waited.backend_ahead,
+            },
+            retries: self.retries,
+            redispatched: self.redispatched,
+            request,
+        };
+        for target in &entrance.log.targets {
+            worker.logs.line(worker.id, target, crate::log::INFO, |out| {
+                record.write(target.format, &mut worker.dates.borrow_mut(), out);
+            });
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! An HTTP/1 client connection: waits for a request holding no buffer and no transaction, runs it, keeps or closes.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use crate::clock;
+use crate::conn::Conn;
+use crate::txn::{self, Next};
+use crate::worker::Asleep;
+
+/// How long the client may take to read the last answer and close, once its request is no longer wanted.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How much it may still send meanwhile.
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// Serves requests until either side wants to close.
+pub(crate) async fn serve(mut conn: Conn) {
+    loop {
+        if conn.leftover.is_none() && !wait(&mut conn).await {
+            return;
+        }
+        // Boxed so that an idle connection's task stays small.
+        match Box::pin(txn::run(&mut conn)).await {
+            Next::Keep => {}
+            Next::Close => return,
+            Next::Linger => return linger(&mut conn).await,
+        }
+    }
+}
+
+/// Waits for the first byte of a request; `false` when the connection is to close without one.
+async fn wait(conn: &mut Conn) -> bool {
+    let (since, after) = patience(conn);
+    let Conn { stream, timer, admission, requests, .. } = conn;
+    let worker = &admission.worker;
+    timer.set(since, after);
+    let mut place: Option<Asleep<'_>> = None;
+    let ready = poll_fn(|cx| {
+        if stream.poll_readable(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        // A client that has not sent its first request yet may still do so during a soft stop.
+        if *requests > 0 && (worker.process.is_draining() || admission.listening.is_retired()) {
+            return Poll::Ready(false);
+        }
+        if timer.poll_expired(cx).is_ready() {
+            return Poll::Ready(false);
+        }
+        place.get_or_insert_with(|| worker.sleepers.enter(cx.waker()));
+        Poll::Pending
+    })
+    .await;
+    drop(place);
+    // A first request that never came is answered 408 and logged; a kept connection closes silently.
+    if !ready && conn.requests == 0 {
+        Box::pin(txn::never_came(conn)).await;
+    }
+    ready
+}
+
+/// `timeout.http-request` from accept for the first request, `timeout.http-keep-alive` for the next.
+fn patience(conn: &Conn) -> (Instant, Option<Duration>) {
+    let local = conn.admission.listening.local(&conn.admission.worker);
+    let at = conn.admission.listening.entrance(&local.snapshot);
+    let timeout = at.map(|at| local.snapshot.frontends[at].conf.timeout);
+    match (conn.requests, timeout) {
+        (_, None) => (clock::now(), Some(Duration::ZERO)),
+        (0, Some(t)) => (conn.accepted, t.http_request.or(t.client)),
+        (_, Some(t)) => (clock::now(), t.http_keep_alive.or(t.client)),
+    }
+}
+
+/// Ends our side and reads what the client still sends, so that a reset does not eat the last answer (RFC 9112 §9.6).
+async fn linger(conn: &mut Conn) {
+    if conn.stream.shutdown_write().is_err() {
+        return;
+    }
+    let Conn { stream, timer, admission, .. } = conn;
+    timer.set(clock::now(), Some(LINGER));
+    let mut left = LINGER_BYTES;
+    poll_fn(|cx| {
+        loop {
+            if timer.poll_expired(cx).is_ready() || left == 0 {
+                return Poll::Ready(());
+            }
+            if std::task::ready!(stream.poll_readable(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            let mut buf = admission.worker.stock.small();
+            let read = stream.try_read(buf.spare_mut());
+            admission.worker.stock.give_back(buf);
+            match read {
+                Ok(0) => return Poll::Ready(()),
+                Ok(n) => left = left.saturating_sub(n),
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+    })
+    .await;
+}

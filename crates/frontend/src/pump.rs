@@ -1,0 +1,268 @@
+//! One direction of an exchange: takes raw bytes from a source, keeps their framing honest, writes them to a target.
+//!
+//! Holds a buffer only while bytes are under way. Reads only when everything read before is written, so a slow target
+//! slows its source down (back-pressure) and no body is ever held whole.
+
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll};
+
+use evenkeel_backend::Stream;
+use evenkeel_proto::{Buf, Decoder, Framing, chunk_header, last_chunk};
+
+use crate::bufs::Stock;
+
+/// One direction.
+#[derive(Debug)]
+pub(crate) struct Pump {
+    decoder: Decoder,
+    /// The target's framing is chunked.
+    chunked: bool,
+    /// The end of the message is queued or written.
+    ended: bool,
+    /// Bytes before the payload: the head, a chunk header.
+    pub(crate) prefix: Vec<u8>,
+    payload: Option<Buf>,
+    /// Bytes after the payload: the end of a chunk, the last chunk.
+    suffix: Vec<u8>,
+    /// How much of prefix, payload and suffix is written.
+    sent: usize,
+    /// The last read filled its buffer: the next one takes a bulk buffer.
+    bulk: bool,
+    /// Raw bytes after the end of the message: the next pipelined request.
+    pub(crate) leftover: Option<Buf>,
+    /// Bytes written to the target.
+    pub(crate) written: u64,
+    /// Bytes read from the source by this pump.
+    pub(crate) read: u64,
+    /// What it waits for.
+    pub(crate) blocked: Blocked,
+}
+
+/// What a pump waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blocked {
+    /// Bytes from the source.
+    Source,
+    /// Room at the target.
+    Target,
+}
+
+/// Why a pump cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failed {
+    /// The source closed in the middle, or was reset.
+    SourceClosed,
+    /// The source breaks the framing.
+    SourceMalformed,
+    /// The target takes no more.
+    TargetClosed,
+}
+
+/// Payloads up to this size are copied behind the head, so that one plain write carries both.
+const JOIN: usize = 4096;
+
+impl Pump {
+    /// A pump from a message of framing `from` to one of framing `to`; `prefix` and `suffix` lend their allocations.
+    pub(crate) fn new(from: Framing, to: Framing, prefix: Vec<u8>, suffix: Vec<u8>) -> Pump {
+        Pump {
+            decoder: Decoder::new(from),
+            chunked: to == Framing::Chunked,
+            ended: false,
+            prefix,
+            payload: None,
+            suffix,
+            sent: 0,
+            bulk: false,
+            leftover: None,
+            written: 0,
+            read: 0,
+            blocked: Blocked::Source,
+        }
+    }
+
+    /// Changes the framing before the first body byte: a response's is known only when its head is there.
+    pub(crate) fn set_framing(&mut self, from: Framing, to: Framing) {
+        self.decoder = Decoder::new(from);
+        self.chunked = to == Framing::Chunked;
+    }
+
+    /// Takes in raw body bytes that came with the head.
+    pub(crate) fn feed(&mut self, raw: &[u8], stock: &Stock) -> Result<(), Failed> {
+        if raw.is_empty() {
+            return self.settle(None, stock);
+        }
+        let mut buf = stock.small();
+        if buf.capacity() < raw.len() {
+            buf = Buf::with_capacity(raw.len());
+        }
+        buf.extend_from_slice(raw);
+        self.settle(Some(buf), stock)
+    }
+
+    /// Decodes what `buf` holds and queues it with its framing.
+    fn settle(&mut self, buf: Option<Buf>, stock: &Stock) -> Result<(), Failed> {
+        if let Some(mut buf) = buf {
+            let decoded = self.decoder.decode(buf.filled_mut()).map_err(|_| Failed::SourceMalformed)?;
+            if decoded.consumed < buf.len() {
+                let mut rest = stock.small();
+                let raw = &buf.filled()[decoded.consumed..];
+                if rest.capacity() < raw.len() {
+                    rest = Buf::with_capacity(raw.len());
+                }
+                rest.extend_from_slice(raw);
+                self.leftover = Some(rest);
+            }
+            buf.truncate(decoded.payload);
+            if decoded.payload == 0 {
+                stock.give_back(buf);
+            } else {
+                self.queue(buf, stock);
+            }
+        }
+        self.queue_end();
+        Ok(())
+    }
+
+    fn queue(&mut self, buf: Buf, stock: &Stock) {
+        if self.chunked {
+            self.prefix.extend_from_slice(chunk_header(buf.len(), &mut [0; 18]));
+        }
+        if buf.len() <= JOIN {
+            self.prefix.extend_from_slice(buf.filled());
+            stock.give_back(buf);
+            if self.chunked {
+                self.prefix.extend_from_slice(b"\r\n");
+            }
+        } else {
+            self.payload = Some(buf);
+            if self.chunked {
+                self.suffix.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    fn queue_end(&mut self) {
+        if self.decoder.is_done() && !self.ended {
+            self.ended = true;
+            if self.chunked {
+                let out = if self.payload.is_some() { &mut self.suffix } else { &mut self.prefix };
+                last_chunk(self.decoder.trailers(), out);
+            }
+        }
+    }
+
+    /// Moves bytes until the message is over (`Ready(Ok)`), something fails, or it has to wait.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &Stream,
+        target: &Stream,
+        stock: &Stock,
+    ) -> Poll<Result<(), Failed>> {
+        loop {
+            std::task::ready!(self.poll_flush(cx, target, stock))?;
+            if self.ended {
+                return Poll::Ready(Ok(()));
+            }
+            self.blocked = Blocked::Source;
+            if std::task::ready!(source.poll_readable(cx)).is_err() {
+                return Poll::Ready(Err(Failed::SourceClosed));
+            }
+            self.fill(source, stock)?;
+        }
+    }
+
+    /// Reads once, as much as one buffer holds and the message still has.
+    fn fill(&mut self, source: &Stream, stock: &Stock) -> Result<(), Failed> {
+        let mut buf = if self.bulk { stock.bulk() } else { stock.small() };
+        let spare = buf.spare_mut();
+        let room = match self.decoder.remaining() {
+            Some(left) => spare.len().min(usize::try_from(left).unwrap_or(usize::MAX)),
+            None => spare.len(),
+        };
+        match source.try_read(&mut spare[..room]) {
+            Ok(0) => {
+                stock.give_back(buf);
+                self.decoder.eof().map_err(|_| Failed::SourceClosed)?;
+                self.queue_end();
+                Ok(())
+            }
+            Ok(n) => {
+                self.bulk = n == room && (n == buf.capacity() || self.bulk);
+                buf.advance(n);
+                self.read += n as u64;
+                self.settle(Some(buf), stock)
+            }
+            Err(e) => {
+                stock.give_back(buf);
+                match e.kind() {
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(()),
+                    _ => Err(Failed::SourceClosed),
+                }
+            }
+        }
+    }
+
+    /// Whether everything queued is written.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.prefix.is_empty() && self.payload.is_none() && self.suffix.is_empty()
+    }
+
+    /// Writes what is queued.
+    pub(crate) fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        target: &Stream,
+        stock: &Stock,
+    ) -> Poll<Result<(), Failed>> {
+        while !self.is_flushed() {
+            match self.write(target) {
+                Ok(n) => {
+                    self.sent += n;
+                    self.written += n as u64;
+                    let payload = self.payload.as_ref().map_or(0, Buf::len);
+                    if self.sent == self.prefix.len() + payload + self.suffix.len() {
+                        self.prefix.clear();
+                        self.suffix.clear();
+                        self.sent = 0;
+                        if let Some(buf) = self.payload.take() {
+                            stock.give_back(buf);
+                        }
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = Blocked::Target;
+                    if std::task::ready!(target.poll_writable(cx)).is_err() {
+                        return Poll::Ready(Err(Failed::TargetClosed));
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Poll::Ready(Err(Failed::TargetClosed)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn write(&self, target: &Stream) -> io::Result<usize> {
+        let payload = self.payload.as_ref().map_or(&[][..], Buf::filled);
+        let mut skip = self.sent;
+        let mut rest = [&self.prefix[..], payload, &self.suffix[..]].map(|part| {
+            let cut = skip.min(part.len());
+            skip -= cut;
+            &part[cut..]
+        });
+        rest.sort_by_key(|part| part.is_empty());
+        match rest {
+            [only, [], _] => target.try_write(only),
+            parts => target.try_write_vectored(&parts.map(IoSlice::new)),
+        }
+    }
+
+    /// Gives buffers back and the two vectors, whose allocations serve again.
+    pub(crate) fn dismantle(self, stock: &Stock) -> (Vec<u8>, Vec<u8>) {
+        for buf in [self.payload, self.leftover].into_iter().flatten() {
+            stock.give_back(buf);
+        }
+        (self.prefix, self.suffix)
+    }
+}

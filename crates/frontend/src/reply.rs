@@ -1,0 +1,145 @@
+//! Answers that Evenkeel makes itself: error pages, and what a rule asks for.
+
+use std::fmt::Write as _;
+
+/// Standard reason phrase, RFC 9110 §15 and RFC 6585.
+pub(crate) fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Time-out",
+        410 => "Gone",
+        413 => "Payload Too Large",
+        414 => "URI Too Long",
+        418 => "I'm a teapot",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        425 => "Too Early",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Time-out",
+        505 => "HTTP Version Not Supported",
+        100..=199 => "Informational",
+        200..=299 => "Success",
+        300..=399 => "Redirection",
+        400..=499 => "Client Error",
+        _ => "Server Error",
+    }
+}
+
+/// The sentence on an error page.
+fn sentence(status: u16) -> &'static str {
+    match status {
+        400 => "Your client sent a request that is not valid HTTP.",
+        403 => "A rule of this site does not allow this request.",
+        408 => "Your client did not send a complete request in time.",
+        413 => "The request carries a body that is not accepted here.",
+        414 => "The address of the request is too long.",
+        422 => "The request uses a transfer coding that is not supported.",
+        429 => "Too many requests were sent in a short time.",
+        431 => "The header fields of the request are too large.",
+        500 => "The request could not be processed because of an internal error.",
+        502 => "The server gave an invalid or incomplete response.",
+        503 => "No server is available to handle this request.",
+        504 => "The server did not respond in time.",
+        _ => "The request was not served.",
+    }
+}
+
+/// An answer without a server.
+#[derive(Debug)]
+pub(crate) struct Answer<'a> {
+    /// Status code.
+    pub(crate) status: u16,
+    /// Header lines besides Content-Length and Connection.
+    pub(crate) headers: &'a [(&'a str, String)],
+    /// Body; `None` = the page of the status.
+    pub(crate) body: Option<&'a [u8]>,
+    /// Only the head is sent (the request was HEAD).
+    pub(crate) head_only: bool,
+    /// The connection closes after it.
+    pub(crate) close: bool,
+    /// A keep-alive that must be said, for an HTTP/1.0 client.
+    pub(crate) say_keep_alive: bool,
+}
+
+impl Answer<'_> {
+    /// The built-in page of `status`, after which the connection closes.
+    pub(crate) fn error(status: u16) -> Answer<'static> {
+        Answer { status, headers: &[], body: None, head_only: false, close: true, say_keep_alive: false }
+    }
+
+    /// Appends the whole message.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let mut head = String::with_capacity(256);
+        // Writing to a string cannot fail.
+        let _ = write!(head, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
+        let page = match self.body {
+            Some(_) => String::new(),
+            None if self.status < 400 => String::new(),
+            None => format!(
+                "<html><body><h1>{} {}</h1>\n{}\n</body></html>\n",
+                self.status,
+                reason(self.status),
+                sentence(self.status)
+            ),
+        };
+        let body = self.body.unwrap_or(page.as_bytes());
+        for (name, value) in self.headers {
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        if self.body.is_none() && !page.is_empty() {
+            head.push_str("Cache-Control: no-cache\r\nContent-Type: text/html\r\n");
+        }
+        // RFC 9110 §8.6: a 204 or 1xx carries no Content-Length.
+        if self.status != 204 {
+            let _ = write!(head, "Content-Length: {}\r\n", body.len());
+        }
+        if self.close {
+            head.push_str("Connection: close\r\n");
+        } else if self.say_keep_alive {
+            head.push_str("Connection: keep-alive\r\n");
+        }
+        head.push_str("\r\n");
+        out.extend_from_slice(head.as_bytes());
+        if !self.head_only && !matches!(self.status, 204 | 304) {
+            out.extend_from_slice(body);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_framed_by_their_length() {
+        for status in [400, 403, 408, 413, 414, 422, 429, 431, 500, 502, 503, 504] {
+            let mut out = Vec::new();
+            Answer::error(status).write(&mut out);
+            let text = String::from_utf8(out).expect("ASCII");
+            let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+            assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
+            assert!(head.contains("Connection: close"));
+        }
+    }
+}

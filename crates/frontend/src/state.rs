@@ -1,0 +1,143 @@
+//! State of frontends and of the process that survives a reload.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use std::task::Waker;
+use std::time::Instant;
+
+use evenkeel_config::Config;
+use evenkeel_stats::{FrontendSheet, Gauge, Sharded};
+use parking_lot::Mutex;
+
+use crate::end::Cause;
+
+/// One frontend's lasting state; a frontend is its name.
+#[derive(Debug)]
+pub struct FrontendState {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Connections at once, with their maximum.
+    pub sessions: Gauge,
+    /// Counted by the workers.
+    pub sheet: Sharded<FrontendSheet>,
+}
+
+/// Every frontend this process knows, by name. Written at a reload only.
+#[derive(Debug)]
+pub struct Frontends {
+    workers: usize,
+    known: Mutex<HashMap<Arc<str>, Arc<FrontendState>>>,
+}
+
+impl Frontends {
+    /// For `workers` counting threads.
+    pub fn new(workers: usize) -> Frontends {
+        Frontends { workers, known: Mutex::default() }
+    }
+
+    /// The state of a frontend, made when it is new.
+    pub fn get(&self, name: &Arc<str>) -> Arc<FrontendState> {
+        let make = || {
+            Arc::new(FrontendState {
+                name: name.clone(),
+                sessions: Gauge::default(),
+                sheet: Sharded::new(self.workers),
+            })
+        };
+        self.known.lock().entry(name.clone()).or_insert_with(make).clone()
+    }
+
+    /// Forgets those that a committed configuration no longer has.
+    pub fn retain(&self, config: &Config) {
+        let kept: std::collections::HashSet<&Arc<str>> = config.frontends.iter().map(|f| &f.name).collect();
+        self.known.lock().retain(|name, _| kept.contains(name));
+    }
+}
+
+/// What all workers share.
+#[derive(Debug)]
+pub struct Process {
+    /// When it started.
+    pub started: Instant,
+    /// Client connections at once over all frontends (`maxconn`).
+    pub connections: Gauge,
+    /// Their limit.
+    pub maxconn: AtomicU32,
+    /// Where accept loops wait for room.
+    pub gate: Gate,
+    /// Transactions and connections by how they ended, one cell per [`Cause`], sharded by worker.
+    pub ends: Sharded<Ends>,
+    /// Set by a soft stop: idle connections close, running ones end with `Connection: close`.
+    draining: AtomicBool,
+}
+
+impl Process {
+    /// For `workers` counting threads.
+    pub fn new(workers: usize, maxconn: u32) -> Process {
+        Process {
+            started: Instant::now(),
+            connections: Gauge::default(),
+            maxconn: AtomicU32::new(maxconn),
+            gate: Gate::default(),
+            ends: Sharded::new(workers),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// Begins a soft stop.
+    pub fn drain(&self) {
+        self.draining.store(true, SeqCst);
+    }
+
+    /// Whether a soft stop has begun.
+    #[inline]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+/// Ends counted by cause.
+#[derive(Debug, Default)]
+pub struct Ends([evenkeel_stats::Counter; Cause::ALL.len()]);
+
+impl Ends {
+    /// Counts one end.
+    #[inline]
+    pub fn record(&self, cause: Cause) {
+        self.0[cause as usize].inc();
+    }
+
+    /// The cell of one cause.
+    pub fn of(&self, cause: Cause) -> &evenkeel_stats::Counter {
+        &self.0[cause as usize]
+    }
+}
+
+/// Accept loops that found a limit reached wait here until a connection ends somewhere.
+#[derive(Debug, Default)]
+pub struct Gate {
+    waiting: AtomicU32,
+    wakers: Mutex<Vec<Waker>>,
+}
+
+impl Gate {
+    /// Joins; the caller must look at its limits once more before it sleeps.
+    pub fn wait(&self, waker: &Waker) {
+        let mut wakers = self.wakers.lock();
+        if !wakers.iter().any(|w| w.will_wake(waker)) {
+            wakers.push(waker.clone());
+            self.waiting.fetch_add(1, SeqCst);
+        }
+    }
+
+    /// Wakes all who wait; costs one load when nobody does.
+    #[inline]
+    pub fn open(&self) {
+        if self.waiting.load(SeqCst) != 0 {
+            let mut wakers = self.wakers.lock();
+            self.waiting.store(0, SeqCst);
+            wakers.drain(..).for_each(Waker::wake);
+        }
+    }
+}

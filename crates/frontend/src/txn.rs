@@ -1,0 +1,570 @@
+//! One HTTP request, from its first byte to its log line. The page that tells the whole story:
+//!
+//! read the head → frontend rules → choose the backend → backend rules → { choose a server → connect → exchange } until
+//! done → count and log. Knows nothing of the client's protocol beyond [`Head`].
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_acl::{Connection as ClientFacts, Ctx, Verdict};
+use evenkeel_backend::Group;
+use evenkeel_config::{ConnectionMode, ForwardFor};
+use evenkeel_proto::{Framing, Head, Limits, Malformed, Parsed, Version};
+
+use crate::attempt::Attempts;
+use crate::bufs::Stock;
+use crate::clock;
+use crate::conn::Conn;
+use crate::end::{Cause, End, Stage};
+use crate::exchange::{Exchange, Outcome, Terms, is_idempotent};
+use crate::finish::Tally;
+use crate::relay::{Half, Limits as RelayLimits, Relay};
+use crate::reply::Answer;
+use crate::snapshot::Entrance;
+use crate::timer::within;
+use crate::upstream::Upstream;
+use crate::worker::Local;
+
+/// What the connection does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Wait for another request.
+    Keep,
+    /// Close.
+    Close,
+    /// Close after the client had time to read the answer.
+    Linger,
+}
+
+/// The allocations of a transaction, used again by later ones.
+#[derive(Debug, Default)]
+pub(crate) struct Txn {
+    pub(crate) req: Head,
+    pub(crate) res: Head,
+    spare: [Vec<u8>; 4],
+}
+
+impl Txn {
+    /// Forgets the messages, gives their blocks back, keeps the rest.
+    pub(crate) fn reset(&mut self, stock: &Stock) {
+        for head in [&mut self.req, &mut self.res] {
+            head.reset();
+            stock.give_back(head.replace_block(evenkeel_proto::Buf::with_capacity(0)));
+        }
+        self.spare.iter_mut().for_each(Vec::clear);
+    }
+}
+
+/// Serves the request that is about to arrive.
+pub(crate) async fn run(conn: &mut Conn) -> Next {
+    let worker = conn.admission.worker.clone();
+    let mut txn = worker.stock.txn();
+    let next = serve(conn, &mut txn).await;
+    worker.stock.give_back_txn(txn);
+    next
+}
+
+/// Closes the books on a connection whose first request never came.
+pub(crate) async fn never_came(conn: &mut Conn) {
+    let Some((local, entrance)) = enter(conn) else { return };
+    let mut tally = Tally::new(conn.accepted);
+    let probe = entrance.conf.option.ignore_probes;
+    drop(local);
+    if probe {
+        return;
+    }
+    tally.end = End::new(Cause::ClientTimeout, Stage::Request);
+    if answer(conn, &mut tally, entrance.conf.timeout.client, &Answer::error(408)).await {
+        tally.status = Some(408);
+    }
+    entrance.state.sheet.shard(conn.admission.worker.id).request_errors.inc();
+    if !entrance.conf.option.dontlognull {
+        tally.log(conn, &entrance, None, None);
+    }
+}
+
+/// The snapshot and the frontend that serve this connection now.
+fn enter(conn: &Conn) -> Option<(Rc<Local>, Arc<Entrance>)> {
+    let listening = &conn.admission.listening;
+    let local = listening.local(&conn.admission.worker);
+    let at = listening.entrance(&local.snapshot)?;
+    let entrance = local.snapshot.frontends[at].clone();
+    Some((local, entrance))
+}
+
+async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
+    let Some((local, entrance)) = enter(conn) else { return Next::Close };
+    let tune = &local.snapshot.config.global.tune;
+    let limits = Limits { max_headers: tune.max_headers, max_head: tune.bufsize, max_uri: tune.max_uri };
+    let mut tally = Tally::new(clock::now());
+    match read_head(conn, txn, &entrance, &limits, &mut tally).await {
+        Ok(()) => {}
+        Err(NoHead::Nothing) => return Next::Keep,
+        Err(NoHead::Closed) if conn.requests > 0 => return Next::Close,
+        Err(why) => return refuse(conn, txn, &entrance, tally, why).await,
+    }
+    conn.requests = conn.requests.saturating_add(1);
+    tally.bytes_in = (txn.req.block().len() - txn.req.surplus().len()) as u64;
+    tally.times.request = tally.since_begin();
+    entrance.state.sheet.shard(conn.admission.worker.id).requests.inc();
+    let dst = conn.destination(&entrance);
+    let facts = ClientFacts { src: conn.src, dst, frontend: &entrance.conf.name };
+    let mut course = Course { local: &local, entrance: &entrance, limits: &limits, tally, group: None };
+    let next = course.run(conn, txn, facts).await;
+    course.finish(conn, txn);
+    next
+}
+
+/// Why there is no head to work on.
+enum NoHead {
+    /// Not one byte came: a false alarm.
+    Nothing,
+    /// The client closed before a byte of it.
+    Closed,
+    /// The client closed in the middle of it.
+    Aborted,
+    /// It was not complete within `timeout.http-request`.
+    TimedOut,
+    /// It breaks HTTP.
+    Malformed(Malformed),
+}
+
+async fn read_head(
+    conn: &mut Conn,
+    txn: &mut Txn,
+    entrance: &Entrance,
+    limits: &Limits,
+    tally: &mut Tally,
+) -> Result<(), NoHead> {
+    let block = match conn.leftover.take() {
+        Some(block) => block,
+        None => conn.admission.worker.stock.small(),
+    };
+    txn.req.replace_block(block);
+    let mut fresh = !txn.req.block().is_empty();
+    loop {
+        if fresh {
+            match txn.req.parse_request(limits) {
+                Ok(Parsed::Complete) => return Ok(()),
+                Ok(Parsed::Partial) => {}
+                Err(why) => return Err(NoHead::Malformed(why)),
+            }
+        }
+        match conn.stream.try_read(txn.req.block_mut().spare_mut()) {
+            Ok(0) if txn.req.block().is_empty() => return Err(NoHead::Closed),
+            Ok(0) => return Err(NoHead::Aborted),
+            Ok(n) => {
+                txn.req.block_mut().advance(n);
+                fresh = true;
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                if txn.req.block().is_empty() {
+                    return Err(NoHead::Nothing);
+                }
+                fresh = false;
+                let time = entrance.conf.timeout.http_request.or(entrance.conf.timeout.client);
+                let since = if conn.requests == 0 { conn.accepted } else { tally.began };
+                let Conn { stream, timer, .. } = conn;
+                let ready = within(timer, since, time, poll_fn(|cx| stream.poll_readable(cx))).await;
+                match ready {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return Err(NoHead::Aborted),
+                    Err(_) => return Err(NoHead::TimedOut),
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) if txn.req.block().is_empty() => return Err(NoHead::Closed),
+            Err(_) => return Err(NoHead::Aborted),
+        }
+    }
+}
+
+/// Answers and logs a request that never became one.
+async fn refuse(conn: &mut Conn, txn: &Txn, entrance: &Arc<Entrance>, mut tally: Tally, why: NoHead) -> Next {
+    let (cause, status) = match &why {
+        NoHead::Nothing => return Next::Keep,
+        NoHead::Closed | NoHead::Aborted => (Cause::ClientAborted, 400),
+        NoHead::TimedOut => (Cause::ClientTimeout, 408),
+        NoHead::Malformed(why) => (Cause::BadRequest, why.status()),
+    };
+    let silent = matches!(why, NoHead::Closed);
+    if silent && entrance.conf.option.ignore_probes {
+        return Next::Close;
+    }
+    tally.end = End::new(cause, Stage::Request);
+    tally.bytes_in = txn.req.block().len() as u64;
+    let sheet = entrance.state.sheet.shard(conn.admission.worker.id);
+    sheet.request_errors.inc();
+    if !silent {
+        sheet.requests.inc();
+    }
+    tally.status = Some(status);
+    let sent = !silent && answer(conn, &mut tally, entrance.conf.timeout.client, &Answer::error(status)).await;
+    sheet.responses.record(status);
+    if !(silent && entrance.conf.option.dontlognull) {
+        tally.log(conn, entrance, None, None);
+    }
+    if sent { Next::Linger } else { Next::Close }
+}
+
+/// Writes an answer of our own; `false` when the client is gone or does not read.
+async fn answer(conn: &mut Conn, tally: &mut Tally, time: Option<Duration>, answer: &Answer<'_>) -> bool {
+    let mut out = Vec::with_capacity(512);
+    answer.write(&mut out);
+    let Conn { stream, timer, .. } = conn;
+    let mut sent = 0;
+    let write = poll_fn(|cx| {
+        while sent < out.len() {
+            match stream.try_write(&out[sent..]) {
+                Ok(n) => sent += n,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    if std::task::ready!(stream.poll_writable(cx)).is_err() {
+                        return std::task::Poll::Ready(false);
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return std::task::Poll::Ready(false),
+            }
+        }
+        std::task::Poll::Ready(true)
+    });
+    let done = within(timer, clock::now(), time, write).await == Ok(true);
+    tally.bytes_out += sent as u64;
+    done
+}
+
+/// A request on its way through the rules to a server.
+struct Course<'c> {
+    local: &'c Local,
+    entrance: &'c Arc<Entrance>,
+    limits: &'c Limits,
+    tally: Tally,
+    group: Option<usize>,
+}
+
+impl Course<'_> {
+    async fn run(&mut self, conn: &mut Conn, txn: &mut Txn, facts: ClientFacts<'_>) -> Next {
+        let conf = &self.entrance.conf;
+        if let Some(next) = self.apply(&conf.http_request, conn, txn, facts).await {
+            return next;
+        }
+        let Some(at) = self.route(txn, facts) else {
+            return self.fail(conn, txn, End::new(Cause::NoBackend, Stage::Connect)).await;
+        };
+        self.group = Some(at);
+        let local = self.local;
+        let group = &local.snapshot.groups[at];
+        self.tally.enter_backend(group, conn.admission.worker.id);
+        if let Some(next) = self.apply(&group.conf.http_request, conn, txn, facts).await {
+            return next;
+        }
+        forwarded_for(&mut txn.req, conn.src, conf.forwardfor.as_ref(), group.conf.forwardfor.as_ref());
+        self.tally.times.queue = 0;
+        self.attempt(conn, txn, at).await
+    }
+
+    fn route(&self, txn: &mut Txn, facts: ClientFacts<'_>) -> Option<usize> {
+        let mut ctx = Ctx { connection: facts, request: &mut txn.req };
+        match self.entrance.conf.switch.pick(&mut ctx) {
+            // A rule that names a disabled backend is passed over in favour of the default.
+            Some(rule) => self.entrance.routes[rule].or(self.entrance.default),
+            None => self.entrance.default,
+        }
+    }
+
+    /// Runs one rule set; `Some` when it answered the request.
+    async fn apply(
+        &mut self,
+        rules: &evenkeel_acl::RuleSet,
+        conn: &mut Conn,
+        txn: &mut Txn,
+        facts: ClientFacts<'_>,
+    ) -> Option<Next> {
+        if rules.is_empty() {
+            return None;
+        }
+        let reply = match rules.eval(&mut Ctx { connection: facts, request: &mut txn.req }) {
+            Verdict::Continue | Verdict::Allow => return None,
+            Verdict::Reply(reply) => reply,
+        };
+        let worker = conn.admission.worker.id;
+        let sheet = self.entrance.state.sheet.shard(worker);
+        let cause = match (reply.denied, reply.status) {
+            (true, _) => {
+                sheet.denied_requests.inc();
+                if let Some(at) = self.group {
+                    self.local.snapshot.groups[at].state.sheet.shard(worker).denied_requests.inc();
+                }
+                Cause::Denied
+            }
+            (false, 500) if reply.body.is_none() => Cause::Internal,
+            (false, _) => {
+                sheet.intercepted.inc();
+                Cause::Answered
+            }
+        };
+        self.tally.end = End::new(cause, Stage::Request);
+        let keeps = self.client_may_stay(conn, txn) && txn.req.framing() == Framing::Empty;
+        let message = Answer {
+            status: reply.status,
+            headers: &reply.headers,
+            body: reply.body,
+            head_only: txn.req.method() == evenkeel_proto::Method::Head,
+            close: !keeps,
+            say_keep_alive: keeps && txn.req.version() == Version::Http10,
+        };
+        self.tally.status = Some(reply.status);
+        let sent = answer(conn, &mut self.tally, self.entrance.conf.timeout.client, &message).await;
+        Some(match (sent, keeps) {
+            (false, _) => Next::Close,
+            (true, false) => Next::Linger,
+            (true, true) => {
+                keep_surplus(conn, &txn.req);
+                Next::Keep
+            }
+        })
+    }
+
+    /// Whether request, settings and process let the client's connection stay open.
+    fn client_may_stay(&self, conn: &Conn, txn: &Txn) -> bool {
+        txn.req.keep_alive()
+            && self.entrance.conf.option.connection != ConnectionMode::Close
+            && !conn.admission.worker.process.is_draining()
+            && !conn.admission.listening.is_retired()
+    }
+
+    /// Tries servers until one answered, the retries are used up, or nothing is left to try.
+    async fn attempt(&mut self, conn: &mut Conn, txn: &mut Txn, at: usize) -> Next {
+        let local = self.local;
+        let group = &local.snapshot.groups[at];
+        let whole = txn.req.framing() == Framing::Empty;
+        let mut attempts = Attempts::new(local, at);
+        loop {
+            let up = match attempts.next(conn, &mut self.tally, whole).await {
+                Ok(up) => up,
+                Err(end) => return self.fail(conn, txn, end).await,
+            };
+            let server = up.server().clone();
+            match self.exchange(conn, txn, group, up).await {
+                Ok(next) => return next,
+                // The pooled connection was dead: nothing was lost, nothing is blamed.
+                Err(Stale) => {
+                    attempts.replace(&server);
+                    txn.res.reset();
+                }
+            }
+        }
+    }
+
+    async fn exchange(&mut self, conn: &mut Conn, txn: &mut Txn, group: &Group, up: Upstream) -> Result<Next, Stale> {
+        let worker = conn.admission.worker.clone();
+        let client_mode = self.entrance.conf.option.connection;
+        let server_mode = group.conf.option.connection.max(match client_mode {
+            ConnectionMode::ServerClose => ConnectionMode::ServerClose,
+            ConnectionMode::KeepAlive | ConnectionMode::Close => ConnectionMode::KeepAlive,
+        });
+        let terms = Terms {
+            limits: self.limits,
+            client_timeout: self.entrance.conf.timeout.client,
+            server_timeout: group.conf.timeout.server,
+            abort_on_close: group.conf.option.abortonclose,
+            client_keeps: self.client_may_stay(conn, txn),
+            server_closes: server_mode != ConnectionMode::KeepAlive,
+        };
+        let sent_at = clock::now();
+        let spare = std::mem::take(&mut txn.spare);
+        let mut exchange =
+            Exchange::new(&conn.stream, &up.stream, &txn.req, &mut txn.res, &worker.stock, terms, spare);
+        let outcome = exchange.run(&mut conn.timer).await;
+        let begun = exchange.response_begun();
+        let stale = up.reused && !exchange.heard && exchange.is_replayable();
+        let (client_keeps, server_keeps) = (exchange.client_keeps(), exchange.server_keeps());
+        let request_done = exchange.request_done();
+        if let Some(at) = exchange.head_at {
+            self.tally.times.response = (at - sent_at.min(at)).as_millis() as i64;
+        }
+        let (mut sent, mut received) = exchange.into_pumps();
+        self.tally.bytes_up += sent.written;
+        self.tally.bytes_in += sent.read + self.tally.surplus_once(txn.req.surplus().len());
+        self.tally.bytes_out += received.written;
+        if begun {
+            self.tally.status = Some(txn.res.status());
+        }
+        let next = match outcome {
+            Outcome::Done => {
+                self.tally.end = End::NORMAL;
+                conn.leftover = sent.leftover.take();
+                if server_keeps {
+                    let limit = self.local.snapshot.config.global.tune.pool_max_conn;
+                    up.keep(conn, group, client_keeps, limit);
+                }
+                match (client_keeps, request_done) {
+                    (true, _) => Next::Keep,
+                    (false, true) => Next::Close,
+                    // The client may still be sending what nobody reads.
+                    (false, false) => Next::Linger,
+                }
+            }
+            Outcome::Tunnel => {
+                self.tally.status = Some(txn.res.status());
+                let first = std::mem::take(&mut received.prefix);
+                let surplus = sent.leftover.take();
+                self.tunnel(conn, txn, group, &up, first, surplus).await;
+                Next::Close
+            }
+            Outcome::Failed(End { cause: Cause::ServerAborted, .. }) if stale => {
+                let again = is_idempotent(txn.req.method()) && !std::mem::replace(&mut self.tally.stale, true);
+                if again {
+                    self.recycle(txn, &worker.stock, sent, received);
+                    return Err(Stale);
+                }
+                // HAProxy's way: no error page, so that the client repeats what must not be repeated without it.
+                self.tally.end = End::new(Cause::ServerAborted, Stage::Headers);
+                Next::Close
+            }
+            Outcome::Failed(end) => {
+                self.tally.end = end;
+                self.tally.blame(group, &up, worker.id);
+                if begun {
+                    // What the client got is cut: only a reset tells so when the end of the body is the end of the connection.
+                    if txn.req.version() == Version::Http10 {
+                        conn.stream.reset_on_close();
+                    }
+                    Next::Close
+                } else {
+                    drop(up);
+                    self.recycle(txn, &worker.stock, sent, received);
+                    return Ok(self.fail(conn, txn, end).await);
+                }
+            }
+        };
+        self.recycle(txn, &worker.stock, sent, received);
+        Ok(next)
+    }
+
+    fn recycle(&self, txn: &mut Txn, stock: &Stock, up: crate::pump::Pump, down: crate::pump::Pump) {
+        let (a, b) = up.dismantle(stock);
+        let (c, d) = down.dismantle(stock);
+        txn.spare = [a, b, c, d];
+        txn.spare.iter_mut().for_each(Vec::clear);
+    }
+
+    /// WebSockets, CONNECT: bytes both ways; only the server is held from here on, not the configuration.
+    async fn tunnel(
+        &mut self,
+        conn: &mut Conn,
+        txn: &Txn,
+        group: &Group,
+        up: &Upstream,
+        first: Vec<u8>,
+        surplus: Option<evenkeel_proto::Buf>,
+    ) {
+        let worker = conn.admission.worker.clone();
+        let conf = &self.entrance.conf;
+        let limits = RelayLimits::new(&conf.timeout, &group.conf.timeout);
+        let mut head = evenkeel_proto::Buf::with_capacity(first.len() + txn.res.surplus().len());
+        head.extend_from_slice(&first);
+        head.extend_from_slice(txn.res.surplus());
+        let relay = Relay::new(Half::starting_with(surplus), Half::starting_with(Some(head)), limits);
+        let (end, up_bytes, down_bytes) = relay.run(conn, &up.stream, up.server()).await;
+        self.tally.bytes_up += up_bytes;
+        self.tally.bytes_in += up_bytes;
+        self.tally.bytes_out += down_bytes;
+        self.tally.end = end;
+        self.tally.blame(group, up, worker.id);
+    }
+
+    /// Ends a transaction of which the client has seen nothing yet.
+    async fn fail(&mut self, conn: &mut Conn, txn: &Txn, end: End) -> Next {
+        self.tally.end = end;
+        let Some(status) = end.cause.status() else { return Next::Close };
+        if end.cause == Cause::ClientAborted && end.stage == Stage::Data {
+            // The client went away in the middle of its own request: nobody is there to read an answer.
+            self.tally.status = Some(status);
+            return Next::Close;
+        }
+        let mut message = Answer::error(status);
+        let keeps = end.cause != Cause::ClientAborted
+            && self.client_may_stay(conn, txn)
+            && txn.req.framing() == Framing::Empty;
+        message.head_only = txn.req.method() == evenkeel_proto::Method::Head;
+        message.close = !keeps;
+        message.say_keep_alive = keeps && txn.req.version() == Version::Http10;
+        self.tally.status = Some(status);
+        if !answer(conn, &mut self.tally, self.entrance.conf.timeout.client, &message).await {
+            return Next::Close;
+        }
+        if !keeps {
+            return Next::Linger;
+        }
+        keep_surplus(conn, &txn.req);
+        Next::Keep
+    }
+
+    /// Counters and the log line: in one place, from one [`End`].
+    fn finish(&mut self, conn: &Conn, txn: &Txn) {
+        let group = self.group.map(|at| &self.local.snapshot.groups[at]);
+        let worker = &conn.admission.worker;
+        self.tally.count(worker, self.entrance, group);
+        if !self.entrance.log.targets.is_empty() {
+            let cut = self.local.snapshot.config.global.tune.log_uri_len;
+            self.tally.log(conn, self.entrance, group, Some((&txn.req, cut)));
+        }
+    }
+}
+
+/// A reused connection was closed by its server before a byte of the answer.
+struct Stale;
+
+/// Keeps pipelined bytes behind a request without a body.
+fn keep_surplus(conn: &mut Conn, req: &Head) {
+    if !req.surplus().is_empty() {
+        let mut rest = conn.admission.worker.stock.small();
+        rest.extend_from_slice(req.surplus());
+        conn.leftover = Some(rest);
+    }
+}
+
+/// `option.forwardfor`: a line of its own after all others; the backend's header name wins, `if-none` needs both to say so.
+fn forwarded_for(req: &mut Head, src: Option<SocketAddr>, front: Option<&ForwardFor>, back: Option<&ForwardFor>) {
+    let Some(header) = back.or(front).map(|f| &f.header) else { return };
+    let Some(src) = src.map(|a| a.ip().to_canonical()) else { return };
+    let asked = || [front, back].into_iter().flatten();
+    if asked().any(|f| f.except.iter().any(|net| net.contains(&src))) {
+        return;
+    }
+    if asked().all(|f| f.if_none) && req.get(header.as_bytes()).is_some() {
+        return;
+    }
+    let mut text = AddressText { bytes: [0; 46], len: 0 };
+    use std::fmt::Write as _;
+    // 45 characters hold any address; an edit is refused only when the head is full, and then the header is left out.
+    let _ = write!(text, "{src}");
+    let _ = req.add(header.as_bytes(), text.as_bytes());
+}
+
+/// An address as text without an allocation.
+struct AddressText {
+    bytes: [u8; 46],
+    len: usize,
+}
+
+impl AddressText {
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl std::fmt::Write for AddressText {
+    fn write_str(&mut self, s: &str) -> std::fmt::Result {
+        let room = self.bytes.get_mut(self.len..self.len + s.len()).ok_or(std::fmt::Error)?;
+        room.copy_from_slice(s.as_bytes());
+        self.len += s.len();
+        Ok(())
+    }
+}
+

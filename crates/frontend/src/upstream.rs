@@ -1,0 +1,220 @@
+//! The way to a server: choose one, wait for a slot, take a pooled connection or make one.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+
+use evenkeel_backend::{Chooser, Group, Idle, Lease, Server, Stream, Waiter, dial};
+use evenkeel_config::Reuse;
+
+use crate::clock;
+use crate::conn::Conn;
+use crate::end::{Cause, End, Stage};
+use crate::timer::{Expired, within};
+use crate::worker::{Local, Worker};
+
+/// A connection to a server for one transaction.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pub(crate) stream: Stream,
+    /// Counts the transaction on its server; `None` while the connection is kept for its client.
+    pub(crate) lease: Option<Lease>,
+    /// It has served another request before: its end before any answer may be the server's idle timeout.
+    pub(crate) reused: bool,
+    epoch: u32,
+    server: Arc<Server>,
+}
+
+/// A server that was chosen, with the right to use it.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    pub(crate) slot: usize,
+    pub(crate) lease: Lease,
+}
+
+/// Where a request waited.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Waited {
+    pub(crate) server_ahead: u32,
+    pub(crate) backend_ahead: u32,
+}
+
+/// Chooses a server other than `avoid` if possible, and waits for a slot when all are full.
+pub(crate) async fn choose(
+    conn: &mut Conn,
+    local: &Local,
+    at: usize,
+    avoid: Option<usize>,
+    watch_client: bool,
+) -> Result<(Chosen, Waited), End> {
+    let group = &local.snapshot.groups[at];
+    let mut waited = Waited::default();
+    loop {
+        let src = conn.src.map(|a| a.ip());
+        let Some(slot) = local.chooser(at).borrow_mut().pick(group, src, avoid) else {
+            return Err(End::new(Cause::NoServer, Stage::Connect));
+        };
+        let server = &group.slots[slot].server;
+        if let Some(lease) = Lease::try_take(server) {
+            conn.admission.worker.note_choice(group, server);
+            return Ok((Chosen { slot, lease }, waited));
+        }
+        let waiter = queue(group, slot, &mut waited)?;
+        match wait(conn, group, waiter, watch_client).await? {
+            Some(lease) => match group.slot_of(lease.server()) {
+                Some(slot) => {
+                    conn.admission.worker.note_choice(group, lease.server());
+                    return Ok((Chosen { slot, lease }, waited));
+                }
+                // The slot's server is not in this transaction's snapshot: dropping the lease passes the slot on.
+                None => continue,
+            },
+            None => continue,
+        }
+    }
+}
+
+fn queue(group: &Group, slot: usize, waited: &mut Waited) -> Result<Waiter, End> {
+    let chosen = &group.slots[slot];
+    if Chooser::is_sticky(group) {
+        let limit = chosen.conf.maxqueue;
+        if limit != 0 && chosen.server.queued() >= limit {
+            return Err(End::new(Cause::QueueFull, Stage::Queue));
+        }
+        let waiter = Waiter::for_server(&chosen.server);
+        waited.server_ahead = waiter.ahead;
+        return Ok(waiter);
+    }
+    let waiter = Waiter::for_backend(&group.state, group.slots.iter().map(|s| &s.server));
+    waited.backend_ahead = waiter.ahead;
+    Ok(waiter)
+}
+
+/// Waits for the turn, for `timeout.queue`, or for the client to leave.
+async fn wait(conn: &mut Conn, group: &Group, waiter: Waiter, watch_client: bool) -> Result<Option<Lease>, End> {
+    let watch_client = watch_client && group.conf.option.abortonclose;
+    let since = clock::now();
+    let Conn { stream, timer, .. } = conn;
+    timer.set(since, group.conf.timeout.queue);
+    let mut waiter = pin!(waiter);
+    let mut speaks = false;
+    poll_fn(|cx| {
+        if let Poll::Ready(turn) = waiter.as_mut().poll(cx) {
+            return Poll::Ready(Ok(turn));
+        }
+        if watch_client && client_left(stream, cx, &mut speaks) {
+            return Poll::Ready(Err(End::new(Cause::ClientAborted, Stage::Queue)));
+        }
+        timer.poll_expired(cx).map(|()| Err(End::new(Cause::QueueTimeout, Stage::Queue)))
+    })
+    .await
+}
+
+/// Whether a client that owes us nothing has closed. `speaks` remembers that it sent its next request instead: from then on
+/// its end cannot be seen without reading.
+pub(crate) fn client_left(stream: &Stream, cx: &mut std::task::Context<'_>, speaks: &mut bool) -> bool {
+    while !*speaks && stream.poll_readable(cx).is_ready() {
+        match stream.try_peek(&mut [0; 1]) {
+            Ok(0) => return true,
+            Ok(_) => *speaks = true,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return true,
+        }
+    }
+    false
+}
+
+impl Worker {
+    fn note_choice(&self, group: &Group, server: &Server) {
+        let second = clock::now().saturating_duration_since(self.process.started).as_secs() + 1;
+        server.last_session.store(second, Relaxed);
+        group.state.last_session.store(second, Relaxed);
+        server.sheet.shard(self.id).chosen.inc();
+        group.state.sheet.shard(self.id).chosen.inc();
+    }
+}
+
+/// Gets a connection to the chosen server: the client's own, a pooled one if `http-reuse` allows, or a new one.
+pub(crate) async fn connect(conn: &mut Conn, group: &Group, chosen: Chosen, fresh: bool) -> Result<Upstream, Refused> {
+    let Chosen { slot, lease } = chosen;
+    let server = lease.server().clone();
+    let worker = conn.admission.worker.clone();
+    if let Some(mut own) = conn.own.take() {
+        let good = !fresh && Arc::ptr_eq(&own.server, &server) && own.epoch == server.epoch();
+        if good && !own.stream.is_readable_now() {
+            own.lease = Some(lease);
+            own.reused = true;
+            worker.note_reuse(group, &server);
+            return Ok(*own);
+        }
+    }
+    if !fresh && let Some(idle) = pooled(conn, group, &server) {
+        worker.note_reuse(group, &server);
+        return Ok(Upstream { stream: idle.stream, lease: Some(lease), reused: true, epoch: idle.epoch, server });
+    }
+    let epoch = server.epoch();
+    let conf = &group.slots[slot].conf;
+    server.sheet.shard(worker.id).connects.inc();
+    group.state.sheet.shard(worker.id).connects.inc();
+    let dialled =
+        within(&mut conn.timer, clock::now(), group.conf.timeout.connect, dial(conf, group.conf.keepalive)).await;
+    match dialled {
+        Ok(Ok(stream)) => Ok(Upstream { stream, lease: Some(lease), reused: false, epoch, server }),
+        Ok(Err(e)) => Err(Refused { slot, cause: cause_of(&e) }),
+        Err(Expired) => Err(Refused { slot, cause: Cause::ConnectTimeout }),
+    }
+}
+
+/// A connection that could not be made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refused {
+    pub(crate) slot: usize,
+    pub(crate) cause: Cause,
+}
+
+fn cause_of(error: &io::Error) -> Cause {
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EADDRNOTAVAIL) => Cause::Exhausted,
+        _ => Cause::ConnectFailed,
+    }
+}
+
+fn pooled(conn: &Conn, group: &Group, server: &Arc<Server>) -> Option<Idle> {
+    let first = conn.requests <= 1;
+    let only_reused = match (group.conf.reuse, first) {
+        (Reuse::Never, _) | (Reuse::Safe, true) => return None,
+        (Reuse::Aggressive, true) => true,
+        (Reuse::Safe | Reuse::Aggressive, false) | (Reuse::Always, _) => false,
+    };
+    conn.admission.worker.pools.take(server, only_reused)
+}
+
+impl Worker {
+    fn note_reuse(&self, group: &Group, server: &Server) {
+        server.sheet.shard(self.id).reuses.inc();
+        group.state.sheet.shard(self.id).reuses.inc();
+    }
+}
+
+impl Upstream {
+    /// The server.
+    pub(crate) fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// Keeps the connection after a response that allows it: for its client under `never`, else in the worker's pool.
+    pub(crate) fn keep(mut self, conn: &mut Conn, group: &Group, client_stays: bool, limit: Option<u32>) {
+        self.lease = None;
+        match group.conf.reuse {
+            Reuse::Never if client_stays => conn.own = Some(Box::new(self)),
+            Reuse::Never => {}
+            Reuse::Safe | Reuse::Aggressive | Reuse::Always => {
+                let idle = Idle { stream: self.stream, reused: self.reused, epoch: self.epoch };
+                conn.admission.worker.pools.put(&self.server, idle, limit);
+            }
+        }
+    }
+}
