@@ -3,7 +3,7 @@
 //! [`Acls`] is compiled by config from `acl.NAME` lines and lent to the compilers of rules. An acl holds when one
 //! occurrence of one of its lines' samples matches one of its values; an undefined sample matches nothing.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use crate::ctx::{Ctx, Phase};
@@ -161,6 +161,10 @@ impl Test {
                 return None;
             }
         };
+        // With a broken flag the match kind is a guess, and what follows from a guess is noise.
+        if faults.len() > before {
+            return None;
+        }
         let kind = flags.kind.or(suffix).unwrap_or_else(|| matching::default_for(expr.output()));
         if let Some(input) = kind.input
             && !expr.output().casts_to(input)
@@ -207,7 +211,7 @@ impl Test {
 struct Flags<'w> {
     fold: bool,
     kind: Option<&'static MatchKind>,
-    kind_range: Option<std::ops::Range<usize>>,
+    kind_range: Option<Range<usize>>,
     /// `--` was given: no value is then meant.
     ended: bool,
     values: &'w [Word],
@@ -415,7 +419,7 @@ mod tests {
             ("path -m", code::MATCH, "-m"),
             ("path -m bin 00", code::LATER, "bin"),
             ("path -m bool", code::MATCH_TYPE, "bool"),
-            ("path_bool", code::MATCH_TYPE, "path_bool"),
+            ("path_bool", code::FETCH, "path_bool"),
             ("src -m int 5", code::MATCH_TYPE, "int"),
             ("dst_port -m ip 1.2.3.4", code::MATCH_TYPE, "ip"),
             ("src 1.2.3", code::VALUE, "1.2.3"),

@@ -39,6 +39,9 @@ impl RuleKind {
     }
 }
 
+/// Reads the words after the name of an action.
+type Parse = fn(&mut Words<'_>, &Scope<'_>) -> Result<Box<dyn Act>, Fault>;
+
 /// One entry of the table of actions.
 #[derive(Debug)]
 pub struct Action {
@@ -54,7 +57,7 @@ pub struct Action {
     pub doc: &'static str,
     /// A whole rule line.
     pub example: &'static str,
-    pub(crate) parse: fn(&mut Words<'_>, &Scope<'_>) -> Result<Box<dyn Act>, Fault>,
+    pub(crate) parse: Parse,
 }
 
 macro_rules! actions {

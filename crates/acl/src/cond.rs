@@ -3,6 +3,7 @@
 //! Called by rule sets and switches. Acls side by side must all hold; `or` and `||` separate alternatives and bind looser;
 //! there are no parentheses. Evaluation stops at the first acl that settles it and never allocates without a trace.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::acl::{Acl, Acls};
@@ -187,7 +188,7 @@ impl Term {
 }
 
 /// The mistake of looking at what is not there.
-pub(crate) fn not_in_phase(fetch: &str, phase: Phase, range: std::ops::Range<usize>) -> Fault {
+pub(crate) fn not_in_phase(fetch: &str, phase: Phase, range: Range<usize>) -> Fault {
     Fault::new(code::PHASE, range, format!("`{fetch}` has no data in phase {phase}, in which this rule runs"))
 }
 
