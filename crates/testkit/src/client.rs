@@ -8,7 +8,7 @@ use std::time::Instant;
 use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::DEADLINE;
-use crate::message::{Message, Wire};
+use crate::message::{Message, Wire, find};
 
 /// How a connection ended, as its peer saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +83,20 @@ impl RawClient {
         self.wire.until(mark.as_ref(), deadline())?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
+    /// Waits until `mark` has arrived somewhere, and takes nothing.
+    ///
+    /// # Errors
+    /// As [`RawClient::until`].
+    pub fn wait_for(&mut self, mark: impl AsRef<[u8]>) -> io::Result<()> {
+        let end = deadline();
+        while find(self.wire.received(), mark.as_ref()).is_none() {
+            if !self.wire.fill(end)? {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
+    }
+
     /// Receives `n` bytes, fewer when the connection ends before.
     ///
     /// # Errors
@@ -130,5 +144,8 @@ pub(crate) fn linger_zero(stream: &impl AsFd) {
 /// One GET on its own connection.
 pub(crate) fn get(addr: SocketAddr, path: &str) -> io::Result<Message> {
     let mut client = RawClient::connect(addr)?;
-    client.ask(format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n"))
+    let message = client.ask(format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n"))?;
+    // Its end is awaited too: whoever counts connections has forgotten this one afterwards.
+    client.rest()?;
+    Ok(message)
 }

@@ -2,9 +2,10 @@
 
 use std::process::Command;
 use std::time::{Duration, Instant};
-use std::{net::SocketAddr, net::TcpStream, thread};
+use std::{net::SocketAddr, thread};
 
 use crate::DEADLINE;
+use crate::client::get;
 use crate::ports::free_port;
 use crate::process::Process;
 
@@ -34,14 +35,18 @@ impl Haproxy {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("haproxy.cfg");
         let addr = free_port();
-        std::fs::write(&path, config.replace("@listen@", &addr.to_string())).expect("write haproxy.cfg");
+        // Asked on a listener of its own, so that the first connection the tests see is their own.
+        let ready = free_port();
+        let extra = format!("\nfrontend kit_ready\n mode http\n no log\n bind {ready}\n monitor-uri /ready\n");
+        let text = config.replace("@listen@", &addr.to_string()) + &extra;
+        std::fs::write(&path, &text).expect("write haproxy.cfg");
         let mut process = Process::spawn("haproxy", Command::new(program).arg("-db").arg("-f").arg(&path));
         let end = Instant::now() + DEADLINE;
-        while TcpStream::connect(addr).is_err() {
+        while !get(ready, "/ready").is_ok_and(|m| m.status() == 200) {
             if let Some(status) = process.try_exit() {
-                panic!("haproxy ended with {status} on:\n{config}\n{}", process.log().join("\n"));
+                panic!("haproxy ended with {status} on:\n{text}\n{}", process.log().join("\n"));
             }
-            assert!(Instant::now() < end, "haproxy does not listen on {addr}");
+            assert!(Instant::now() < end, "haproxy is not ready");
             thread::sleep(Duration::from_millis(2));
         }
         Haproxy { process, addr, _dir: dir }

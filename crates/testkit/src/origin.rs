@@ -92,10 +92,15 @@ impl Gate {
         Gate::default()
     }
 
-    /// Opens it for good.
+    /// Opens it until it is shut again.
     pub fn open(&self) {
         *lock(&self.0.0) = true;
         self.0.1.notify_all();
+    }
+
+    /// Shuts it.
+    pub fn shut(&self) {
+        *lock(&self.0.0) = false;
     }
 
     fn wait(&self) {

@@ -1,0 +1,231 @@
+//! A proxy configuration in neutral words, rendered for both proxies.
+//!
+//! The words are HAProxy's own lines, because the TOML follows from them by the mapping rules of the configuration
+//! language: a keyword is a key, its arguments the value, ordered rules are arrays. Only what the cases need is known
+//! here; any other line panics. `@oN@` is origin N, `@dead@` a port that refuses.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+/// One configuration: a frontend `fe` and its backends, `app` by default.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// `http` or `tcp`.
+    pub mode: &'static str,
+    /// Lines of the frontend.
+    pub front: &'static [&'static str],
+    /// Backends: name and lines. Without a `server` line in any of them, `server s0 @o0@` is added to the first.
+    pub backs: &'static [(&'static str, &'static [&'static str])],
+    /// Lines of `defaults`, after the ones every setup has.
+    pub defaults: &'static [&'static str],
+    /// Whether both proxies write their access log to standard output.
+    pub log: bool,
+}
+
+/// A frontend, one server, no surprises.
+pub const HTTP: Setup =
+    Setup { mode: "http", front: &[], backs: &[("app", &["server s0 @o0@"])], defaults: &[], log: false };
+
+/// The same for TCP.
+pub const TCP: Setup = Setup { mode: "tcp", ..HTTP };
+
+/// Both proxies begin with the same words where their defaults differ.
+const DEFAULTS: &[&str] = &[
+    "timeout connect 5s",
+    "timeout client 60s",
+    "timeout server 60s",
+    "timeout http-request 60s",
+    "timeout http-keep-alive 60s",
+    "balance roundrobin",
+    "retries 3",
+];
+
+/// Where the servers of a setup are.
+#[derive(Debug)]
+pub struct Places {
+    /// `@oN@`.
+    pub origins: Vec<SocketAddr>,
+    /// `@dead@`.
+    pub dead: SocketAddr,
+}
+
+impl Places {
+    fn fill(&self, line: &str) -> String {
+        let mut line = line.replace("@dead@", &self.dead.to_string());
+        for (i, o) in self.origins.iter().enumerate() {
+            line = line.replace(&format!("@o{i}@"), &o.to_string());
+        }
+        line
+    }
+}
+
+impl Setup {
+    /// Number of origins its servers name.
+    pub fn origins(&self) -> usize {
+        let lines = self.backs.iter().flat_map(|(_, lines)| lines.iter());
+        (0..9).filter(|i| lines.clone().any(|l| l.contains(&format!("@o{i}@")))).count()
+    }
+
+    /// As haproxy.cfg; `@listen@` is left for the kit.
+    pub fn haproxy(&self, places: &Places) -> String {
+        let mut out = String::from("global\n nbthread 1\n maxconn 1000\n");
+        if self.log {
+            out.push_str(" log stdout format raw local0\n");
+        }
+        let _ = writeln!(out, "defaults\n mode {}", self.mode);
+        if self.log {
+            let _ = writeln!(out, " log global\n option {}log", self.mode);
+        }
+        let abort = if self.mode == "http" { &["no option abortonclose"][..] } else { &[] };
+        for line in DEFAULTS.iter().chain(abort).chain(self.defaults) {
+            if self.mode == "http" || !line.contains("http-") {
+                let _ = writeln!(out, " {line}");
+            }
+        }
+        out.push_str("frontend fe\n bind @listen@\n");
+        for line in self.front {
+            let _ = writeln!(out, " {line}");
+        }
+        if !self.front.iter().any(|l| l.starts_with("default_backend")) {
+            let _ = writeln!(out, " default_backend {}", self.backs[0].0);
+        }
+        for (name, lines) in self.backs {
+            let _ = writeln!(out, "backend {name}");
+            for line in *lines {
+                let _ = writeln!(out, " {}", places.fill(line));
+            }
+        }
+        out
+    }
+
+    /// As evenkeel.toml; `@listen@` is left for the kit.
+    pub fn evenkeel(&self, places: &Places) -> String {
+        let mut out = String::from("[global]\nthreads = 1\nadmin = { listen = \"@admin@\" }\n");
+        let log = if self.log { "[{ target = \"stdout\" }]" } else { "[]" };
+        let _ = writeln!(out, "log = {log}");
+        let mut defaults = vec![format!("mode {}", self.mode)];
+        let abort = if self.mode == "http" { &["no option abortonclose"][..] } else { &[] };
+        defaults.extend(
+            DEFAULTS
+                .iter()
+                .chain(abort)
+                .chain(self.defaults)
+                .filter(|l| self.mode == "http" || !l.contains("http-"))
+                .map(|l| (*l).to_owned()),
+        );
+        section(&mut out, "[defaults]", &defaults);
+        let mut front: Vec<String> = self.front.iter().map(|l| (*l).to_owned()).collect();
+        if !front.iter().any(|l| l.starts_with("default_backend")) {
+            front.push(format!("default_backend {}", self.backs[0].0));
+        }
+        section(&mut out, "[frontend.fe]\nbind = [\"@listen@\"]", &front);
+        for (name, lines) in self.backs {
+            let lines: Vec<String> = lines.iter().map(|l| places.fill(l)).collect();
+            section(&mut out, &format!("[backend.{name}]"), &lines);
+        }
+        out
+    }
+}
+
+/// Keys whose lines are collected, in order, into one array.
+const ARRAYS: &[&str] = &["http-request", "use_backend", "server"];
+
+fn section(out: &mut String, header: &str, lines: &[String]) {
+    let _ = writeln!(out, "\n{header}");
+    for line in lines {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match word {
+            "mode" | "balance" | "default_backend" | "http-reuse" => {
+                let _ = writeln!(out, "{word} = {}", quoted(rest));
+            }
+            "retries" | "maxconn" => {
+                let _ = writeln!(out, "{word} = {rest}");
+            }
+            "timeout" => {
+                let (name, value) = rest.split_once(' ').expect("timeout NAME VALUE");
+                let _ = writeln!(out, "timeout.{name} = {}", quoted(value));
+            }
+            "option" => option(out, rest, "true"),
+            "no" => option(out, rest.strip_prefix("option ").expect("no option NAME"), "false"),
+            "acl" | "http-request" | "use_backend" | "server" => {}
+            _ => panic!("no rendering for `{line}`"),
+        }
+    }
+    let mut acls: Vec<(&str, Vec<String>)> = Vec::new();
+    for (name, test) in lines.iter().filter_map(|l| l.strip_prefix("acl ")?.split_once(' ')) {
+        match acls.iter_mut().find(|(n, _)| *n == name) {
+            Some((_, tests)) => tests.push(quoted(test)),
+            None => acls.push((name, vec![quoted(test)])),
+        }
+    }
+    for (name, tests) in acls {
+        let _ = writeln!(out, "acl.{name} = [{}]", tests.join(", "));
+    }
+    for key in ARRAYS {
+        let mut items = lines.iter().filter_map(|l| l.strip_prefix(key)?.strip_prefix(' ')).peekable();
+        if items.peek().is_some() {
+            let render = if *key == "server" { server } else { quoted };
+            let _ = writeln!(out, "{key} = [\n  {},\n]", items.map(render).collect::<Vec<_>>().join(",\n  "));
+        }
+    }
+}
+
+fn option(out: &mut String, words: &str, plain: &str) {
+    let mut words = words.split(' ');
+    let name = words.next().unwrap_or_default();
+    let mut parts = Vec::new();
+    while let Some(word) = words.next() {
+        match word {
+            "if-none" => parts.push("if-none = true".to_owned()),
+            _ if word.bytes().all(|b| b.is_ascii_digit()) => {
+                let _ = writeln!(out, "option.{name} = {word}");
+                return;
+            }
+            _ => parts.push(format!("{word} = {}", quoted(words.next().unwrap_or_default()))),
+        }
+    }
+    let value = if parts.is_empty() { plain.to_owned() } else { format!("{{ {} }}", parts.join(", ")) };
+    let _ = writeln!(out, "option.{name} = {value}");
+}
+
+fn server(words: &str) -> String {
+    let mut words = words.split(' ');
+    let mut parts = vec![
+        format!("name = {}", quoted(words.next().unwrap_or_default())),
+        format!("address = {}", quoted(words.next().unwrap_or_default())),
+    ];
+    while let Some(word) = words.next() {
+        match word {
+            "backup" | "disabled" => parts.push(format!("{word} = true")),
+            _ => parts.push(format!("{word} = {}", words.next().unwrap_or_default())),
+        }
+    }
+    format!("{{ {} }}", parts.join(", "))
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+#[test]
+fn a_setup_reads_the_same_in_both_languages() {
+    const S: Setup = Setup {
+        front: &[
+            "option forwardfor except 10.0.0.0/8 if-none",
+            "acl a path_beg /a",
+            "http-request deny if a",
+            "use_backend b if a",
+        ],
+        backs: &[("app", &["server s0 @o0@ weight 3"]), ("b", &["balance first", "server s @dead@ backup"])],
+        ..HTTP
+    };
+    let any = SocketAddr::from(([127, 0, 0, 1], 1));
+    let places = Places { origins: vec![any], dead: any };
+    assert_eq!(S.origins(), 1);
+    assert!(S.haproxy(&places).contains("backend app\n server s0 127.0.0.1:1 weight 3\nbackend b\n balance first\n"));
+    let table: toml::Table = S.evenkeel(&places).parse().expect("valid TOML");
+    let front = &table["frontend"]["fe"];
+    assert_eq!(front["option"]["forwardfor"]["except"].as_str(), Some("10.0.0.0/8"));
+    assert_eq!(front["http-request"][0].as_str(), Some("deny if a"));
+    assert_eq!(table["backend"]["b"]["server"][0]["backup"].as_bool(), Some(true));
+}
