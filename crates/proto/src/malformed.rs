@@ -63,8 +63,8 @@ malformed! {
     BadStatusLine = "bad_status_line", 400, "has an invalid status line";
     /// A field line starts with a blank: obsolete line folding (RFC 9112 §5.2).
     ObsFold = "obs_fold", 400, "has a folded field line";
-    /// A blank between the field name and the colon (RFC 9112 §5.1).
-    SpaceBeforeColon = "space_before_colon", 400, "has a blank between a field name and its colon";
+    /// A blank follows the field name, where only a colon may (RFC 9112 §5.1).
+    SpaceBeforeColon = "space_before_colon", 400, "has a blank after a field name";
     /// A field name is empty, is no token, or has no colon.
     BadFieldName = "bad_field_name", 400, "has an invalid field name";
     /// A field value holds NUL, CR or another control character.

@@ -2,9 +2,9 @@
 //!
 //! httparse starts over on every call, so a head that arrives in pieces is parsed when its end was found, and before
 //! that only each time its size doubled, to refuse garbage early; the search for the end never looks at a byte twice.
-//! Invariant: the verdict depends on the bytes, not on how they were split, and a refused prefix stays refused. For that,
-//! the first of "a line ends with LF alone" and "httparse refuses" decides, by position; everything else is judged on the
-//! complete head.
+//! Invariant: the verdict depends on the bytes, not on how they were split (a head in pieces may be refused later, never
+//! otherwise), and a refused prefix stays refused. For that, the first of "a line ends with LF alone" and "httparse
+//! refuses" decides, by position; everything else is judged on the complete head.
 
 use std::mem::MaybeUninit;
 
@@ -493,9 +493,7 @@ fn diagnose_name(bytes: &[u8]) -> Malformed {
         match (name, line.get(name)) {
             (0, Some(b' ' | b'\t')) => return Malformed::ObsFold,
             (1.., Some(b':')) => {}
-            (1.., Some(b' ' | b'\t')) if line[name..].iter().find(|b| !b" \t".contains(b)) == Some(&b':') => {
-                return Malformed::SpaceBeforeColon;
-            }
+            (1.., Some(b' ' | b'\t')) => return Malformed::SpaceBeforeColon,
             _ => return Malformed::BadFieldName,
         }
     }
