@@ -200,7 +200,7 @@ pub const CODES: &[(&str, &str, &str)] = &[
         code::ACTION_ARGS,
         "wrong arguments for an action",
         "The action takes other words than those written, or something follows it that is neither `if` nor `unless`.\n\
-         `evenkeel` prints the syntax of each action in the reference.\n\
+         The reference lists the syntax of each action.\n\
          Example: redirect scheme https code 301 unless internal",
     ),
     (
