@@ -34,8 +34,9 @@ def refuse_on_error(main):
     """Runs `main`; a refused run ends with its sentence and status 1."""
     try:
         sys.exit(main())
-    except Refused as error:
-        say(f"refused: {error}")
+    except (Refused, OSError, http.client.HTTPException) as error:
+        say(f"refused: {error if isinstance(error, Refused) else repr(error)}")
+        say(deaths())
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -158,18 +159,32 @@ def free_port():
     raise Refused("no free port")
 
 
+_started = []
+
+
+def deaths():
+    """The last words of every program that ended without being asked to."""
+    return "\n".join(
+        f"{process.name} ended with status {process.child.returncode}:\n{process.tail()}"
+        for process in _started
+        if not process.stopped and not process.alive()
+    )
+
+
 class Process:
     """A program of ours, its descendants included, ended when the script ends."""
 
     def __init__(self, name, command, log, cpus=None, cwd=None):
         self.name = name
         self.log = log
+        self.stopped = False
         if cpus is not None:
             command = ["taskset", "-c", cpus] + command
         with open(log, "ab") as out:
             self.child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=cwd, start_new_session=True
             )
+        _started.append(self)
         atexit.register(self.stop)
 
     @property
@@ -196,21 +211,25 @@ class Process:
                 time.sleep(0.02)
         raise Refused(f"{self.name} does not listen on port {port} after {seconds} s:\n{self.tail()}")
 
-    def stop(self, grace=5):
-        if self.alive():
-            try:
-                os.killpg(self.child.pid, signal.SIGTERM)
-            except ProcessLookupError:
-                pass
-            try:
-                self.child.wait(grace)
-            except subprocess.TimeoutExpired:
-                pass
-        try:
+    def kill(self):
+        """Ends the program without a chance to say goodbye, its children too."""
+        if not self.stopped:
+            self.stopped = True
             os.killpg(self.child.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
-        self.child.wait()
+            self.child.wait()
+
+    def stop(self, grace=5):
+        """Asks the program to end, and ends it with its children when it does not."""
+        if self.stopped or not self.alive():
+            return
+        os.killpg(self.child.pid, signal.SIGTERM)
+        try:
+            # The leader is reaped by kill() only, so that its number cannot be another's when the group is killed.
+            deadline = time.monotonic() + grace
+            while time.monotonic() < deadline and not os.waitid(os.P_PID, self.child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+                time.sleep(0.02)
+        finally:
+            self.kill()
 
     def pids(self):
         """The process and all its descendants: nginx works in children."""
