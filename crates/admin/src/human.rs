@@ -13,6 +13,14 @@ pub fn duration(seconds: u64) -> String {
     }
 }
 
+/// How long ago: `just now`, `3m 12s ago`.
+pub fn ago(seconds: u64) -> String {
+    match seconds {
+        0 => "just now".into(),
+        s => format!("{} ago", duration(s)),
+    }
+}
+
 /// HAProxy's `0d 0h00m40s`.
 pub fn haproxy_uptime(seconds: u64) -> String {
     format!("{}d {}h{:02}m{:02}s", seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
@@ -40,6 +48,15 @@ pub fn count(n: u64) -> String {
         return grouped(n);
     }
     let (short, unit) = shorten(n / 1000, 1000, &["K", "M", "G", "T", "P", "E"]);
+    format!("{short}{unit}")
+}
+
+/// A count for small print: shortened from 10,000 on: `4,810`, `20K`.
+pub fn compact(n: u64) -> String {
+    if n < 10_000 {
+        return grouped(n);
+    }
+    let (short, unit) = shorten(n, 1000, &["", "K", "M", "G", "T", "P", "E"]);
     format!("{short}{unit}")
 }
 
@@ -125,6 +142,8 @@ mod tests {
         assert_eq!([bytes(0), bytes(1023), bytes(1434), bytes(24_117_248)], ["0 B", "1023 B", "1.4 KiB", "23 MiB"]);
         assert_eq!([count(7), count(12_345), count(999_999), count(1_250_000)], ["7", "12,345", "999,999", "1.2M"]);
         assert_eq!([count(48_000_000), count(3_100_000_000)], ["48M", "3.1G"]);
+        assert_eq!([compact(9_999), compact(20_000), compact(1_100_000)], ["9,999", "20K", "1.1M"]);
+        assert_eq!([ago(0), ago(61)], ["just now", "1m 01s ago"]);
         assert_eq!(bytes(u64::MAX), "15 EiB");
         assert_eq!(count(u64::MAX), "18E");
         assert_eq!(haproxy_uptime(40), "0d 0h00m40s");

@@ -189,7 +189,7 @@ fn push(metrics: &mut Vec<Metric>, kind: Kind, object: Object<'_>, entry: &Entry
     }
 }
 
-/// Milliseconds become seconds by division: 0.001 has no exact binary form and 3 ms would read 0.003 by luck only.
+/// Milliseconds become seconds by division, which rounds to the nearest; a factor 0.001 would be off in the last digit.
 fn scaled(n: f64, unit: Unit) -> f64 {
     match unit {
         Unit::Millis => n / 1000.0,

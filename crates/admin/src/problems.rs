@@ -133,7 +133,7 @@ fn server(p: &ProxyView, s: &ServerView) -> Option<Problem> {
 /// `L7STS/503 "Service Unavailable" in 2 ms, 1s ago`.
 fn saw(r: &CheckResult) -> String {
     let info = if r.info.is_empty() { r.description.to_string() } else { format!("\u{201c}{}\u{201d}", r.info) };
-    format!("{} {info} after {}, {} ago", r.word(), human::millis(r.duration_ms), human::duration(r.age_seconds))
+    format!("{} {info} after {}, {}", r.word(), human::millis(r.duration_ms), human::ago(r.age_seconds))
 }
 
 fn about(p: &ProxyView, severity: Severity, state: &str, detail: String, since_seconds: Option<u64>) -> Problem {

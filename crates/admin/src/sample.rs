@@ -54,12 +54,15 @@ pub fn view() -> View {
     reports.servers[0].last_change_seconds = 48;
     reports.servers[0].downtime_seconds = 48;
     reports.servers[0].down_transitions = 1;
+    reports.servers[0].traffic.sessions = 0;
     reports.servers[0].traffic.session_rate = Rate { now: 0, max: 8, history: fading() };
     let refused = result("L4CON", "Layer4 connection problem", None, "Connection refused", 0, 2);
     reports.servers[0].check =
         Some(CheckView { health: 0, failures: 3, last: Some(refused.clone()), last_failure: Some(refused), ..check() });
     if let Some(b) = &mut reports.backend {
         (b.last_change_seconds, b.downtime_seconds, b.down_transitions) = (48, 48, 1);
+        b.traffic.sessions = 0;
+        b.traffic.session_rate = Rate { now: 0, max: 8, history: fading() };
     }
 
     let postgres = proxy(&mut view, "postgres");
@@ -177,7 +180,19 @@ pub fn healthy() -> View {
             tcp(server("primary", 1, "10.0.1.11:5432")),
             ServerView { backup: true, traffic: TrafficView::default(), ..tcp(server("replica", 2, "10.0.1.12:5432")) },
         ],
-        backend: Some(backend("first", 11_102, 9)),
+        backend: Some(BackendView {
+            traffic: TrafficView {
+                sessions: 38,
+                sessions_max: 120,
+                sessions_total: 11_102,
+                bytes_in: 1_089_796_877,
+                bytes_out: 14_176_990_821,
+                times: TimesView { connect_ms: 1, total_ms: 48_200, ..TimesView::default() },
+                session_rate: rate(3, 5),
+                ..TrafficView::default()
+            },
+            ..backend("first", 11_102, 9)
+        }),
     };
     View { process, proxies: vec![www, app, assets, reports, postgres] }
 }

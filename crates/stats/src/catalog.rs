@@ -75,7 +75,7 @@ pub enum Kind {
     Text,
 }
 
-/// Unit of the number in CSV and JSON, and how it is scaled in metrics, whose unit is the second.
+/// Unit of the number in CSV and JSON; in metrics every time is in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// A plain number.
@@ -86,16 +86,6 @@ pub enum Unit {
     Seconds,
     /// Milliseconds in CSV, seconds in metrics.
     Millis,
-}
-
-impl Unit {
-    /// What a CSV number is multiplied by to give the metric's number.
-    pub const fn scale(self) -> f64 {
-        match self {
-            Unit::Millis => 0.001,
-            Unit::One | Unit::Bytes | Unit::Seconds => 1.0,
-        }
-    }
 }
 
 /// Label of a metric beside `proxy` and `server`.
@@ -183,7 +173,7 @@ impl Entry {
         find(self.haproxy, scope).map(|suffix| format!("haproxy_{}_{suffix}", scope.word()))
     }
 
-    /// The possible values of label `state`, empty unless [`Entry::label`] is [`Label::State`].
+    /// The possible values of label `state`, empty unless its label is [`Label::State`].
     pub fn states(&self, scope: Scope) -> &'static [&'static str] {
         match (self.field, scope) {
             (Field::Status, Scope::Server) | (Field::AggServerStatus | Field::AggServerCheckStatus, Scope::Backend) => {
