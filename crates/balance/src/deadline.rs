@@ -232,7 +232,7 @@ mod tests {
     /// Exact shares after every round, and never a turn away from them in between: no bursts, whatever the weights.
     #[test]
     fn shares_are_exact_and_smooth() {
-        for seed in 0..300 {
+        for seed in 0..80 {
             let mut rng = fastrand::Rng::with_seed(seed);
             let count = rng.usize(1..40);
             let weights = weights(&mut rng, count);
@@ -258,7 +258,7 @@ mod tests {
     /// Nobody gains or loses by changes: over each stretch between two updates a server stays within two turns of its share.
     #[test]
     fn updates_keep_what_is_owed() {
-        for seed in 0..300 {
+        for seed in 0..80 {
             let mut rng = fastrand::Rng::with_seed(seed);
             let count = rng.usize(2..30);
             let mut a = Deadlines::new(0);
@@ -269,6 +269,9 @@ mod tests {
                 let total: u64 = weights.iter().map(|w| u64::from(*w)).sum();
                 let roster = roster(&weights);
                 a.update(&roster);
+                // What is owed sums up to what there is, but for rounding: else windows would be missed, or slots be empty.
+                let sum: i64 = a.tracks.iter().filter(|t| t.weight > 0).map(|t| t.ahead(a.now, a.total)).sum();
+                assert!((0..=count as i64).contains(&sum), "seed {seed} round {round}: {sum}");
                 let mut had = vec![0_u64; count];
                 let picks = rng.u64(1..=2 * total);
                 for _ in 0..picks {
