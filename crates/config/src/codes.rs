@@ -24,7 +24,8 @@ pub fn explain(code: &str) -> Option<&'static Explanation> {
 /// Every code of the config language and of the rules, in order.
 pub fn all_codes() -> &'static [Explanation] {
     static ALL: LazyLock<Vec<Explanation>> = LazyLock::new(|| {
-        let mut all = CODES.to_vec();
+        let rules = evenkeel_acl::CODES.iter().map(|&(code, title, text)| Explanation { code, title, text });
+        let mut all: Vec<Explanation> = CODES.iter().copied().chain(rules).collect();
         all.sort_by_key(|e| e.code);
         all
     });

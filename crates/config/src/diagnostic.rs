@@ -54,13 +54,13 @@ pub struct Diagnostic {
 }
 
 impl Loaded {
-    /// Every diagnostic as a person reads it on a terminal, one block each.
+    /// Every diagnostic as a person reads it on a terminal, one block each, an empty line below.
     pub fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let mut text = String::new();
         for diagnostic in &self.diagnostics {
             text.push_str(&diagnostic.render(&self.sources, &renderer));
-            text.push('\n');
+            text.push_str("\n\n");
         }
         text
     }
@@ -203,7 +203,7 @@ impl Sink {
             .raw
             .iter()
             .filter(|raw| raw.code == crate::codes::SYNTAX)
-            .map(|raw| (raw.at.file, files.line_column(raw.at).0))
+            .map(|raw| (raw.at.file, files.line(raw.at)))
             .collect();
         let mut told = HashSet::new();
         let mut list = Vec::new();

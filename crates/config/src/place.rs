@@ -66,20 +66,24 @@ impl<'a> Files<'a> {
         self.source(at).text.get(at.span())
     }
 
+    /// Line from 1.
+    pub fn line(&self, at: At) -> u32 {
+        self.lines[at.file as usize].partition_point(|start| *start <= at.start).max(1) as u32
+    }
+
     /// Line from 1, and column from 1 in characters.
     pub fn line_column(&self, at: At) -> (u32, u32) {
-        let starts = &self.lines[at.file as usize];
-        let line = starts.partition_point(|start| *start <= at.start).max(1);
-        let begin = starts[line - 1] as usize;
+        let line = self.line(at);
+        let begin = self.lines[at.file as usize][line as usize - 1] as usize;
         let text = &self.source(at).text;
         let end = (at.start as usize).min(text.len());
         let column = text.as_bytes()[begin..end].iter().filter(|b| **b & 0xC0 != 0x80).count() + 1;
-        (line as u32, column as u32)
+        (line, column as u32)
     }
 
     /// The place a page or a log line names.
     pub fn place(&self, at: At) -> Place {
-        Place { file: Arc::clone(&self.source(at).name), line: self.line_column(at).0 }
+        Place { file: Arc::clone(&self.source(at).name), line: self.line(at) }
     }
 
     /// `range` of the text of a string value, as a range of the file; the whole literal when escapes or an expansion

@@ -65,10 +65,12 @@ pub struct Change {
 /// Compares `old`, what runs, with `new`, what would.
 pub fn plan(old: &Config, new: &Config) -> Plan {
     let mut plan = Plan {
-        binds: Diff::of(&binds(old), &binds(new), |(frontend, bind)| bind_fields(frontend, bind)),
-        frontends: Diff::of(&frontends(old), &frontends(new), |f| frontend_fields(f)),
-        backends: Diff::of(&backends(old), &backends(new), |b| backend_fields(b)),
-        servers: Diff::of(&servers(old), &servers(new), |s| server_fields(s)),
+        binds: Diff::of(&binds(old), &binds(new), |(f, old), (g, new)| {
+            changes(&bind_fields(f, old), &bind_fields(g, new))
+        }),
+        frontends: Diff::of(&frontends(old), &frontends(new), |old, new| frontend_changes(old, new)),
+        backends: Diff::of(&backends(old), &backends(new), |old, new| backend_changes(old, new)),
+        servers: Diff::of(&servers(old), &servers(new), |old, new| changes(&server_fields(old), &server_fields(new))),
         ..Plan::default()
     };
     plan.global = changes(&global_fields(old), &global_fields(new));
@@ -151,7 +153,7 @@ impl Diff {
         self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
     }
 
-    fn of<T>(old: &[(Arc<str>, T)], new: &[(Arc<str>, T)], fields: impl Fn(&T) -> Vec<Field>) -> Diff {
+    fn of<T>(old: &[(Arc<str>, T)], new: &[(Arc<str>, T)], compare: impl Fn(&T, &T) -> Vec<Change>) -> Diff {
         let before: HashMap<&str, &T> = old.iter().map(|(name, thing)| (&**name, thing)).collect();
         let after: HashSet<&str> = new.iter().map(|(name, _)| &**name).collect();
         let mut diff = Diff::default();
@@ -159,7 +161,7 @@ impl Diff {
             match before.get(&**name) {
                 None => diff.added.push(Arc::clone(name)),
                 Some(was) => {
-                    let what = changes(&fields(was), &fields(thing));
+                    let what = compare(was, thing);
                     match what.is_empty() {
                         true => diff.same.push(Arc::clone(name)),
                         false => diff.changed.push(Changed { name: Arc::clone(name), what }),
@@ -280,6 +282,24 @@ fn bind_fields(frontend: &Frontend, bind: &Bind) -> Vec<Field> {
     ]
 }
 
+fn frontend_changes(old: &Frontend, new: &Frontend) -> Vec<Change> {
+    let mut list = changes(&frontend_fields(old), &frontend_fields(new));
+    list.extend(rules("http-request", old.http_request.same_rules(&new.http_request)));
+    list.extend(rules("use_backend", old.switch.same_rules(&new.switch)));
+    list
+}
+
+fn backend_changes(old: &Backend, new: &Backend) -> Vec<Change> {
+    let mut list = changes(&backend_fields(old), &backend_fields(new));
+    list.extend(rules("http-request", old.http_request.same_rules(&new.http_request)));
+    list
+}
+
+/// Rules have no short form.
+fn rules(key: &'static str, same: bool) -> Option<Change> {
+    (!same).then(|| Change { key, old: String::new(), new: String::new() })
+}
+
 fn frontend_fields(frontend: &Frontend) -> Vec<Field> {
     let Frontend {
         name: _,
@@ -290,8 +310,8 @@ fn frontend_fields(frontend: &Frontend) -> Vec<Field> {
         binds: _,
         maxconn,
         timeout,
-        http_request,
-        switch,
+        http_request: _,
+        switch: _,
         default_backend,
         option,
         log,
@@ -310,8 +330,6 @@ fn frontend_fields(frontend: &Frontend) -> Vec<Field> {
         field("timeout.http-request", time(timeout.http_request)),
         field("timeout.http-keep-alive", time(timeout.http_keep_alive)),
         field("timeout.tunnel", time(timeout.tunnel)),
-        hidden("http-request", http_request),
-        hidden("use_backend", switch),
         field("default_backend", default_backend.as_deref().unwrap_or("none")),
         hidden("option", option),
         field("log", logs(log)),
@@ -335,7 +353,7 @@ fn backend_fields(backend: &Backend) -> Vec<Field> {
         retries,
         redispatch,
         reuse,
-        http_request,
+        http_request: _,
         option,
         forwardfor,
         log,
@@ -358,7 +376,6 @@ fn backend_fields(backend: &Backend) -> Vec<Field> {
         field("retries", retries),
         field("option.redispatch", redispatch),
         hidden("http-reuse", reuse),
-        hidden("http-request", http_request),
         hidden("option", option),
         hidden("option.forwardfor", forwardfor),
         field("log", logs(log)),

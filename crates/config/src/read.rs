@@ -134,6 +134,8 @@ impl Reader<'_> {
             let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
             match matching(folder, |file| fits(name.as_bytes(), file.as_bytes())) {
                 Ok(files) => files.iter().for_each(|file| self.file(file, Some(asked.clone()))),
+                // A pattern may match nothing; that its folder is not there yet is the commonest way.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     let message = format!("cannot read the directory {}: {error}", folder.display());
                     self.fail(codes::INCLUDE, message, path, Some(asked));

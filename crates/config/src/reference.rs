@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use evenkeel_acl::tables;
+
 use crate::codes::all_codes;
 use crate::keys::{GLOBAL, Key, Kind, PROXY, Sections, Table};
 
@@ -32,11 +34,63 @@ pub fn reference_markdown() -> String {
     table(&GLOBAL, "", &mut done, &mut page);
     let _ = write!(page, "\n## Proxies\n\n{}\n", PROXY.doc);
     table(&PROXY, "", &mut done, &mut page);
+    rules(&mut page);
     page.push_str("\n## Diagnostics\n\n`evenkeel explain CODE` tells more about each.\n\n| code | what |\n|---|---|\n");
     for code in all_codes() {
         let _ = writeln!(page, "| {} | {} |", code.code, cell(code.title));
     }
     page
+}
+
+/// The tables of the rule engine.
+fn rules(page: &mut String) {
+    page.push_str(
+        "\n## Rules\n\nA rule line is written as after its keyword in haproxy.cfg: an action or a backend, then `if` or `unless` and a \
+         condition.\nA condition is made of named acls and acls between braces; side by side they must all hold, `or` or `||` \
+         separates alternatives,\n`!` turns one around.\n\n### Actions of `http-request`\n\n| action | ends the list | | example |\n|---|---|---|---|\n",
+    );
+    for action in tables::ACTIONS {
+        let ends = if action.ends { "yes" } else { "no" };
+        let _ = writeln!(
+            page,
+            "| `{}` | {ends} | {} | `{}` |",
+            cell(action.syntax),
+            cell(action.doc),
+            cell(action.example)
+        );
+    }
+    page.push_str("\n### Fetches\n\nWhat an acl looks at; also in texts as `%[fetch]`.\n\n| fetch | type | phases | | example |\n|---|---|---|---|---|\n");
+    for fetch in tables::FETCHES {
+        let phases: Vec<String> = fetch.phases.iter().map(|phase| format!("{phase:?}")).collect();
+        let _ = writeln!(
+            page,
+            "| `{}` | {} | {} | {} | `{}` |",
+            cell(fetch.syntax),
+            fetch.output.name(),
+            phases.join(", "),
+            cell(fetch.doc),
+            cell(fetch.example)
+        );
+    }
+    page.push_str("\n### Matches\n\nHow values are compared: as a suffix (`path_beg`) or with `-m`.\n\n| match | values | | example |\n|---|---|---|---|\n");
+    for kind in tables::MATCHES {
+        let _ = writeln!(
+            page,
+            "| `{}` | `{}` | {} | `{}` |",
+            kind.name,
+            cell(kind.syntax),
+            cell(kind.doc),
+            cell(kind.example)
+        );
+    }
+    page.push_str("\n### Predefined acls\n\n| acl | stands for | |\n|---|---|---|\n");
+    for acl in tables::PREDEFINED {
+        let _ = writeln!(page, "| `{}` | `{}` | {} |", acl.name, cell(acl.text), cell(acl.doc));
+    }
+    page.push_str("\n### Short forms in texts\n\n| form | stands for | |\n|---|---|---|\n");
+    for alias in tables::ALIASES {
+        let _ = writeln!(page, "| `%{}` | `%[{}]` | {} |", alias.name, alias.fetch, cell(alias.doc));
+    }
 }
 
 /// The keys of one table, then the tables they lead to.

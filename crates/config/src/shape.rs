@@ -171,19 +171,19 @@ impl<'d> Shaper<'_, 'd> {
     /// The entry of a key that may stand here; anything else is reported.
     fn known(&mut self, table: &'static Table, name: &str, at: At) -> Option<&'static Key> {
         let kind = self.section;
-        let section = kind.names().next().filter(|_| kind != Sections::ANY);
-        let place = match section {
-            Some(section) if table.name == "proxy" => section.to_owned(),
-            _ => table.name.to_owned(),
+        let section = kind.names().next().filter(|_| kind != Sections::ANY).unwrap_or_default();
+        let (place, full) = match table.name {
+            "proxy" => (format!("[{section}]"), name.to_owned()),
+            "global" => ("[global]".to_owned(), name.to_owned()),
+            other => (format!("`{other}`"), format!("{other}.{name}")),
         };
-        let full = if table.name == "proxy" { name.to_owned() } else { format!("{}.{name}", table.name) };
         if let Some(key) = table.key(name) {
             if key.sections.meets(kind) {
                 return Some(key);
             }
             let homes = key.sections.names().map(|n| format!("[{n}]")).collect::<Vec<_>>().join(", ");
             self.sink
-                .error(codes::WRONG_SECTION, at, format!("`{full}` has no place in a {}", section.unwrap_or(&place)))
+                .error(codes::WRONG_SECTION, at, format!("`{full}` has no place in a {section}"))
                 .hint(format!("it can stand in {homes}"));
         } else if let Some((_, hint)) = table.renamed.iter().find(|(from, _)| *from == name) {
             self.sink.error(codes::RENAMED, at, format!("`{name}` is written otherwise here")).hint(*hint);
@@ -196,9 +196,7 @@ impl<'d> Shaper<'_, 'd> {
             let hint = did_you_mean(name, candidates)
                 .or_else(|| did_you_mean(name, table.renamed.iter().map(|(from, _)| *from)))
                 .or_else(|| did_you_mean(name, table.later.iter().copied()));
-            self.sink
-                .error(codes::UNKNOWN_KEY, at, format!("unknown key `{name}` in {} {place}", article(&place)))
-                .maybe_hint(hint);
+            self.sink.error(codes::UNKNOWN_KEY, at, format!("unknown key `{name}` in {place}")).maybe_hint(hint);
         }
         None
     }
@@ -530,8 +528,4 @@ pub(crate) fn type_in_words(value: &DeValue<'_>) -> &'static str {
         DeValue::Array(_) => "an array",
         DeValue::Table(_) => "a table",
     }
-}
-
-fn article(word: &str) -> &'static str {
-    if word.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }

@@ -154,9 +154,11 @@ mod tests {
         let seed = 0x5eed_0001;
         let mut rng = fastrand::Rng::with_seed(seed);
         for _ in 0..2000 {
-            let time = Duration::from_micros(rng.u64(0..1 << rng.u32(1..50)));
+            let bits = rng.u32(1..50);
+            let time = Duration::from_micros(rng.u64(0..1 << bits));
             assert_eq!(duration(&show_duration(time)), Ok(time), "seed {seed:#x}");
-            let bytes = rng.u64(0..1 << 40) >> rng.u32(0..40);
+            let shift = rng.u32(0..40);
+            let bytes = rng.u64(0..1 << 40) >> shift;
             assert_eq!(size(&show_size(bytes)), Ok(bytes), "seed {seed:#x}");
         }
     }

@@ -1,8 +1,10 @@
 //! `acl`, `http-request`, `use_backend`: handed to the rule compiler, its mistakes mapped back into the file.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use evenkeel_acl::tables::ACTIONS;
 use evenkeel_acl::{AclDef, Acls, RuleError, RuleKind, RuleLine, RuleSet, Switch};
 
 use super::proxy::Reference;
@@ -19,9 +21,6 @@ pub(super) struct Rules {
     /// The backends that `use_backend` names.
     pub targets: Vec<Reference>,
 }
-
-/// Actions of http-request after which no further rule runs.
-const FINAL: [&str; 4] = ["allow", "deny", "redirect", "return"];
 
 /// Compiles the rules of a section.
 pub(super) fn rules(layers: &Layers<'_, '_>, cx: &mut Cx<'_>) -> Rules {
@@ -45,7 +44,7 @@ pub(super) fn rules(layers: &Layers<'_, '_>, cx: &mut Cx<'_>) -> Rules {
         report(errors, &http_request.places, cx);
         RuleSet::default()
     });
-    http_request.dead_ends(|words| words.first().is_some_and(|word| FINAL.contains(word)), cx);
+    http_request.dead_ends(|words| ACTIONS.iter().any(|action| action.ends && words.first() == Some(&action.name)), cx);
 
     let use_backend = Lines::of(layers, "use_backend", cx);
     let switch = Switch::compile(&use_backend.rules(), &acls).unwrap_or_else(|errors| {
@@ -60,8 +59,9 @@ pub(super) fn rules(layers: &Layers<'_, '_>, cx: &mut Cx<'_>) -> Rules {
     });
     let targets = targets.collect();
 
+    let used: HashSet<&str> = http_request.acls().chain(use_backend.acls()).collect();
     for entry in named {
-        if !http_request.use_acl(entry.name) && !use_backend.use_acl(entry.name) {
+        if !used.contains(entry.name) {
             cx.sink.warn(codes::UNUSED_ACL, entry.key_at, format!("no rule uses the acl `{}`", entry.name));
         }
     }
@@ -98,13 +98,12 @@ impl<'n> Lines<'n> {
         each.map(|((_, text), (file, line))| RuleLine { text, file, line: *line }).collect()
     }
 
-    /// Whether a condition asks for the acl.
-    fn use_acl(&self, name: &str) -> bool {
-        self.places.iter().any(|(_, text)| {
-            words(text)
-                .skip_while(|(word, _)| !is_condition(word))
-                .skip(1)
-                .any(|(word, _)| word.trim_start_matches('!') == name)
+    /// The words of all conditions: the acls they ask for, and others. Read off the text, since a rule with a mistake is
+    /// not compiled and still uses its acls.
+    fn acls(&self) -> impl Iterator<Item = &'n str> {
+        self.places.iter().flat_map(|(_, text)| {
+            let condition = words(text).skip_while(|(word, _)| !is_condition(word)).skip(1);
+            condition.map(|(word, _)| word.trim_start_matches('!'))
         })
     }
 
