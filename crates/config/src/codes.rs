@@ -192,8 +192,9 @@ frontend does not. Check the spelling; the nearest name is shown.
 "A defaults section takes its defaults from itself, directly or through others. Remove one `from`.";
 
     RULES_IN_TCP = "EK0208", "HTTP rules in tcp mode",
-"http-request rules look at requests, and a proxy in tcp mode sees only bytes, so they would never run.
-Set mode = \"http\", or remove the rules.";
+"http-request rules and fetches such as path or hdr look at requests, and a proxy in tcp mode sees only bytes: the rule would
+never run, the acl never match. Set mode = \"http\", or decide by the connection, in use_backend:
+    use_backend = [\"internal if { src 10.0.0.0/8 }\"]";
 
     BAD_BIND = "EK0210", "not a listening address",
 "Write \":80\" or \"*:80\" (every IPv4 address), \"[::]:80\" (IPv6), \"10.0.0.1:8000-8010\" (a port range), \"/run/app.sock\" or

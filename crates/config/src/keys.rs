@@ -277,6 +277,61 @@ mod tests {
         }
     }
 
+    /// Where a table of this name stands in a file, and what else it needs to be whole.
+    fn home(table: &str, section: &str) -> (String, &'static str) {
+        let header = match (table, section) {
+            ("global", _) => "[global]".to_owned(),
+            ("tune" | "tune.http" | "admin", _) => format!("[global.{table}]"),
+            ("log", _) => "[[global.log]]".to_owned(),
+            ("proxy", "defaults") => "[defaults]".to_owned(),
+            ("proxy", _) => format!("[{section}.x]"),
+            ("timeout" | "option", "defaults") => format!("[defaults.{table}]"),
+            ("timeout" | "option", _) => format!("[{section}.x.{table}]"),
+            ("forwardfor", _) => "[listen.x.option.forwardfor]".to_owned(),
+            ("bind" | "server", _) => format!("[[listen.x.{table}]]"),
+            ("default-server" | "check", _) => format!("[listen.x.{table}]"),
+            _ => panic!("{table} has no home"),
+        };
+        let rest = match table {
+            "admin" => "listen = \"127.0.0.1:1\"",
+            "log" => "target = \"stdout\"",
+            "bind" => "address = \":1\"",
+            "server" => "name = \"a\"\naddress = \"10.0.0.1:1\"",
+            _ => "",
+        };
+        (header, rest)
+    }
+
+    #[test]
+    fn every_example_fits_its_key() {
+        let mut tried = 0;
+        for root in [&GLOBAL, &PROXY] {
+            each(root, &mut Vec::new(), &mut |table| {
+                for key in table.keys {
+                    // The example of a family shows one of its keys, which has sections of its own.
+                    let family = matches!(key.name, "timeout" | "option");
+                    for section in key.sections.names().filter(|section| !family || *section == "listen") {
+                        let (header, rest) = home(table.name, section);
+                        let own = format!("{} =", key.name);
+                        let rest: Vec<&str> = rest.lines().filter(|line| !line.starts_with(&own)).collect();
+                        let text = format!("{header}\n{}\n{}\n", key.example, rest.join("\n"));
+                        let loaded = crate::load_sources(
+                            &[crate::Source { name: "a".into(), text: text.as_str().into() }],
+                            &crate::LoadOptions { env: &|_| None, resolve: &|_, _| Err(String::new()) },
+                        );
+                        // A single key names backends, defaults and acls that are not there.
+                        let dangling = ["EK0204", "EK0205", "EK0309"];
+                        let wrong = loaded.diagnostics.iter().filter(|d| d.severity == crate::Severity::Error);
+                        let wrong: Vec<_> = wrong.filter(|d| !dangling.contains(&d.code)).collect();
+                        assert!(wrong.is_empty(), "{text}\n{wrong:#?}");
+                        tried += 1;
+                    }
+                }
+            });
+        }
+        assert!(tried > 150, "{tried}");
+    }
+
     #[test]
     fn tables_are_whole() {
         let mut seen = Vec::new();

@@ -57,7 +57,11 @@ pub fn load_sources(sources: &[Source], opts: &LoadOptions<'_>) -> Loaded {
 
 /// Checks what was read.
 pub(crate) fn compile(read: Read, opts: &LoadOptions<'_>) -> Loaded {
-    let Read { sources, failures, includes } = read;
+    let Read { sources, mut failures, includes } = read;
+    if sources.is_empty() && failures.is_empty() {
+        let message = "no file is given".to_owned();
+        failures.push(Failure { code: codes::UNREADABLE, message, file: Arc::from("-"), asked: None });
+    }
     let (config, diagnostics) = {
         let files = Files::new(&sources);
         let mut cx = Cx::new(&files, opts);
@@ -65,7 +69,7 @@ pub(crate) fn compile(read: Read, opts: &LoadOptions<'_>) -> Loaded {
         let documents: Vec<Spanned<DeTable<'_>>> =
             sources.iter().enumerate().map(|(i, s)| parse(i, s, &mut cx)).collect();
         let config = config(&documents, includes, &mut cx, unreadable.is_empty());
-        let errors = cx.sink.has_errors() || !unreadable.is_empty() || sources.is_empty();
+        let errors = cx.sink.has_errors() || !unreadable.is_empty();
         let mut diagnostics = unreadable;
         diagnostics.extend(cx.sink.finish(&files));
         (config.filter(|_| !errors), diagnostics)

@@ -42,9 +42,6 @@ pub(crate) struct Failure {
 pub(crate) fn read(paths: &[PathBuf], opts: &LoadOptions<'_>) -> Read {
     let mut reader =
         Reader { read: Read { includes: true, ..Read::default() }, seen: HashSet::new(), open: Vec::new(), opts };
-    if paths.is_empty() {
-        reader.fail(codes::UNREADABLE, "no file is given".to_owned(), Path::new("-"), None);
-    }
     for path in paths {
         reader.path(path);
     }

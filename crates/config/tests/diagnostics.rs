@@ -102,6 +102,11 @@ const CASES: &[(&str, &str, &str)] = &[
     ("EK0206", "\"web\"", "[frontend.f]\nmode = \"tcp\"\nbind = [\":1\"]\ndefault_backend = \"web\""),
     ("EK0207", "\"x\"", "[defaults.x]\nfrom = \"x\"\n[backend.b]\nfrom = \"x\"\nserver = [\"10.0.0.1:80\"]"),
     ("EK0208", "http-request", "[backend.b]\nmode = \"tcp\"\nserver = [\"10.0.0.1:80\"]\nhttp-request = [\"deny\"]"),
+    (
+        "EK0208",
+        "path_beg",
+        "[listen.b]\nmode = \"tcp\"\nbind = \":1\"\nserver = [\"10.0.0.1:80\"]\nacl.a = \"src 10.0.0.1\"\nuse_backend = [\"b if a or { path_beg /x }\"]",
+    ),
     ("EK0210", "80", "[listen.b]\nbind = [\"80\"]\nserver = [\"10.0.0.1:80\"]"),
     ("EK0210", "[::1:1", "[listen.b]\nbind = [\":1, [::1:1\"]\nserver = [\"10.0.0.1:80\"]"),
     ("EK0210", "\"/x\"", "[global]\nadmin = \"/x\""),
@@ -342,6 +347,12 @@ fn syntax_errors_do_not_hide_the_rest() {
         load("[listen.web]\nbind = [\":80\"]\ndefault_backend = \"app\"\nserver = [\"127.0.0.1:1\"\n[backend.app]\n");
     assert!(found(&loaded).iter().all(|(code, _)| *code == "EK0102"), "{}", loaded.render(false));
     assert!(!loaded.diagnostics.is_empty());
+}
+
+#[test]
+fn no_source_is_an_error() {
+    let loaded = load_sources(&[], &OPTIONS);
+    assert_eq!((loaded.config.is_none(), loaded.errors()), (true, 1));
 }
 
 #[test]

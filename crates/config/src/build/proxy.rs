@@ -66,7 +66,7 @@ impl Built {
         if mode == Mode::Tcp {
             http_in_tcp(layers.own, cx);
         }
-        let rules = rules(layers, cx);
+        let rules = rules(layers, mode, cx);
         let shared =
             Shared { id, mode, listen: layers.kind == Sections::LISTEN, log: log::of_proxy(layers, &global.log, cx) };
         let fronts = layers.kind.meets(Sections::CLIENT_ONLY);

@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use evenkeel_acl::tables::ACTIONS;
-use evenkeel_acl::{AclDef, Acls, RuleError, RuleKind, RuleLine, RuleSet, Switch};
+use evenkeel_acl::tables::{ACTIONS, FETCHES, MATCHES};
+use evenkeel_acl::{AclDef, Acls, Phase, RuleError, RuleKind, RuleLine, RuleSet, Switch};
 
 use super::proxy::Reference;
 use super::{Cx, Layers};
 use crate::codes;
+use crate::model::Mode;
 use crate::place::At;
 use crate::shape::Val;
 
@@ -23,7 +24,7 @@ pub(super) struct Rules {
 }
 
 /// Compiles the rules of a section.
-pub(super) fn rules(layers: &Layers<'_, '_>, cx: &mut Cx<'_>) -> Rules {
+pub(super) fn rules(layers: &Layers<'_, '_>, mode: Mode, cx: &mut Cx<'_>) -> Rules {
     let mut defs = Vec::new();
     let mut places = Vec::new();
     let named = layers.own.find("acl").and_then(Val::table).map(|node| &node.entries[..]).unwrap_or_default();
@@ -58,6 +59,20 @@ pub(super) fn rules(layers: &Layers<'_, '_>, cx: &mut Cx<'_>) -> Rules {
         (!word.contains('%')).then(|| Reference { name: Arc::from(word), at: cx.files.inside(*at, text, range) })
     });
     let targets = targets.collect();
+
+    if mode == Mode::Tcp {
+        let acls = places.iter().filter_map(|(at, text)| Some((*at, *text, words(text).next()?)));
+        let conditions = use_backend.places.iter().flat_map(|(at, text)| {
+            let after_brace = words(text).zip(words(text).skip(1)).filter(|((brace, _), _)| brace.ends_with('{'));
+            after_brace.map(|(_, word)| (*at, *text, word))
+        });
+        for (at, text, (word, range)) in acls.chain(conditions).filter(|(_, _, (word, _))| needs_request(word)) {
+            let at = cx.files.inside(at, text, range);
+            cx.sink
+                .error(codes::RULES_IN_TCP, at, format!("`{word}` looks at requests, and there are none in tcp mode"))
+                .hint("set `mode = \"http\"`, or look at the connection: src, dst, dst_port");
+        }
+    }
 
     let used: HashSet<&str> = http_request.acls().chain(use_backend.acls()).collect();
     for entry in named {
@@ -124,6 +139,17 @@ impl<'n> Lines<'n> {
     }
 }
 
+/// Whether a fetch, with its arguments and match, has no data before there is a request.
+fn needs_request(word: &str) -> bool {
+    let name = word.split('(').next().unwrap_or_default();
+    let named = |name: &str| FETCHES.iter().find(|fetch| fetch.name == name);
+    let fetch = named(name).or_else(|| {
+        let (base, suffix) = name.rsplit_once('_')?;
+        MATCHES.iter().any(|kind| kind.name == suffix).then(|| named(base))?
+    });
+    fetch.is_some_and(|fetch| !fetch.phases.contains(&Phase::Accept))
+}
+
 fn is_condition(word: &str) -> bool {
     matches!(word, "if" | "unless")
 }
@@ -160,6 +186,23 @@ fn words(text: &str) -> impl Iterator<Item = (&str, Range<usize>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fetches_know_their_phase() {
+        for (word, want) in [
+            ("src", false),
+            ("dst_port", false),
+            ("src_port", false),
+            ("path", true),
+            ("path_beg", true),
+            ("hdr(host)", true),
+            ("hdr_end(host)", true),
+            ("req.hdr_cnt(a)", true),
+            ("nonsense", false),
+        ] {
+            assert_eq!(needs_request(word), want, "{word}");
+        }
+    }
 
     #[test]
     fn words_keep_their_bytes() {
