@@ -73,7 +73,13 @@ impl Chooser {
         Chooser { balancer, seen }
     }
 
-    /// Chooses a slot for a client at `src`, another one than `avoid` if there is one.
+    /// How many servers may take traffic now.
+    pub fn usable(&self) -> usize {
+        self.balancer.usable()
+    }
+
+    /// Chooses a slot for a client at `src`, another one than `avoid` if there is one. `None` when no server is usable
+    /// ([`Chooser::usable`] tells) or all of them are full.
     #[inline]
     pub fn pick(&mut self, group: &Group, src: Option<IpAddr>, avoid: Option<usize>) -> Option<usize> {
         let version = group.state.version();

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_acl::{Connection as ClientFacts, Ctx, Verdict};
+use evenkeel_acl::{Cause as ReplyCause, Connection as ClientFacts, Ctx, Verdict};
 use evenkeel_backend::Group;
 use evenkeel_config::{ConnectionMode, ForwardFor};
 use evenkeel_proto::{Framing, Head, Limits, Malformed, Parsed, Version};
@@ -293,16 +293,16 @@ impl Course<'_> {
         };
         let worker = conn.admission.worker.id;
         let sheet = self.entrance.state.sheet.shard(worker);
-        let cause = match (reply.denied, reply.status) {
-            (true, _) => {
+        let cause = match reply.cause {
+            ReplyCause::Deny => {
                 sheet.denied_requests.inc();
                 if let Some(at) = self.group {
                     self.local.snapshot.groups[at].state.sheet.shard(worker).denied_requests.inc();
                 }
                 Cause::Denied
             }
-            (false, 500) if reply.body.is_none() => Cause::Internal,
-            (false, _) => {
+            ReplyCause::FailedRewrite => Cause::Internal,
+            ReplyCause::Redirect | ReplyCause::Return => {
                 sheet.intercepted.inc();
                 Cause::Answered
             }
@@ -312,7 +312,10 @@ impl Course<'_> {
         let message = Answer {
             status: reply.status,
             headers: &reply.headers,
-            body: reply.body,
+            body: reply.body.or(match reply.cause {
+                ReplyCause::Deny | ReplyCause::FailedRewrite => None,
+                ReplyCause::Redirect | ReplyCause::Return => Some(&[]),
+            }),
             head_only: txn.req.method() == evenkeel_proto::Method::Head,
             close: !keeps,
             say_keep_alive: keeps && txn.req.version() == Version::Http10,

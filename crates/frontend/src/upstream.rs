@@ -54,12 +54,18 @@ pub(crate) async fn choose(
     let mut waited = Waited::default();
     loop {
         let src = conn.src.map(|a| a.ip());
-        let Some(slot) = local.chooser(at).borrow_mut().pick(group, src, avoid) else {
-            return Err(End::new(Cause::NoServer, Stage::Connect));
+        let slot = {
+            let mut chooser = local.chooser(at).borrow_mut();
+            let slot = chooser.pick(group, src, avoid);
+            if slot.is_none() && chooser.usable() == 0 {
+                return Err(End::new(Cause::NoServer, Stage::Connect));
+            }
+            slot
         };
-        let server = &group.slots[slot].server;
-        if let Some(lease) = Lease::try_take(server) {
-            conn.admission.worker.note_choice(group, server);
+        if let Some(slot) = slot
+            && let Some(lease) = Lease::try_take(&group.slots[slot].server)
+        {
+            conn.admission.worker.note_choice(group, lease.server());
             return Ok((Chosen { slot, lease }, waited));
         }
         let waiter = queue(group, slot, &mut waited)?;
@@ -77,9 +83,12 @@ pub(crate) async fn choose(
     }
 }
 
-fn queue(group: &Group, slot: usize, waited: &mut Waited) -> Result<Waiter, End> {
-    let chosen = &group.slots[slot];
-    if Chooser::is_sticky(group) {
+/// Joins the queue of the one server that will do, or of the whole backend.
+fn queue(group: &Group, slot: Option<usize>, waited: &mut Waited) -> Result<Waiter, End> {
+    if let Some(slot) = slot
+        && Chooser::is_sticky(group)
+    {
+        let chosen = &group.slots[slot];
         let limit = chosen.conf.maxqueue;
         if limit != 0 && chosen.server.queued() >= limit {
             return Err(End::new(Cause::QueueFull, Stage::Queue));

@@ -89,15 +89,22 @@ impl Handle {
 /// The operating system's, when no thread or no reactor can be made.
 pub fn spawn(id: usize, shared: Arc<Shared>) -> io::Result<Handle> {
     let (commands, orders) = unbounded_channel();
-    let runtime = || {
-        Builder::new_current_thread().enable_all().on_thread_unpark(clock::stale).build_local(LocalOptions::default())
-    };
-    // Built here once, so that a full descriptor table is the caller's error; each runtime must be built on its own thread.
-    drop(runtime()?);
-    let thread = std::thread::Builder::new().name(format!("worker-{id}")).spawn(move || match runtime() {
-        Ok(runtime) => runtime.block_on(Worker::new(id, &shared).run(orders)),
-        Err(e) => tracing::error!("worker {id} cannot start: {e}"),
+    // The runtime must be built on the thread that runs it; the start is over when the caller knows that it stands.
+    let (report, built) = std::sync::mpsc::channel();
+    let thread = std::thread::Builder::new().name(format!("worker-{id}")).spawn(move || {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .on_thread_unpark(clock::stale)
+            .build_local(LocalOptions::default());
+        match runtime {
+            Ok(runtime) => {
+                let _ = report.send(Ok(()));
+                runtime.block_on(Worker::new(id, &shared).run(orders));
+            }
+            Err(e) => drop(report.send(Err(e))),
+        }
     })?;
+    built.recv().unwrap_or_else(|_| Err(io::Error::other("the worker thread ended at once")))?;
     Ok(Handle { commands, thread })
 }
 
