@@ -14,7 +14,7 @@ use crate::build::{self, Cx, Layers};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Severity, Sink};
 use crate::keys::{GLOBAL, Kind, PROXY, Sections, Type};
-use crate::model::{Config, Section};
+use crate::model::Config;
 use crate::nearest::{did_you_mean, nearest};
 use crate::place::{At, Files};
 use crate::read::{Failure, Read};
@@ -72,7 +72,7 @@ pub(crate) fn compile(read: Read, opts: &LoadOptions<'_>) -> Loaded {
         let errors = cx.sink.has_errors() || !unreadable.is_empty();
         let mut diagnostics = unreadable;
         diagnostics.extend(cx.sink.finish(&files));
-        (config.filter(|_| !errors), diagnostics)
+        ((!errors).then_some(config), diagnostics)
     };
     Loaded { config, diagnostics, sources }
 }
@@ -121,12 +121,7 @@ struct Raw<'d> {
     table: &'d DeTable<'d>,
 }
 
-fn config<'d>(
-    documents: &'d [Spanned<DeTable<'d>>],
-    includes: bool,
-    cx: &mut Cx<'d>,
-    all_read: bool,
-) -> Option<Config> {
+fn config<'d>(documents: &'d [Spanned<DeTable<'d>>], includes: bool, cx: &mut Cx<'d>, all_read: bool) -> Config {
     let mut global: Option<Node<'d>> = None;
     let mut raw = Vec::new();
     for (file, document) in documents.iter().enumerate() {
@@ -135,7 +130,39 @@ fn config<'d>(
     raw.sort_by_key(|section| section.at);
 
     let defaults = Defaults::read(&raw, cx);
-    let mut proxies: Vec<(&Raw<'d>, &'d str, Node<'d>)> = Vec::new();
+    let (proxies, names) = proxies(&raw, cx);
+    let global = build::global(global.as_ref(), cx);
+    let mut built = build::Built::default();
+    let mut used = vec![false; defaults.list.len()];
+    for (id, (section, name, node)) in (2..).zip(&proxies) {
+        let under = defaults.of(node, &mut used, cx);
+        let layers = Layers { kind: section.kind, name, at: section.at, own: node, under };
+        built.section(id, &layers, &global, cx);
+    }
+    for (default, used) in defaults.list.iter().zip(&used) {
+        if let Some(name) = default.name.filter(|_| !used) {
+            cx.sink
+                .warn(codes::UNUSED_DEFAULTS, default.node.at, format!("no section takes the defaults `{name}`"))
+                .hint(format!("write `from = \"{name}\"` in the sections that should"));
+        }
+    }
+    cross::check(&built, &names, all_read && !cx.sections_lost, cx);
+    let names = documents.iter().enumerate().map(|(file, _)| cx.files.source(At::new(file, 0..0)).name.to_string());
+    Config {
+        global,
+        frontends: built.frontends.into_iter().map(|built| Arc::new(built.frontend)).collect(),
+        backends: built.backends.into_iter().map(|built| Arc::new(built.backend)).collect(),
+        order: built.order,
+        files: names.map(PathBuf::from).collect(),
+    }
+}
+
+/// A proxy section, its name and its keys.
+type Proxy<'r, 'd> = (&'r Raw<'d>, &'d str, Node<'d>);
+
+/// Shapes the proxies, and says where each name is first used.
+fn proxies<'r, 'd>(raw: &'r [Raw<'d>], cx: &mut Cx<'d>) -> (Vec<Proxy<'r, 'd>>, HashMap<&'d str, At>) {
+    let mut proxies = Vec::new();
     let mut names: HashMap<&str, At> = HashMap::new();
     for section in raw.iter().filter(|section| section.kind != Sections::DEFAULTS) {
         let Some(name) = section.name else { continue };
@@ -154,29 +181,7 @@ fn config<'d>(
             cx.shaper(section.at.file as usize, section.kind).table(&PROXY, section.table, section.at, &|_| false);
         proxies.push((section, name, node));
     }
-
-    let global = build::global(global.as_ref(), cx);
-    let mut built = build::Built::default();
-    let mut used = vec![false; defaults.list.len()];
-    for (id, (section, name, node)) in (2..).zip(&proxies) {
-        let under = defaults.of(node, &mut used, cx);
-        let layers = Layers { kind: section.kind, name, at: section.at, own: node, under };
-        built.section(id, &layers, &global, cx);
-    }
-    for (default, _) in defaults.list.iter().zip(&used).filter(|(default, used)| default.name.is_some() && !**used) {
-        let name = default.name.unwrap_or_default();
-        cx.sink
-            .warn(codes::UNUSED_DEFAULTS, default.node.at, format!("no section takes the defaults `{name}`"))
-            .hint(format!("write `from = \"{name}\"` in the sections that should"));
-    }
-    cross::check(&built, &names, all_read && !cx.sections_lost, cx);
-
-    let build::Built { frontends, backends, order, .. } = built;
-    let frontends = frontends.into_iter().map(|f| Arc::new(f.frontend)).collect();
-    let backends = backends.into_iter().map(|b| Arc::new(b.backend)).collect();
-    let files = documents.iter().enumerate().map(|(i, _)| cx.files.source(At::new(i, 0..0)).name.to_string());
-    let order: Vec<Section> = order;
-    Some(Config { global, frontends, backends, order, files: files.map(PathBuf::from).collect() })
+    (proxies, names)
 }
 
 /// Reads the top of one file.

@@ -233,13 +233,8 @@ impl<'d> Shaper<'_, 'd> {
                 self.bare_size(value, (*min, *max), *bare, at, name)?
             }
             (Kind::Time(..), DeValue::Integer(value)) => {
-                let (sign, digits) = (value.as_str().starts_with('-'), value.as_str());
                 let error = self.sink.error(codes::NO_UNIT, at, format!("`{name}` needs a unit"));
-                if !sign {
-                    error.hint(format!(
-                        "write \"{digits}s\" for seconds or \"{digits}ms\" for milliseconds, as in haproxy.cfg"
-                    ));
-                }
+                error.maybe_hint(value.as_str().parse().ok().map(with_unit));
                 return None;
             }
             (Kind::Time(min, max), DeValue::String(text)) => {
@@ -440,14 +435,8 @@ impl<'d> Shaper<'_, 'd> {
                 self.out_of_range(format!("\"{}\" to \"{}\"", show_duration(min), show_duration(max)), at, name);
             }
             Err(BadUnit::NoUnit) => {
-                let error = self.sink.error(codes::NO_UNIT, at, format!("`{name}` needs a unit"));
-                if text.bytes().all(|b| b.is_ascii_digit()) {
-                    error.hint(format!(
-                        "write \"{text}s\" for seconds or \"{text}ms\" for milliseconds, as in haproxy.cfg"
-                    ));
-                } else {
-                    error.hint("units are us, ms, s, m, h and d");
-                }
+                let hint = text.parse().map_or_else(|_| "units are us, ms, s, m, h and d".to_owned(), with_unit);
+                self.sink.error(codes::NO_UNIT, at, format!("`{name}` needs a unit")).hint(hint);
             }
             Err(BadUnit::Decimal) => self
                 .sink
@@ -502,6 +491,16 @@ impl<'d> Shaper<'_, 'd> {
                 .maybe_hint(did_you_mean(&text, words.iter().copied()));
         }
         None
+    }
+}
+
+/// A bare number is milliseconds in haproxy.cfg, and seconds to most people; what was meant shows in its size.
+fn with_unit(number: u64) -> String {
+    match number {
+        1000.. if number.is_multiple_of(1000) => {
+            format!("write \"{}s\"; a bare number in haproxy.cfg is milliseconds", number / 1000)
+        }
+        _ => format!("write \"{number}s\", or \"{number}ms\" for the milliseconds of haproxy.cfg"),
     }
 }
 

@@ -209,10 +209,7 @@ fn names_near_by_are_offered() {
         ("[defaults.l4]\n[backend.b]\nfrom = \"l3\"\nserver = [\"10.0.0.1:80\"]", "did you mean `l4`?"),
         ("[backend.b]\nserver = [\"10.0.0.1:80\"]\nbalance = \"leastcon\"", "did you mean `leastconn`?"),
         ("[backend.b]\nserver = [\"10.0.0.1:80\"]\nchekc = true", "did you mean `check`?"),
-        (
-            "[defaults]\ntimeout.client = 5000",
-            "write \"5000s\" for seconds or \"5000ms\" for milliseconds, as in haproxy.cfg",
-        ),
+        ("[defaults]\ntimeout.client = 5000", "write \"5s\"; a bare number in haproxy.cfg is milliseconds"),
         ("[global]\nmaxconn = \"200\"", "write 200 without quotes"),
         ("[global]\ntune.log-buffer = 65536", "write \"64k\""),
         (
