@@ -32,6 +32,8 @@ pub struct Flow {
     pub requests: Vec<Request>,
     /// The first origin may have seen a request begin, but never a whole one; `requests` is not looked at.
     pub may_begin: bool,
+    /// What reaches the origins is not looked at.
+    pub origins_unseen: bool,
     last: Last,
 }
 
@@ -244,6 +246,12 @@ impl Flow {
     /// The origin may see a request begin (the head was good), but never a whole one.
     pub fn may_begin(mut self) -> Flow {
         self.may_begin = true;
+        self
+    }
+
+    /// What reaches the origins is not looked at: for a reference that is not the same each time.
+    pub fn origins_unseen(mut self) -> Flow {
+        self.origins_unseen = true;
         self
     }
 

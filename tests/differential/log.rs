@@ -134,11 +134,15 @@ const HTTP_LINES: &[Line] = &[
         },
         "127.0.0.1:P [D] fe app/s0 T/T/T/T/T 101 B - - ---- 1/1/0/0/0 0/0 \"GET /ws HTTP/1.1\"",
     ),
-    line(
-        "a response that passes unchanged is counted to the byte",
-        |a| ask(a, "GET /ok HTTP/1.1\r\nHost: a\r\n\r\n"),
-        "127.0.0.1:P [D] fe app/s0 T/T/T/T/T 200 51 - - ---- 1/1/0/0/0 0/0 \"GET /ok HTTP/1.1\"",
-    ),
+    Line {
+        name: "a response that passes unchanged is counted to the byte",
+        run: |a| ask(a, "GET /ok HTTP/1.1\r\nHost: a\r\n\r\n"),
+        line: "127.0.0.1:P [D] fe app/s0 T/T/T/T/T 200 51 - - ---- 1/1/0/0/0 0/0 \"GET /ok HTTP/1.1\"",
+        differs: Some((
+            "%B counts what the server sent; HAProxy 2.6 counts its inner form of it",
+            "127.0.0.1:P [D] fe app/s0 T/T/T/T/T 200 B - - ---- 1/1/0/0/0 0/0 \"GET /ok HTTP/1.1\"",
+        )),
+    },
 ];
 
 #[test]

@@ -3,7 +3,8 @@
 //! Each proxy is started once per group; cases run one after the other. After each case a fence request goes through a
 //! new connection: what the proxy was going to forward has been forwarded then, and the proxy is alive.
 //! `EVENKEEL_DIFFERENTIAL=haproxy` runs the reference alone, `evenkeel` ours alone, `EVENKEEL_CASE=TEXT` the cases whose
-//! name contains it. Where haproxy is not installed only ours runs, unless `EVENKEEL_REQUIRE_HAPROXY` is set.
+//! name contains it; `EVENKEEL_TIMES=1` says how long each took. Where haproxy is not installed only ours runs, unless
+//! `EVENKEEL_REQUIRE_HAPROXY` is set.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -40,6 +41,7 @@ pub fn run(setup: &Setup, cases: Vec<Case>) {
     let only = std::env::var("EVENKEEL_DIFFERENTIAL").unwrap_or_default();
     let filter = std::env::var("EVENKEEL_CASE").unwrap_or_default();
     let cases: Vec<Case> = cases.into_iter().filter(|c| c.name.contains(&filter)).collect();
+    let times = std::env::var_os("EVENKEEL_TIMES").is_some();
     let dead = DeadPort::new();
     let origins: Vec<Origin> = (0..setup.origins()).map(|_| Origin::start(Script::always("idle"))).collect();
     let places = Places { origins: origins.iter().map(Origin::addr).collect(), dead: dead.addr() };
@@ -68,7 +70,11 @@ pub fn run(setup: &Setup, cases: Vec<Case>) {
                 observed: Observed::default(),
                 failures: Vec::new(),
             };
+            let began = std::time::Instant::now();
             run.all(flow);
+            if times {
+                eprintln!("{:>6} ms  {which:?}  {}", began.elapsed().as_millis(), case.name);
+            }
             if case.any_order {
                 run.observed.replies.sort();
             }
@@ -211,6 +217,9 @@ impl Run<'_> {
                 other => self.fail(format!("the request after the case: {other:?}")),
             }
         }
+        if flow.origins_unseen {
+            return;
+        }
         for (i, origin) in self.origins.iter().enumerate() {
             let wanted: Vec<&Request> = flow.requests.iter().filter(|r| r.origin == i).collect();
             let seen = origin.seen();
@@ -257,7 +266,8 @@ impl Run<'_> {
     fn content(&mut self, what: &str, m: &Message, want: &Content) {
         for field in &want.has {
             let (name, value) = field.split_once(": ").unwrap_or((field, ""));
-            if !m.head.all(name).contains(&value) {
+            let same = |v: &&str| *v == value || name == "connection" && v.eq_ignore_ascii_case(value);
+            if !m.head.all(name).iter().any(same) {
                 self.fail(format!("{what} without `{field}`:\n{}", show(m)));
             }
         }
@@ -304,7 +314,11 @@ fn request_line(m: &Message) -> String {
 
 fn normal(m: &Message) -> String {
     let old = m.head.start.ends_with(" HTTP/1.0");
-    let fields = m.head.fields.iter().map(|(n, v)| format!("{}: {v}", n.to_ascii_lowercase()));
+    let fields = m.head.fields.iter().map(|(n, v)| {
+        let name = n.to_ascii_lowercase();
+        let value = if name == "connection" { v.to_ascii_lowercase() } else { v.clone() };
+        format!("{name}: {value}")
+    });
     let mut fields: Vec<String> = fields.filter(|f| !(old && f == "connection: keep-alive")).collect();
     // Order is kept among fields of one name; where framing fields stand among the others is each proxy's business.
     fields.sort_by(|a, b| a.split(':').next().cmp(&b.split(':').next()));

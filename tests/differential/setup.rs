@@ -132,7 +132,13 @@ const ARRAYS: &[&str] = &["http-request", "use_backend", "server"];
 
 fn section(out: &mut String, header: &str, lines: &[String]) {
     let _ = writeln!(out, "\n{header}");
-    for line in lines {
+    for (i, line) in lines.iter().enumerate() {
+        // In haproxy.cfg the last of two wins; TOML has no second.
+        if let Some(name) = setting(line)
+            && lines[i + 1..].iter().any(|l| setting(l) == Some(name))
+        {
+            continue;
+        }
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match word {
             "mode" | "balance" | "default_backend" | "http-reuse" => {
@@ -168,6 +174,15 @@ fn section(out: &mut String, header: &str, lines: &[String]) {
             let _ = writeln!(out, "{key} = [\n  {},\n]", items.map(render).collect::<Vec<_>>().join(",\n  "));
         }
     }
+}
+
+/// The name of what a line sets, when it can be set only once.
+fn setting(line: &str) -> Option<&str> {
+    let line = line.strip_prefix("no ").unwrap_or(line);
+    let words = if line.starts_with("timeout ") || line.starts_with("option ") { 2 } else { 1 };
+    let end = line.match_indices(' ').nth(words - 1).map_or(line.len(), |(i, _)| i);
+    let known = ["timeout ", "option ", "balance", "retries", "mode", "maxconn"];
+    known.iter().any(|k| line.starts_with(k)).then(|| &line[..end])
 }
 
 fn option(out: &mut String, words: &str, plain: &str) {

@@ -64,13 +64,11 @@ fn slow_client() {
         &SETUP,
         vec![
             case("a head that does not end").flow(|f| f.send("GET / HTTP/1.1\r\nHost: a\r\n").reply(408).closed()),
-            case("not a byte").differs(
-                "a connection that never said a byte is closed in silence: a 408 without a request confuses clients that pre-connect",
-                |f| f.closed(),
-                |f| f.reply(408).closed(),
-            ),
+            case("not a byte").flow(|f| f.reply(408).closed()),
             case("idle after a request").flow(|f| f.send(get("/")).reply(200).closed().request("GET / HTTP/1.1")),
-            case("the second head does not end").flow(|f| f.send(get("/1")).reply(200).send("GET /2 HT").reply(408).closed().request("GET /1 HTTP/1.1")),
+            case("the second head does not end").flow(|f| {
+                f.send(get("/1")).reply(200).send("GET /2 HT").reply(408).closed().request("GET /1 HTTP/1.1")
+            }),
             case("a body that does not end")
                 .origin(vec![vec![Act::Body]])
                 .flow(|f| f.send("POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf").origin_got("/b"))
