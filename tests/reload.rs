@@ -96,11 +96,15 @@ fn twenty_reloads_under_load_are_not_noticed() {
     }
     let tally = load.stop();
     assert!(tally.failures.is_empty(), "{} good, then: {:?}", tally.good, tally.failures);
-    sockets.into_iter().for_each(WsClient::close);
 
     assert_eq!(proxy.metric("evenkeel_config_reloads_total{result=\"ok\"}"), Some(20.0));
     assert_eq!(proxy.metric("evenkeel_config_last_reload_success"), Some(1.0));
+    // The sockets are still open: an upgraded connection holds its server, not the configuration it came under.
     proxy.wait_metric("evenkeel_config_generations", 1.0);
+    for socket in &mut sockets {
+        assert_eq!(socket.echo("still here").as_deref(), Ok("still here"));
+    }
+    sockets.into_iter().for_each(WsClient::close);
     let after = proxy.process().rss_kib();
     assert!(after < before + 20_000, "resident memory went from {before} to {after} KiB");
 }

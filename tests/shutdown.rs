@@ -15,7 +15,10 @@ struct Scene {
 fn scene(global: &str) -> Scene {
     let gate = Gate::new();
     let held = gate.clone();
-    let origin = Origin::start(Script::with(move |_, _| {
+    let origin = Origin::start(Script::with(move |r, _| {
+        if r.message.head.target() == "/quick" {
+            return vec![Act::Body, Act::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nquick".to_vec())];
+        }
         vec![
             Act::Body,
             Act::Wait(held.clone()),
@@ -35,6 +38,7 @@ fn scene(global: &str) -> Scene {
 fn drains(signal: Signal) {
     let mut s = scene("");
     let mut idle = RawClient::connect(s.proxy.addr("web")).unwrap();
+    assert_eq!(idle.ask("GET /quick HTTP/1.1\r\nHost: a\r\n\r\n").unwrap().text(), "quick");
     s.proxy.signal(signal);
     s.proxy.wait_admin("/readyz", "503", |m| m.status() == 503);
     assert_eq!(s.proxy.admin("/healthz").status(), 200);
@@ -46,7 +50,7 @@ fn drains(signal: Signal) {
     assert_eq!((answer.text().as_str(), answer.head.get("connection")), ("done", Some("close")));
     assert_eq!(s.client.rest().unwrap().0, b"");
     assert_eq!(s.proxy.wait_exit(DEADLINE).code(), Some(0));
-    assert_eq!(s.origin.served(), 1);
+    assert_eq!(s.origin.served(), 2);
     assert!(!s.proxy.dir().join("pid").exists(), "the pid file stays behind");
 }
 

@@ -63,9 +63,11 @@ fn echo(stream: TcpStream) {
     let Ok(mut socket) = tungstenite::accept(stream) else { return };
     while let Ok(message) = socket.read() {
         if (message.is_text() || message.is_binary()) && socket.send(message).is_err() {
-            return;
+            break;
         }
     }
+    // The list of open connections holds a copy, so that dropping this one alone would not close it.
+    let _ = socket.get_ref().shutdown(Shutdown::Both);
 }
 
 /// A WebSocket client.
