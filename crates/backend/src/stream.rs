@@ -1,10 +1,9 @@
 //! One byte stream, whatever carries it: TCP, Unix socket, and in time TLS.
 //!
-//! Non-blocking calls plus readiness polls, so that a pump can hold a buffer only while bytes move. A short read clears
-//! readiness inside the runtime: no second `recv` is spent to learn that nothing is left.
+//! Non-blocking calls plus readiness polls, so that a pump can hold a buffer only while bytes move.
 
 use std::io::{self, IoSlice};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::task::{Context, Poll, Waker};
 
 use nix::sys::socket::{MsgFlags, recv};
@@ -22,11 +21,26 @@ pub enum Stream {
 
 impl Stream {
     /// Reads what is there; `WouldBlock` when nothing is, `Ok(0)` at the end of the stream.
+    ///
+    /// A read that does not fill `buf` has emptied the socket, so readiness is cleared with it and no second call is spent
+    /// to be told so. What arrives meanwhile raises a new event, and a seen end of the stream stays seen.
     #[inline]
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(s) => s.try_read(buf),
-            Stream::Unix(s) => s.try_read(buf),
+        let mut got = 0;
+        let mut read = |fd: RawFd| {
+            got = recv(fd, buf, MsgFlags::empty())?;
+            match got {
+                n if n != 0 && n < buf.len() => Err(io::ErrorKind::WouldBlock.into()),
+                n => Ok(n),
+            }
+        };
+        let done = match self {
+            Stream::Tcp(s) => s.try_io(Interest::READABLE, || read(s.as_raw_fd())),
+            Stream::Unix(s) => s.try_io(Interest::READABLE, || read(s.as_raw_fd())),
+        };
+        match done {
+            Err(_) if got != 0 => Ok(got),
+            other => other,
         }
     }
 
