@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::head::{Field, Head, Span};
-use crate::target::{self, Host, Target};
+use crate::target::{self, Target};
 use crate::{Method, name};
 
 /// The most bytes that edits may add to one message.
@@ -97,18 +97,15 @@ impl Head {
     /// # Errors
     /// The target is invalid for the method, or there were too many edits. Nothing changed then.
     pub fn set_target(&mut self, target: &[u8]) -> Result<(), BadEdit> {
-        let parts = Target::check(target, self.line.method).map_err(|_| BadEdit::BadTarget)?;
-        if let Some(authority) = parts.authority {
-            if authority.is_empty() || Host::parse(authority).is_none() {
-                return Err(BadEdit::BadTarget);
-            }
-            let differs = self.find(name::HOST) != Some(authority);
-            self.room(target.len() + authority.len() + 8)?;
-            if differs && self.line.method != Method::Connect {
-                let before = self.fields.len();
-                self.push(name::HOST, b"Host", authority)?;
-                self.remove_first(before, name::HOST, b"Host");
-            }
+        let authority = Target::check(target, self.line.method).map_err(|_| BadEdit::BadTarget)?;
+        if let Some(authority) = authority
+            && authority.scheme.is_some()
+            && self.find(name::HOST) != Some(authority.bytes)
+        {
+            self.room(target.len() + authority.bytes.len() + 8)?;
+            let before = self.fields.len();
+            self.push(name::HOST, b"Host", authority.bytes)?;
+            self.remove_first(before, name::HOST, b"Host");
         }
         self.append_target(target)
     }
@@ -181,7 +178,7 @@ impl Head {
     }
 
     fn append_target(&mut self, target: &[u8]) -> Result<(), BadEdit> {
-        if !target::is_visible(target) {
+        if !target::is_plain(target) {
             return Err(BadEdit::BadTarget);
         }
         self.line.target = self.append(target)?;

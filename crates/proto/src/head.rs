@@ -27,6 +27,8 @@ pub struct Head {
     pub(crate) framing: Framing,
     /// The known names among `fields`; a bit may stay set after a removal.
     pub(crate) seen: u64,
+    /// The known names that came more than once.
+    pub(crate) repeated: u64,
     pub(crate) wishes: Wishes,
 }
 
@@ -119,6 +121,7 @@ impl Head {
         self.version = Version::Http11;
         self.framing = Framing::Empty;
         self.seen = 0;
+        self.repeated = 0;
         self.wishes = Wishes::default();
     }
 

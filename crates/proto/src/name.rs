@@ -3,66 +3,71 @@
 //! [`classify`] runs once per received field, so that later look-ups compare a byte instead of strings, and a set of
 //! names fits one `u64`. Names are compared without case; the received spelling is never changed.
 
-macro_rules! ids {
-    ($($(#[doc = $doc:literal])* $id:ident = $number:literal;)+) => {
-        $($(#[doc = $doc])* pub(crate) const $id: u8 = $number;)+
+macro_rules! known {
+    ($($id:ident = $number:literal $name:literal;)+) => {
+        $(pub(crate) const $id: u8 = $number;)+
+        /// Every known name, lower case.
+        const NAMES: &[(&[u8], u8)] = &[$(($name, $id)),+];
     };
 }
 
-ids! {
-    OTHER = 0;
-    CONNECTION = 1;
-    KEEP_ALIVE = 2;
-    PROXY_CONNECTION = 3;
-    TE = 4;
-    TRANSFER_ENCODING = 5;
-    CONTENT_LENGTH = 6;
-    UPGRADE = 7;
-    HOST = 8;
-    EXPECT = 9;
-    TRAILER = 10;
-    COOKIE = 11;
-    SET_COOKIE = 12;
-    AUTHORIZATION = 13;
-    PROXY_AUTHORIZATION = 14;
-    PROXY_AUTHENTICATE = 15;
-    WWW_AUTHENTICATE = 16;
-    USER_AGENT = 17;
-    ACCEPT = 18;
-    ACCEPT_ENCODING = 19;
-    ACCEPT_LANGUAGE = 20;
-    REFERER = 21;
-    ORIGIN = 22;
-    CONTENT_TYPE = 23;
-    CONTENT_ENCODING = 24;
-    CACHE_CONTROL = 25;
-    PRAGMA = 26;
-    DATE = 27;
-    SERVER = 28;
-    LOCATION = 29;
-    LAST_MODIFIED = 30;
-    ETAG = 31;
-    IF_NONE_MATCH = 32;
-    IF_MODIFIED_SINCE = 33;
-    RANGE = 34;
-    VARY = 35;
-    VIA = 36;
-    FORWARDED = 37;
-    X_FORWARDED_FOR = 38;
-    X_FORWARDED_PROTO = 39;
-    X_FORWARDED_HOST = 40;
-    X_FORWARDED_PORT = 41;
-    X_REAL_IP = 42;
-    X_REQUEST_ID = 43;
-    ACCEPT_RANGES = 44;
-    AGE = 45;
-    EXPIRES = 46;
-    CONTENT_RANGE = 47;
-    RETRY_AFTER = 48;
-    MAX_FORWARDS = 49;
-    IF_MATCH = 50;
-    IF_RANGE = 51;
-    IF_UNMODIFIED_SINCE = 52;
+/// Any name that is not in the list.
+pub(crate) const OTHER: u8 = 0;
+
+// At most 63, as a set of them is a `u64`.
+known! {
+    CONNECTION = 1 b"connection";
+    KEEP_ALIVE = 2 b"keep-alive";
+    PROXY_CONNECTION = 3 b"proxy-connection";
+    TE = 4 b"te";
+    TRANSFER_ENCODING = 5 b"transfer-encoding";
+    CONTENT_LENGTH = 6 b"content-length";
+    UPGRADE = 7 b"upgrade";
+    HOST = 8 b"host";
+    EXPECT = 9 b"expect";
+    TRAILER = 10 b"trailer";
+    COOKIE = 11 b"cookie";
+    SET_COOKIE = 12 b"set-cookie";
+    AUTHORIZATION = 13 b"authorization";
+    PROXY_AUTHORIZATION = 14 b"proxy-authorization";
+    PROXY_AUTHENTICATE = 15 b"proxy-authenticate";
+    WWW_AUTHENTICATE = 16 b"www-authenticate";
+    USER_AGENT = 17 b"user-agent";
+    ACCEPT = 18 b"accept";
+    ACCEPT_ENCODING = 19 b"accept-encoding";
+    ACCEPT_LANGUAGE = 20 b"accept-language";
+    REFERER = 21 b"referer";
+    ORIGIN = 22 b"origin";
+    CONTENT_TYPE = 23 b"content-type";
+    CONTENT_ENCODING = 24 b"content-encoding";
+    CACHE_CONTROL = 25 b"cache-control";
+    PRAGMA = 26 b"pragma";
+    DATE = 27 b"date";
+    SERVER = 28 b"server";
+    LOCATION = 29 b"location";
+    LAST_MODIFIED = 30 b"last-modified";
+    ETAG = 31 b"etag";
+    IF_NONE_MATCH = 32 b"if-none-match";
+    IF_MODIFIED_SINCE = 33 b"if-modified-since";
+    RANGE = 34 b"range";
+    VARY = 35 b"vary";
+    VIA = 36 b"via";
+    FORWARDED = 37 b"forwarded";
+    X_FORWARDED_FOR = 38 b"x-forwarded-for";
+    X_FORWARDED_PROTO = 39 b"x-forwarded-proto";
+    X_FORWARDED_HOST = 40 b"x-forwarded-host";
+    X_FORWARDED_PORT = 41 b"x-forwarded-port";
+    X_REAL_IP = 42 b"x-real-ip";
+    X_REQUEST_ID = 43 b"x-request-id";
+    ACCEPT_RANGES = 44 b"accept-ranges";
+    AGE = 45 b"age";
+    EXPIRES = 46 b"expires";
+    CONTENT_RANGE = 47 b"content-range";
+    RETRY_AFTER = 48 b"retry-after";
+    MAX_FORWARDS = 49 b"max-forwards";
+    IF_MATCH = 50 b"if-match";
+    IF_RANGE = 51 b"if-range";
+    IF_UNMODIFIED_SINCE = 52 b"if-unmodified-since";
 }
 
 /// The member of a set of names.
@@ -84,111 +89,84 @@ pub(crate) const HOP_BY_HOP: u64 = bit(CONNECTION)
 /// of the content, and come too late in a trailer (RFC 9110 §6.5.1).
 const TRAILER_SAFE: u64 = bit(OTHER) | bit(ETAG) | bit(SERVER) | bit(X_REQUEST_ID);
 
-/// The known names, lower case, with their number.
+/// The number of a name; [`OTHER`] if it is not known.
 #[inline]
 pub(crate) fn classify(name: &[u8]) -> u8 {
-    /// Setting bit 5 lower-cases letters and leaves digits and `-` alone; no other token character becomes one of them.
-    #[inline(always)]
-    fn lower<const N: usize>(name: &[u8]) -> [u8; N] {
-        let mut out = [0; N];
-        for (to, from) in out.iter_mut().zip(name) {
-            *to = from | 0x20;
-        }
-        out
+    let Some(&(start, end)) = BY_LENGTH.get(name.len()) else { return OTHER };
+    let mut at = usize::from(start);
+    if start == end {
+        return OTHER;
     }
-    match name.len() {
-        2 if &lower(name) == b"te" => TE,
-        3 => match &lower(name) {
-            b"age" => AGE,
-            b"via" => VIA,
-            _ => OTHER,
-        },
-        4 => match &lower(name) {
-            b"host" => HOST,
-            b"date" => DATE,
-            b"etag" => ETAG,
-            b"vary" => VARY,
-            _ => OTHER,
-        },
-        5 if &lower(name) == b"range" => RANGE,
-        6 => match &lower(name) {
-            b"accept" => ACCEPT,
-            b"cookie" => COOKIE,
-            b"server" => SERVER,
-            b"expect" => EXPECT,
-            b"origin" => ORIGIN,
-            b"pragma" => PRAGMA,
-            _ => OTHER,
-        },
-        7 => match &lower(name) {
-            b"upgrade" => UPGRADE,
-            b"referer" => REFERER,
-            b"trailer" => TRAILER,
-            b"expires" => EXPIRES,
-            _ => OTHER,
-        },
-        8 => match &lower(name) {
-            b"location" => LOCATION,
-            b"if-match" => IF_MATCH,
-            b"if-range" => IF_RANGE,
-            _ => OTHER,
-        },
-        9 => match &lower(name) {
-            b"forwarded" => FORWARDED,
-            b"x-real-ip" => X_REAL_IP,
-            _ => OTHER,
-        },
-        10 => match &lower(name) {
-            b"connection" => CONNECTION,
-            b"user-agent" => USER_AGENT,
-            b"keep-alive" => KEEP_ALIVE,
-            b"set-cookie" => SET_COOKIE,
-            _ => OTHER,
-        },
-        11 if &lower(name) == b"retry-after" => RETRY_AFTER,
-        12 => match &lower(name) {
-            b"content-type" => CONTENT_TYPE,
-            b"x-request-id" => X_REQUEST_ID,
-            b"max-forwards" => MAX_FORWARDS,
-            _ => OTHER,
-        },
-        13 => match &lower(name) {
-            b"cache-control" => CACHE_CONTROL,
-            b"authorization" => AUTHORIZATION,
-            b"last-modified" => LAST_MODIFIED,
-            b"if-none-match" => IF_NONE_MATCH,
-            b"accept-ranges" => ACCEPT_RANGES,
-            b"content-range" => CONTENT_RANGE,
-            _ => OTHER,
-        },
-        14 if &lower(name) == b"content-length" => CONTENT_LENGTH,
-        15 => match &lower(name) {
-            b"accept-encoding" => ACCEPT_ENCODING,
-            b"accept-language" => ACCEPT_LANGUAGE,
-            b"x-forwarded-for" => X_FORWARDED_FOR,
-            _ => OTHER,
-        },
-        16 => match &lower(name) {
-            b"content-encoding" => CONTENT_ENCODING,
-            b"proxy-connection" => PROXY_CONNECTION,
-            b"www-authenticate" => WWW_AUTHENTICATE,
-            b"x-forwarded-host" => X_FORWARDED_HOST,
-            b"x-forwarded-port" => X_FORWARDED_PORT,
-            _ => OTHER,
-        },
-        17 => match &lower(name) {
-            b"transfer-encoding" => TRANSFER_ENCODING,
-            b"x-forwarded-proto" => X_FORWARDED_PROTO,
-            b"if-modified-since" => IF_MODIFIED_SINCE,
-            _ => OTHER,
-        },
-        18 if &lower(name) == b"proxy-authenticate" => PROXY_AUTHENTICATE,
-        19 => match &lower(name) {
-            b"proxy-authorization" => PROXY_AUTHORIZATION,
-            b"if-unmodified-since" => IF_UNMODIFIED_SINCE,
-            _ => OTHER,
-        },
-        _ => OTHER,
+    let key = key(name);
+    while at < usize::from(end) {
+        let entry = &SORTED[at];
+        // The key covers 16 bytes.
+        if entry.key == key && (name.len() <= 16 || name.eq_ignore_ascii_case(entry.name)) {
+            return entry.id;
+        }
+        at += 1;
+    }
+    OTHER
+}
+
+/// A known name as [`classify`] compares it.
+#[derive(Clone, Copy)]
+struct Known {
+    key: [u64; 2],
+    name: &'static [u8],
+    id: u8,
+}
+
+const LONGEST: usize = 19;
+
+/// Where the names of each length are in [`SORTED`].
+static BY_LENGTH: [(u8, u8); LONGEST + 1] = {
+    let mut ranges = [(0, 0); LONGEST + 1];
+    let mut i = 0;
+    while i < SORTED.len() {
+        let length = SORTED[i].name.len();
+        if i == 0 || SORTED[i - 1].name.len() != length {
+            ranges[length].0 = i as u8;
+        }
+        ranges[length].1 = i as u8 + 1;
+        i += 1;
+    }
+    ranges
+};
+
+/// The known names by length, in the order of the list, which has the frequent ones first where it matters.
+static SORTED: [Known; NAMES.len()] = {
+    let mut sorted = [Known { key: [0; 2], name: b"", id: OTHER }; NAMES.len()];
+    let (mut length, mut to) = (0, 0);
+    while length <= LONGEST {
+        let mut i = 0;
+        while i < NAMES.len() {
+            let (name, id) = NAMES[i];
+            if name.len() == length {
+                sorted[to] = Known { key: key(name), name, id };
+                to += 1;
+            }
+            i += 1;
+        }
+        length += 1;
+    }
+    assert!(to == NAMES.len(), "a name is longer than LONGEST");
+    sorted
+};
+
+/// The first and the last 8 bytes, overlapping in short names, lower case. Setting bit 5 lower-cases letters and leaves
+/// digits and `-` alone; no other token character becomes one of them.
+#[inline]
+const fn key(name: &[u8]) -> [u64; 2] {
+    const LOWER: u64 = 0x2020_2020_2020_2020;
+    if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        [u64::from_le_bytes(*first) | LOWER, u64::from_le_bytes(*last) | LOWER]
+    } else if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        [u32::from_le_bytes(*first) as u64 | LOWER, u32::from_le_bytes(*last) as u64 | LOWER]
+    } else if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        [u16::from_le_bytes(*first) as u64 | LOWER, u16::from_le_bytes(*last) as u64 | LOWER]
+    } else {
+        [0; 2]
     }
 }
 
@@ -259,13 +237,14 @@ mod tests {
             assert_eq!(classify(name), OTHER, "{name:?}");
         }
         // Every token character in every place of a known name.
-        for (name, id) in [(*b"content-length", CONTENT_LENGTH), (*b"x-forwarded-fo", OTHER)] {
+        for &(name, id) in NAMES {
+            assert_eq!(classify(&name.to_ascii_uppercase()), id);
             for at in 0..name.len() {
                 for b in (0..=255u8).filter(|&b| TOKEN[b as usize]) {
-                    let mut changed = name;
+                    let mut changed = name.to_vec();
                     changed[at] = b;
-                    let same = changed.eq_ignore_ascii_case(&name);
-                    assert_eq!(classify(&changed) == id, same || id == OTHER, "{changed:?}");
+                    let other = NAMES.iter().find(|(n, _)| n.eq_ignore_ascii_case(&changed)).map_or(OTHER, |n| n.1);
+                    assert_eq!(classify(&changed), other, "{changed:?}");
                 }
             }
         }

@@ -32,9 +32,17 @@ enum Stop {
     BareLf(usize),
 }
 
-/// What httparse says about some bytes, and whether its leniency about line ends was used.
+/// What the field names are, and whether every line ends with CR LF, as httparse does not insist.
+#[derive(Clone, Copy)]
+struct Names {
+    seen: u64,
+    repeated: u64,
+    strict: bool,
+}
+
+/// What httparse says about some bytes.
 enum Syntax {
-    Complete { length: usize, strict: bool },
+    Complete { length: usize, names: Names },
     Partial,
     Refused(Malformed),
 }
@@ -93,20 +101,20 @@ impl Head {
         Ok(Parsed::Partial)
     }
 
-    /// The syntax. On `Complete` the start line, fields and `seen` are there, and `length` is set.
+    /// The syntax. On `Complete` the start line, the fields and what is known of their names are there, and `length` is set.
     fn parse(&mut self, kind: Kind, limits: &Limits) -> Result<Parsed, Malformed> {
         let max = self.block.len().min(limits.max_head);
         // Most heads come in one piece.
         let mut tried = None;
         if self.scanned == 0 {
             match self.syntax(kind, max, limits) {
-                Syntax::Complete { length, strict: true } => return Ok(self.complete(length)),
+                Syntax::Complete { length, names } if names.strict => return Ok(self.complete(length, names)),
                 syntax => tried = Some(syntax),
             }
         }
         match self.scan(max) {
             Some(Stop::End(end)) => match self.syntax(kind, end, limits) {
-                Syntax::Complete { length, .. } => Ok(self.complete(length)),
+                Syntax::Complete { length, names } => Ok(self.complete(length, names)),
                 Syntax::Partial => Err(Malformed::BareCr),
                 Syntax::Refused(fault) => Err(fault),
             },
@@ -130,8 +138,10 @@ impl Head {
         }
     }
 
-    fn complete(&mut self, length: usize) -> Parsed {
+    fn complete(&mut self, length: usize, names: Names) -> Parsed {
         self.length = length;
+        self.seen = names.seen;
+        self.repeated = names.repeated;
         Parsed::Complete
     }
 
@@ -160,13 +170,12 @@ impl Head {
     /// Runs httparse over the first `max` bytes and takes over what it found.
     fn syntax(&mut self, kind: Kind, max: usize, limits: &Limits) -> Syntax {
         self.fields.clear();
-        self.seen = 0;
-        let Head { block, fields, seen, line, version, .. } = self;
+        let Head { block, fields, line, version, .. } = self;
         let Some(bytes) = block.filled_mut().get_mut(..max) else { return Syntax::Partial };
         let max_fields = limits.max_headers.min(MAX_FIELDS);
         let result = match kind {
-            Kind::Request => request_syntax(bytes, max_fields, fields, seen, line, version),
-            Kind::Response => response_syntax(bytes, max_fields, fields, seen, line, version),
+            Kind::Request => request_syntax(bytes, max_fields, fields, line, version),
+            Kind::Response => response_syntax(bytes, max_fields, fields, line, version),
         };
         let error = match result {
             Ok(syntax) => return syntax,
@@ -189,23 +198,15 @@ impl Head {
             return Err(Malformed::TargetTooLong);
         }
         let method = self.line.method;
-        let parts = Target::check(self.target(), method)?;
-        let mut hosts = self.fields.iter().filter(|f| f.id == name::HOST);
-        match (hosts.next(), hosts.next()) {
-            (None, _) if self.version == Version::Http11 => return Err(Malformed::MissingHost),
-            (None, _) => {
-                if let Some(authority) = parts.authority {
-                    Host::parse(authority).filter(|h| !h.name.is_empty()).ok_or(Malformed::BadHost)?;
-                }
-            }
-            (Some(_), Some(_)) => return Err(Malformed::DuplicateHost),
-            (Some(host), None) => {
-                let host = Host::parse(self.span(host, host.value, host.value_end)).ok_or(Malformed::BadHost)?;
-                if let Some(authority) = parts.authority {
-                    let authority = Host::parse(authority).filter(|h| !h.name.is_empty()).ok_or(Malformed::BadHost)?;
-                    if !authority.is_same(host, parts.scheme) {
-                        return Err(Malformed::HostMismatch);
-                    }
+        let authority = Target::check(self.target(), method)?;
+        match self.find(name::HOST) {
+            None if self.version == Version::Http11 => return Err(Malformed::MissingHost),
+            None => {}
+            Some(_) if self.repeated & name::bit(name::HOST) != 0 => return Err(Malformed::DuplicateHost),
+            Some(host) => {
+                let host = Host::parse(host).ok_or(Malformed::BadHost)?;
+                if authority.is_some_and(|a| !a.host.is_same(host, a.scheme)) {
+                    return Err(Malformed::HostMismatch);
                 }
             }
         }
@@ -307,6 +308,18 @@ impl Head {
         if self.seen & name::bit(name::CONNECTION) == 0 {
             return Ok(());
         }
+        let is_repeated = self.repeated & name::bit(name::CONNECTION) != 0;
+        match self.find(name::CONNECTION) {
+            Some(value) if !is_repeated && value.eq_ignore_ascii_case(b"keep-alive") => {
+                self.wishes.keep_alive = true;
+                return Ok(());
+            }
+            Some(value) if !is_repeated && value.eq_ignore_ascii_case(b"close") => {
+                self.wishes.keep_alive = false;
+                return Ok(());
+            }
+            _ => {}
+        }
         let Head { block, fields, wishes, version, .. } = self;
         let bytes = block.filled();
         let (mut close, mut keep_alive, mut upgrade, mut count) = (false, false, false, 0);
@@ -349,7 +362,6 @@ fn request_syntax(
     bytes: &[u8],
     max_fields: usize,
     fields: &mut Vec<Field>,
-    seen: &mut u64,
     line: &mut StartLine,
     version: &mut Version,
 ) -> Result<Syntax, Error> {
@@ -374,8 +386,8 @@ fn request_syntax(
     let http11 = request.version == Some(1);
     *version = if http11 { Version::Http11 } else { Version::Http10 };
     line.verbatim = if http11 { line_end as u32 } else { 0 };
-    let strict = take_fields(bytes, line_end, length, request.headers, fields, seen);
-    Ok(Syntax::Complete { length, strict })
+    let names = take_fields(bytes, line_end, length, request.headers, fields);
+    Ok(Syntax::Complete { length, names })
 }
 
 /// httparse over a response; fills in spans.
@@ -384,7 +396,6 @@ fn response_syntax(
     bytes: &[u8],
     max_fields: usize,
     fields: &mut Vec<Field>,
-    seen: &mut u64,
     line: &mut StartLine,
     version: &mut Version,
 ) -> Result<Syntax, Error> {
@@ -406,30 +417,24 @@ fn response_syntax(
     let http11 = response.version == Some(1);
     *version = if http11 { Version::Http11 } else { Version::Http10 };
     line.verbatim = if http11 && reason_start > CODE_END { line_end as u32 } else { 0 };
-    let strict = take_fields(bytes, line_end, length, response.headers, fields, seen);
-    Ok(Syntax::Complete { length, strict })
+    let names = take_fields(bytes, line_end, length, response.headers, fields);
+    Ok(Syntax::Complete { length, names })
 }
 
-/// Turns httparse's slices into spans and names into numbers. Returns whether every line ends with CR LF.
+/// Turns httparse's slices into spans and names into numbers.
 #[inline]
-fn take_fields(
-    bytes: &[u8],
-    line_end: usize,
-    length: usize,
-    headers: &[Header<'_>],
-    fields: &mut Vec<Field>,
-    seen: &mut u64,
-) -> bool {
+fn take_fields(bytes: &[u8], line_end: usize, length: usize, headers: &[Header<'_>], fields: &mut Vec<Field>) -> Names {
     let base = bytes.as_ptr() as usize;
     let is_end = |at: usize| bytes.get(at..at + 2) == Some(b"\r\n");
     let mut strict = line_end >= 2 && is_end(line_end - 2);
-    let mut end = line_end;
-    for header in headers {
+    let (mut seen, mut repeated) = (0, 0);
+    let mut line_end = line_end;
+    fields.extend(headers.iter().map(|header| {
         let start = header.name.as_ptr() as usize - base;
         let name_end = start + header.name.len();
         let value = header.value.as_ptr() as usize - base;
         let value_end = value + header.value.len();
-        strict &= start == end;
+        strict &= start == line_end;
         let mut flags = if value == name_end + 2 && bytes.get(name_end + 1) == Some(&b' ') { 0 } else { Field::LOOSE };
         let mut blanks_end = value_end;
         if !is_end(blanks_end) {
@@ -439,18 +444,20 @@ fn take_fields(
             flags |= Field::LOOSE;
             strict &= is_end(blanks_end);
         }
-        end = blanks_end + 2;
+        line_end = blanks_end + 2;
         let id = name::classify(header.name.as_bytes());
-        *seen |= name::bit(id);
+        let bit = name::bit(id);
+        repeated |= seen & bit;
+        seen |= bit;
         // `TE: trailers` tells the origin that trailers will not be dropped, which is true of this proxy.
-        let travels = id == name::TE && header.value.eq_ignore_ascii_case(b"trailers");
-        if name::HOP_BY_HOP & name::bit(id) != 0 && !travels {
+        if name::HOP_BY_HOP & bit != 0 && (id != name::TE || !header.value.eq_ignore_ascii_case(b"trailers")) {
             flags |= Field::HOP;
         }
-        let [start, end, name_end, value, value_end] = [start, end, name_end, value, value_end].map(|at| at as u32);
-        fields.push(Field { start, end, name_end, value, value_end, id, flags });
-    }
-    strict && end + 2 == length && is_end(end)
+        let [start, end, name_end, value, value_end] =
+            [start, line_end, name_end, value, value_end].map(|at| at as u32);
+        Field { start, end, name_end, value, value_end, id, flags }
+    }));
+    Names { seen, repeated, strict: strict && line_end + 2 == length && is_end(line_end) }
 }
 
 #[inline]

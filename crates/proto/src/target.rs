@@ -36,26 +36,39 @@ impl<'a> Target<'a> {
         Target { scheme, authority, path, query }
     }
 
-    /// Refuses bytes and forms that no target may have, and says what the rest names.
-    pub(crate) fn check(target: &'a [u8], method: Method) -> Result<Target<'a>, Malformed> {
-        if !is_visible(target) {
-            return Err(Malformed::BadTarget);
+    /// Refuses bytes and forms that no target may have; returns the authority with its scheme if it names one.
+    #[inline]
+    pub(crate) fn check(target: &'a [u8], method: Method) -> Result<Option<Authority<'a>>, Malformed> {
+        if !is_plain(target) {
+            return Err(if is_visible(target) { Malformed::FragmentInTarget } else { Malformed::BadTarget });
         }
-        if memchr::memchr(b'#', target).is_some() {
-            return Err(Malformed::FragmentInTarget);
-        }
-        let parts = Target::split(target, method);
-        let fits = match (method, target) {
+        match (method, target) {
             // CONNECT names a port (RFC 9112 §3.2.3).
             (Method::Connect, _) => {
-                Host::parse(target).ok_or(Malformed::BadTarget)?.port.is_some_and(|p| !p.is_empty())
+                let host = Host::parse(target).ok_or(Malformed::BadTarget)?;
+                match host.port {
+                    Some([_, ..]) => Ok(Some(Authority { scheme: None, bytes: target, host })),
+                    _ => Err(Malformed::BadTarget),
+                }
             }
-            (Method::Options, b"*") => true,
-            (_, [b'/', ..]) => true,
-            _ => parts.scheme.is_some(),
-        };
-        if fits { Ok(parts) } else { Err(Malformed::BadTarget) }
+            (_, [b'/', ..]) | (Method::Options, b"*") => Ok(None),
+            _ => {
+                let (scheme, bytes, _) = absolute(target).ok_or(Malformed::BadTarget)?;
+                let host = Host::parse(bytes).filter(|h| !h.name.is_empty()).ok_or(Malformed::BadHost)?;
+                Ok(Some(Authority { scheme: Some(scheme), bytes, host }))
+            }
+        }
     }
+}
+
+/// The authority a target names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Authority<'a> {
+    /// None for CONNECT.
+    pub(crate) scheme: Option<&'a [u8]>,
+    /// As it is in the target.
+    pub(crate) bytes: &'a [u8],
+    pub(crate) host: Host<'a>,
 }
 
 /// `scheme "://" authority` and the rest.
@@ -81,7 +94,14 @@ pub(crate) fn with_authority(target: &[u8], authority: &[u8]) -> Option<Vec<u8>>
 
 /// Whether every byte is a VCHAR and there is one.
 pub(crate) fn is_visible(target: &[u8]) -> bool {
-    !target.is_empty() && target.iter().all(|&b| b.is_ascii_graphic())
+    !target.is_empty() && target.iter().all(|b| b.is_ascii_graphic())
+}
+
+/// [`is_visible`], and no `#`.
+#[inline]
+pub(crate) fn is_plain(target: &[u8]) -> bool {
+    // No early exit, so that it is done many bytes at a time.
+    !target.is_empty() & target.iter().fold(true, |plain, &b| plain & b.is_ascii_graphic() & (b != b'#'))
 }
 
 /// `uri-host [":" port]`, taken apart.
@@ -102,11 +122,11 @@ impl<'a> Host<'a> {
             address.parse::<std::net::Ipv6Addr>().ok()?;
             close + 1
         } else {
-            let end = memchr::memchr(b':', bytes).unwrap_or(bytes.len());
-            if !is_reg_name(&bytes[..end]) {
-                return None;
+            let end = bytes.iter().position(|&b| !HOST[b as usize]).unwrap_or(bytes.len());
+            match bytes.get(end) {
+                None | Some(b':') => end,
+                Some(_) => reg_name_end(bytes, end)?,
             }
-            end
         };
         let port = match &bytes[end..] {
             [] => None,
@@ -157,21 +177,33 @@ fn port_number(port: &[u8]) -> Option<Option<u16>> {
     u16::try_from(number).ok().map(Some)
 }
 
-/// RFC 3986 `reg-name`: unreserved, sub-delims and percent triplets.
-fn is_reg_name(name: &[u8]) -> bool {
-    let mut rest = name;
-    while let [b, tail @ ..] = rest {
-        rest = match b {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' => tail,
-            b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => tail,
-            b'%' => match tail {
-                [a, b, tail @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => tail,
-                _ => return false,
-            },
-            _ => return false,
-        };
+/// RFC 3986 unreserved and sub-delims: what a `reg-name` is made of besides percent triplets.
+static HOST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 128 {
+        table[b] = (b as u8).is_ascii_alphanumeric();
+        b += 1;
     }
-    true
+    let marks = b"-._~!$&'()*+,;=";
+    let mut i = 0;
+    while i < marks.len() {
+        table[marks[i] as usize] = true;
+        i += 1;
+    }
+    table
+};
+
+/// Where a `reg-name` with percent triplets ends, all before `at` being fine; `None` unless at the port or at the end.
+fn reg_name_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match &bytes[at..] {
+            [] | [b':', ..] => return Some(at),
+            [b'%', a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => at += 3,
+            [b, ..] if HOST[*b as usize] => at += 1,
+            _ => return None,
+        }
+    }
 }
 
 #[cfg(test)]
