@@ -247,9 +247,11 @@ impl Origin {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                if let Ok(stream) = stream {
+                // Registered here and not on its own thread: a connection belongs to the script under which it was
+                // accepted, however late its thread runs.
+                if let Some(connection) = stream.ok().and_then(|s| shared.accept(s)) {
                     let shared = Arc::clone(&shared);
-                    thread::spawn(move || shared.connection(stream));
+                    thread::spawn(move || shared.connection(connection));
                 }
             }
         });
@@ -271,20 +273,34 @@ enum Then {
     Reset,
 }
 
+/// A connection and the script it came under.
+struct Accepted {
+    stream: TcpStream,
+    key: usize,
+    epoch: usize,
+    number: usize,
+    script: Script,
+}
+
 impl Shared {
-    fn connection(&self, stream: TcpStream) {
+    fn accept(&self, stream: TcpStream) -> Option<Accepted> {
         let _ = stream.set_nodelay(true);
         let _ = stream.set_write_timeout(Some(DEADLINE));
-        let Ok(copy) = stream.try_clone() else { return };
-        let (key, epoch, number, script) = {
-            let mut state = lock(&self.state);
-            let key = state.next_key;
-            state.next_key += 1;
-            state.open.insert(key, copy);
-            state.connections += 1;
-            (key, state.epoch, state.connections - 1, state.script.clone())
-        };
+        let copy = stream.try_clone().ok()?;
+        let mut state = lock(&self.state);
+        let key = state.next_key;
+        state.next_key += 1;
+        state.open.insert(key, copy);
+        state.connections += 1;
+        let accepted =
+            Accepted { stream, key, epoch: state.epoch, number: state.connections - 1, script: state.script.clone() };
+        drop(state);
         self.changed.notify_all();
+        Some(accepted)
+    }
+
+    fn connection(&self, accepted: Accepted) {
+        let Accepted { stream, key, epoch, number, script } = accepted;
         let mut wire = Wire::new(stream);
         let then = match script {
             Script::Raw(acts) => self.raw(&mut wire, epoch, number, &acts),
@@ -315,32 +331,12 @@ impl Shared {
                 ..Request::default()
             };
             self.served.fetch_add(1, Ordering::Relaxed);
-            let acts = if request.message.head.target().ends_with(FENCE) {
-                Some(vec![Act::Body, Act::Send(ok("fence"))])
+            let then = if request.message.head.target().ends_with(FENCE) {
+                self.unrecorded(wire, request)
             } else {
-                None
-            };
-            let (slot, acts) = match acts {
-                Some(acts) => (None, acts),
-                None => {
-                    let state = lock(&self.state);
-                    let number = state.seen.len();
-                    let script = state.script.clone();
-                    drop(state);
-                    let acts = match script {
-                        Script::Http(list) => list.get(number).or(list.last()).cloned().unwrap_or_default(),
-                        Script::With(f) => f(&request, number),
-                        Script::Raw(acts) => acts,
-                    };
-                    (self.begin(epoch, request.clone()), acts)
-                }
-            };
-            if slot.is_none() && !request.message.head.target().ends_with(FENCE) {
-                return Then::Close;
-            }
-            let then = match slot {
-                Some(_) => self.act(wire, epoch, slot, &acts),
-                None => self.unrecorded(wire, &request, &acts),
+                let Some(slot) = self.begin(epoch, request.clone()) else { return Then::Close };
+                let acts = self.script_for(&request, slot);
+                self.act(wire, epoch, Some(slot), &acts)
             };
             if then != Then::Next {
                 return then;
@@ -387,15 +383,24 @@ impl Shared {
         if wire.ended().is_some() && wire.pending().is_empty() && then == Then::Next { Then::Close } else { then }
     }
 
-    fn unrecorded(&self, wire: &mut Wire, request: &Request, acts: &[Act]) -> Then {
-        let mut request = request.clone();
+    fn script_for(&self, request: &Request, number: usize) -> Vec<Act> {
+        let script = lock(&self.state).script.clone();
+        match script {
+            Script::Http(list) => list.get(number).or(list.last()).cloned().unwrap_or_default(),
+            Script::With(f) => f(request, number),
+            Script::Raw(acts) => acts,
+        }
+    }
+
+    fn unrecorded(&self, wire: &mut Wire, mut request: Request) -> Then {
+        let acts = [Act::Body, Act::Send(ok("fence"))];
         acts.iter().map(|act| step(wire, act, &mut request)).find(|t| *t != Then::Next).unwrap_or(Then::Next)
     }
 }
 
 /// A target that ends in this is answered by every origin and recorded by none: a request that shows that everything
 /// before it has been dealt with.
-pub const FENCE: &str = "/__fence";
+const FENCE: &str = "/__fence";
 
 fn step(wire: &mut Wire, act: &Act, request: &mut Request) -> Then {
     match act {
