@@ -163,12 +163,16 @@ _started = []
 
 
 def deaths():
-    """The last words of every program that ended without being asked to."""
-    return "\n".join(
-        f"{process.name} ended with status {process.child.returncode}:\n{process.tail()}"
-        for process in _started
-        if not process.stopped and not process.alive()
-    )
+    """What the programs said that ended without being asked to; each is told of once."""
+    told = []
+    for process in _started:
+        if not process.stopped and not process.alive():
+            process.stopped = True
+            lines = process.tail(1000).strip().splitlines()
+            # The cause stands at the top of a long report, and at the end of a log.
+            shown = lines if len(lines) <= 12 else lines[:6] + ["..."] + lines[-4:]
+            told.append(f"{process.name} ended with status {process.child.returncode}:\n" + "\n".join(shown))
+    return "\n".join(told)
 
 
 class Process:
