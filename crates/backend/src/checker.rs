@@ -180,13 +180,7 @@ async fn once(shared: &Shared, server: &Arc<Server>, address: &ServerAddress, co
 }
 
 impl Shared {
-    fn announce_change(
-        &self,
-        group: &Arc<Group>,
-        server: &Arc<Server>,
-        change: Change,
-        report: &Report,
-    ) {
+    fn announce_change(&self, group: &Arc<Group>, server: &Arc<Server>, change: Change, report: &Report) {
         let (active, backup) = group.usable();
         let is_backup = group.slot_of(server).is_some_and(|at| group.slots[at].conf.backup);
         let left = Left {

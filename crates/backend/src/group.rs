@@ -74,19 +74,26 @@ impl Chooser {
     }
 
     /// How many servers may take traffic now.
-    pub fn usable(&self) -> usize {
+    pub fn usable(&mut self, group: &Group) -> usize {
+        self.follow(group);
         self.balancer.usable()
+    }
+
+    /// Looks at the servers again when one of them changed.
+    #[inline]
+    fn follow(&mut self, group: &Group) {
+        let version = group.state.version();
+        if version != self.seen {
+            self.seen = version;
+            self.balancer.update(&group.members());
+        }
     }
 
     /// Chooses a slot for a client at `src`, another one than `avoid` if there is one. `None` when no server is usable
     /// ([`Chooser::usable`] tells) or all of them are full.
     #[inline]
     pub fn pick(&mut self, group: &Group, src: Option<IpAddr>, avoid: Option<usize>) -> Option<usize> {
-        let version = group.state.version();
-        if version != self.seen {
-            self.seen = version;
-            self.balancer.update(&group.members());
-        }
+        self.follow(group);
         let key = match (group.conf.balance, src) {
             (config::Balance::Source, Some(ip)) => Key::Hash(evenkeel_balance::source_hash(ip)),
             _ => Key::None,

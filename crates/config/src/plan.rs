@@ -433,6 +433,10 @@ fn global_fields(config: &Config) -> Vec<Field> {
         field("log", logs(&global.log)),
         field("hard-stop-after", time(global.hard_stop_after)),
         field("log-tag", &global.log_tag),
+        field(
+            "admin.listen",
+            global.admin.as_ref().map_or_else(|| "none".to_owned(), |admin| admin.listen.to_string()),
+        ),
         field("admin.refresh", global.admin.as_ref().map_or_else(|| "none".to_owned(), |admin| time(admin.refresh))),
         field("tune.http.maxhdr", global.tune.max_headers),
         field("tune.http.maxuri", global.tune.max_uri),
@@ -442,14 +446,12 @@ fn global_fields(config: &Config) -> Vec<Field> {
     ]
 }
 
-/// What is fixed when the process starts: threads, the buffers they own, the operator's listener, the pid file.
+/// What is fixed when the process starts: threads, the buffers they own, the pid file.
 fn restart_fields(config: &Config) -> Vec<Field> {
     let global = &config.global;
-    let admin = global.admin.as_ref().map_or_else(|| "none".to_owned(), |admin| admin.listen.to_string());
     let pid_file = global.pid_file.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string());
     vec![
         field("global.threads", global.threads),
-        field("global.admin.listen", admin),
         field("global.pidfile", pid_file),
         field("global.tune.bufsize", show_size(global.tune.bufsize as u64)),
         field("global.tune.bulk-bufsize", show_size(global.tune.bulk_bufsize as u64)),

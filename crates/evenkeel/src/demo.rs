@@ -36,7 +36,11 @@ pub fn run(args: &Demo) -> Result<(), String> {
     println!("  try            curl http://{}/", args.listen);
     println!("  stats page     http://{}/", args.admin);
     println!("  configuration  {}", file.display());
-    println!("Origin `gimmel` fails for {} s out of every {} s: watch it leave and return.", ILL.as_secs(), (WELL + ILL).as_secs());
+    println!(
+        "Origin `gimmel` fails for {} s out of every {} s: watch it leave and return.",
+        ILL.as_secs(),
+        (WELL + ILL).as_secs()
+    );
     println!("Ctrl-C drains and ends; twice ends at once.\n");
     let options = supervisor::Options { paths: vec![file], pid_file: None, socket: None };
     supervisor::run(&options)
@@ -76,7 +80,10 @@ fn start_origins() -> Result<[SocketAddr; 3], String> {
             std::future::pending::<()>().await;
         });
     };
-    std::thread::Builder::new().name("origins".into()).spawn(serve).map_err(|e| format!("cannot start a thread: {e}"))?;
+    std::thread::Builder::new()
+        .name("origins".into())
+        .spawn(serve)
+        .map_err(|e| format!("cannot start a thread: {e}"))?;
     let addresses = addresses.recv().map_err(|_| "the origins did not start".to_owned())??;
     addresses.try_into().map_err(|_| "the origins did not start".to_owned())
 }

@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Weak;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use evenkeel_admin::sampler::Sampler;
@@ -302,7 +302,10 @@ fn check_view(conf: &config::Check, state: &evenkeel_backend::CheckState) -> Che
         running: state.running,
         rise: conf.rise,
         fall: conf.fall,
-        health: state.machine.as_ref().map_or(0, |m| if m.is_up() { conf.rise + m.health().0 - 1 } else { m.health().0 }),
+        health: state
+            .machine
+            .as_ref()
+            .map_or(0, |m| if m.is_up() { conf.rise + m.health().0 - 1 } else { m.health().0 }),
         failures: state.failures,
         last: state.last.as_ref().map(result),
         last_failure: state.last_failure.as_ref().map(result),

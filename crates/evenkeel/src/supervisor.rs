@@ -148,8 +148,7 @@ impl Supervisor {
         picture.status.generations.borrow_mut().push(Arc::downgrade(&snapshot));
         picture.status.config_loaded.set(unix_now());
         drop(snapshot);
-        let handles: Result<Vec<_>, _> =
-            (0..workers).map(|id| evenkeel_frontend::spawn(id, shared.clone())).collect();
+        let handles: Result<Vec<_>, _> = (0..workers).map(|id| evenkeel_frontend::spawn(id, shared.clone())).collect();
         let handles =
             handles.map_err(|e| format!("cannot start a worker: {e}; raise the limit of file descriptors"))?;
         registry.commit(&groups);
@@ -256,7 +255,8 @@ impl Supervisor {
                 let generation = self.shared.snapshot.load().generation;
                 tracing::error!("reload failed, generation {generation} stays in force:\n{}", why.trim_end());
                 self.picture.status.reloads_failed.set(self.picture.status.reloads_failed.get() + 1);
-                let message = format!("{}\nnothing was changed: generation {generation} stays in force", why.trim_end());
+                let message =
+                    format!("{}\nnothing was changed: generation {generation} stays in force", why.trim_end());
                 Outcome { ok: false, generation, message, changes: serde_json::Value::Null }
             }
         };
@@ -273,8 +273,7 @@ impl Supervisor {
         drop(old);
 
         // Build: everything that can fail, before anything changes.
-        let snapshot =
-            Snapshot::build(generation, config.clone(), &self.registry, &self.frontends, &self.shared.logs);
+        let snapshot = Snapshot::build(generation, config.clone(), &self.registry, &self.frontends, &self.shared.logs);
         let prepared = self.listeners.prepare(&snapshot, self.workers.len()).map_err(|e| e.to_string())?;
         let admin = match &config.global.admin {
             Some(new) if self.admin.as_ref().is_none_or(|a| a.listen != new.listen) => {

@@ -61,9 +61,20 @@ impl<'l> Attempts<'l> {
                 Some(chosen) => chosen,
                 None => {
                     let asked = clock::now();
-                    let chosen = upstream::choose(conn, self.local, self.at, self.avoid, watch_client).await;
-                    tally.waited(asked, chosen.as_ref().map_or(Waited::default(), |(_, waited)| *waited));
-                    chosen?.0
+                    match upstream::choose(conn, self.local, self.at, self.avoid, watch_client).await {
+                        Ok((chosen, waited)) => {
+                            tally.waited(asked, waited);
+                            chosen
+                        }
+                        Err(end) => {
+                            match end.stage {
+                                Stage::Queue => tally.waited(asked, Waited::default()),
+                                // There was nothing to wait for.
+                                _ => tally.times.queue = -1,
+                            }
+                            return Err(end);
+                        }
+                    }
                 }
             };
             tally.enter_server(&group.slots[chosen.slot].server, conn.admission.worker.id);

@@ -8,7 +8,7 @@ use evenkeel_config::{BindAddress, Mode};
 use evenkeel_proto::Buf;
 
 use crate::clock;
-use crate::listener::Admission;
+use crate::listener::{Admission, Served};
 use crate::snapshot::Entrance;
 use crate::timer::Timer;
 use crate::upstream::Upstream;
@@ -20,6 +20,8 @@ pub(crate) struct Conn {
     pub(crate) stream: Stream,
     pub(crate) src: Option<SocketAddr>,
     pub(crate) admission: Admission,
+    /// Held while a configuration is needed: until the connection becomes a tunnel.
+    pub(crate) served: Option<Served>,
     pub(crate) timer: Timer,
     /// When it was accepted.
     pub(crate) accepted: Instant,
@@ -52,10 +54,12 @@ pub(crate) fn spawn(stream: Stream, src: Option<SocketAddr>, admission: Admissio
     entrance.state.sheet.shard(worker.id).connections.inc();
     let mode = entrance.conf.mode;
     drop(local);
+    let served = Some(admission.listening.served());
     let conn = Conn {
         stream,
         src,
         admission,
+        served,
         timer: Timer::default(),
         accepted: clock::now(),
         requests: 0,

@@ -15,6 +15,7 @@ use evenkeel_proto::{Connection, Framing, Head, Limits, Method, Parsed, Version}
 use crate::bufs::Stock;
 use crate::clock;
 use crate::end::{Cause, End, Stage};
+use crate::listener::Admission;
 use crate::pump::{Blocked, Failed, Pump};
 use crate::timer::Timer;
 use crate::upstream::client_left;
@@ -31,6 +32,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) client_keeps: bool,
     /// The server is asked to close after its response.
     pub(crate) server_closes: bool,
+    /// Tells whether the client's connection is to end for reasons outside the exchange.
+    pub(crate) admission: &'a Admission,
 }
 
 /// An exchange under way.
@@ -70,6 +73,8 @@ enum Phase {
     Head,
     /// The final head is known.
     Body,
+    /// The response is passed on whole; the request is not taken in yet.
+    Rest,
 }
 
 /// How an exchange ended.
@@ -166,15 +171,15 @@ impl<'a> Exchange<'a> {
                         Err(end) => return Poll::Ready(Outcome::Failed(end)),
                     }
                 }
-                Phase::Body => {
-                    let end = match ready!(self.down.poll(cx, self.server, self.client, self.stock)) {
-                        Ok(()) => return Poll::Ready(Outcome::Done),
-                        Err(Failed::SourceClosed) => End::new(Cause::ServerAborted, Stage::Data),
-                        Err(Failed::SourceMalformed) => End::new(Cause::BadResponse, Stage::Data),
-                        Err(Failed::TargetClosed) => self.client_gone(),
-                    };
-                    return Poll::Ready(Outcome::Failed(end));
-                }
+                Phase::Body => match ready!(self.down.poll(cx, self.server, self.client, self.stock)) {
+                    Ok(()) => self.phase = Phase::Rest,
+                    Err(Failed::SourceClosed) => return failed(Cause::ServerAborted, Stage::Data),
+                    Err(Failed::SourceMalformed) => return failed(Cause::BadResponse, Stage::Data),
+                    Err(Failed::TargetClosed) => return Poll::Ready(Outcome::Failed(self.client_gone())),
+                },
+                // An early answer: the server still gets the rest, unless the client was told that nobody reads it.
+                Phase::Rest if self.up_state == UpState::Running && self.client_keeps => return Poll::Pending,
+                Phase::Rest => return Poll::Ready(Outcome::Done),
             }
         }
     }
@@ -266,7 +271,7 @@ impl<'a> Exchange<'a> {
             Framing::UntilClose => Framing::Chunked,
             same => same,
         };
-        if to == Framing::UntilClose || self.up_state == UpState::Refused {
+        if to == Framing::UntilClose || self.up_state == UpState::Refused || self.terms.admission.is_leaving() {
             self.client_keeps = false;
         }
         let connection = match (self.client_keeps, modern) {
@@ -276,8 +281,17 @@ impl<'a> Exchange<'a> {
         };
         self.res.encode_response(to, connection, &mut self.down.prefix);
         self.down.set_framing(from, to);
-        self.phase = Phase::Body;
-        self.down.feed(self.res.surplus(), self.stock)
+        match self.down.feed(self.res.surplus(), self.stock) {
+            Ok(()) => {
+                self.phase = Phase::Body;
+                Ok(())
+            }
+            // Broken within the first bytes: the client need not see the head of it.
+            Err(failed) => {
+                self.down.forget_unsent();
+                Err(failed)
+            }
+        }
     }
 
     fn request_failed(&self, failed: Failed) -> End {
@@ -296,7 +310,7 @@ impl<'a> Exchange<'a> {
         match (self.phase, self.up_state) {
             (Phase::Head, UpState::Running) if self.up.blocked == Blocked::Source => Stage::Data,
             (Phase::Head, _) => Stage::Headers,
-            (Phase::Body, _) => Stage::Data,
+            (Phase::Body | Phase::Rest, _) => Stage::Data,
         }
     }
 
@@ -313,9 +327,9 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Whether any byte of a response was queued or sent to the client.
+    /// Whether the client got a part of a final response, or is in the middle of an interim one.
     pub(crate) fn response_begun(&self) -> bool {
-        self.phase == Phase::Body || self.down.written > 0
+        self.phase != Phase::Head || !self.down.is_flushed()
     }
 
     /// Whether the request could be sent again as it was: nothing of its body beyond the first buffer was taken.
@@ -346,6 +360,10 @@ impl<'a> Exchange<'a> {
     pub(crate) fn into_pumps(self) -> (Pump, Pump) {
         (self.up, self.down)
     }
+}
+
+fn failed(cause: Cause, stage: Stage) -> Poll<Outcome> {
+    Poll::Ready(Outcome::Failed(End::new(cause, stage)))
 }
 
 /// CONNECT and upgrades carry no body of their own before the answer.

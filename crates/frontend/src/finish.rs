@@ -176,13 +176,15 @@ impl Tally {
     }
 
     /// Writes the log line to every target of the frontend. `request` is the head and how much of its target is logged.
+    /// The transaction has left its backend and server by then, as in HAProxy's line.
     pub(crate) fn log(
-        &self,
+        &mut self,
         conn: &Conn,
         entrance: &Entrance,
         group: Option<&Arc<Group>>,
         request: Option<(&Head, usize)>,
     ) {
+        self.backend = None;
         let worker = &conn.admission.worker;
         let faultless = !self.end.is_error() && self.retries == 0 && self.status.is_none_or(|s| s < 500);
         if faultless && !entrance.log.normal {

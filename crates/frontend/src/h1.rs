@@ -42,7 +42,7 @@ async fn wait(conn: &mut Conn) -> bool {
             return Poll::Ready(true);
         }
         // A client that has not sent its first request yet may still do so during a soft stop.
-        if *requests > 0 && (worker.process.is_draining() || admission.listening.is_retired()) {
+        if *requests > 0 && admission.is_leaving() {
             return Poll::Ready(false);
         }
         if timer.poll_expired(cx).is_ready() {

@@ -207,6 +207,19 @@ pub(crate) struct Listening {
     stop: Notify,
     /// Set when the frontend left the configuration: what its remaining connections are served by.
     last: RefCell<Option<Rc<Local>>>,
+    /// Connections that may still need a configuration; tunnels and TCP connections under way do not.
+    users: Cell<u32>,
+}
+
+/// A connection that needs a configuration to serve its next request; the last one lets go of a retired snapshot.
+#[derive(Debug)]
+pub(crate) struct Served(Rc<Listening>);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.users.set(self.0.users.get() - 1);
+        self.0.let_go();
+    }
 }
 
 /// A connection counted at its bind, its frontend, its worker and the process, until dropped.
@@ -215,6 +228,13 @@ pub(crate) struct Admission {
     pub(crate) listening: Rc<Listening>,
     pub(crate) worker: Rc<Worker>,
     _connected: Connected,
+}
+
+impl Admission {
+    /// Whether the connection should end after its present request: a soft stop, or its frontend is gone.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.worker.process.is_draining() || self.listening.stopping.get()
+    }
 }
 
 impl Drop for Admission {
@@ -239,6 +259,7 @@ impl Listening {
             stopping: Cell::new(false),
             stop: Notify::new(),
             last: RefCell::new(None),
+            users: Cell::new(0),
         });
         // SAFETY: an `OwnedFd` is one descriptor, open until it is dropped, and the `AsyncFd` that owns it drops it last.
         let fd = unsafe { AsyncFd::register_with_interest(socket.fd, Interest::READABLE) }?;
@@ -253,9 +274,16 @@ impl Listening {
         self.stop.notify_one();
     }
 
-    /// Whether connections should end after their present request.
-    pub(crate) fn is_retired(&self) -> bool {
-        self.stopping.get()
+    /// Counts a connection that is served by a configuration.
+    pub(crate) fn served(self: &Rc<Self>) -> Served {
+        self.users.set(self.users.get() + 1);
+        Served(self.clone())
+    }
+
+    fn let_go(&self) {
+        if self.stopping.get() && self.users.get() == 0 {
+            *self.last.borrow_mut() = None;
+        }
     }
 
     /// The frontend's index in a snapshot; looked up once per generation.
@@ -354,12 +382,12 @@ async fn accept_loop(fd: AsyncFd<OwnedFd>, worker: Rc<Worker>, listening: Rc<Lis
             }
             continue;
         }
-        while let Some(admission) = listening.admit(&worker) {
-            match accept(fd.get_ref().as_raw_fd()) {
-                Ok((fd, peer)) => serve(fd, peer, admission),
-                Err(_) => return,
-            }
+        while let Some(admission) = listening.admit(&worker)
+            && let Ok((fd, peer)) = accept(fd.get_ref().as_raw_fd())
+        {
+            serve(fd, peer, admission);
         }
+        listening.let_go();
         return;
     }
 }

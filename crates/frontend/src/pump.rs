@@ -208,6 +208,15 @@ impl Pump {
         self.prefix.is_empty() && self.payload.is_none() && self.suffix.is_empty()
     }
 
+    /// Drops what is queued, if none of it was written yet.
+    pub(crate) fn forget_unsent(&mut self) {
+        if self.sent == 0 {
+            self.prefix.clear();
+            self.payload = None;
+            self.suffix.clear();
+        }
+    }
+
     /// Writes what is queued.
     pub(crate) fn poll_flush(
         &mut self,

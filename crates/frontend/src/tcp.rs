@@ -10,9 +10,8 @@ use crate::relay::{Half, Limits, Relay};
 /// Serves a connection to its end.
 pub(crate) async fn serve(mut conn: Conn) {
     let worker = conn.admission.worker.clone();
-    let listening = conn.admission.listening.clone();
-    let local = listening.local(&worker);
-    let Some(at) = listening.entrance(&local.snapshot) else { return };
+    let local = conn.admission.listening.local(&worker);
+    let Some(at) = conn.admission.listening.entrance(&local.snapshot) else { return };
     let entrance = local.snapshot.frontends[at].clone();
     let mut tally = Tally::new(conn.accepted);
     let group_at = entrance.default;
@@ -27,6 +26,7 @@ pub(crate) async fn serve(mut conn: Conn) {
     let group = group_at.map(|at| local.snapshot.groups[at].clone());
     // From here on only the server and its own settings are held, not the configuration.
     drop(local);
+    conn.served = None;
     match (reached, &group) {
         (Ok(up), Some(group)) => {
             let (client, server) = (entrance.conf.timeout, group.conf.timeout);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use evenkeel_acl::{Cause as ReplyCause, Connection as ClientFacts, Ctx, Verdict};
 use evenkeel_backend::Group;
 use evenkeel_config::{ConnectionMode, ForwardFor};
-use evenkeel_proto::{Framing, Head, Limits, Malformed, Parsed, Version};
+use evenkeel_proto::{Buf, Framing, Head, Limits, Malformed, Method, Parsed, Version};
 
 use crate::attempt::Attempts;
 use crate::bufs::Stock;
@@ -53,7 +53,7 @@ impl Txn {
     pub(crate) fn reset(&mut self, stock: &Stock) {
         for head in [&mut self.req, &mut self.res] {
             head.reset();
-            stock.give_back(head.replace_block(evenkeel_proto::Buf::with_capacity(0)));
+            stock.give_back(head.replace_block(Buf::with_capacity(0)));
         }
         self.spare.iter_mut().for_each(Vec::clear);
     }
@@ -113,9 +113,22 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
     entrance.state.sheet.shard(conn.admission.worker.id).requests.inc();
     let dst = conn.destination(&entrance);
     let facts = ClientFacts { src: conn.src, dst, frontend: &entrance.conf.name };
-    let mut course = Course { local: &local, entrance: &entrance, limits: &limits, tally, group: None };
+    let cut = tune.log_uri_len;
+    let mut course = Course { local: &local, entrance: &entrance, limits: &limits, tally, group: None, tunnel: None };
     let next = course.run(conn, txn, facts).await;
-    course.finish(conn, txn);
+    let Course { mut tally, group, tunnel, .. } = course;
+    let group = group.map(|at| local.snapshot.groups[at].clone());
+    // A tunnel may live long: it holds its server, not the configuration.
+    drop(local);
+    if let (Some(tunnel), Some(group)) = (tunnel, &group) {
+        conn.served = None;
+        tunnel.run(conn, &mut tally, &entrance, group).await;
+    }
+    // Counters and the log line: in one place, from one `End`.
+    tally.count(&conn.admission.worker, &entrance, group.as_ref());
+    if !entrance.log.targets.is_empty() {
+        tally.log(conn, &entrance, group.as_ref(), Some((&txn.req, cut)));
+    }
     next
 }
 
@@ -198,13 +211,15 @@ async fn refuse(conn: &mut Conn, txn: &Txn, entrance: &Arc<Entrance>, mut tally:
     tally.end = End::new(cause, Stage::Request);
     tally.bytes_in = txn.req.block().len() as u64;
     let sheet = entrance.state.sheet.shard(conn.admission.worker.id);
-    sheet.request_errors.inc();
+    tally.status = Some(status);
+    let mut sent = false;
+    // A connection that closed without a word is no request and no error.
     if !silent {
         sheet.requests.inc();
+        sheet.request_errors.inc();
+        sheet.responses.record(status);
+        sent = answer(conn, &mut tally, entrance.conf.timeout.client, &Answer::error(status)).await;
     }
-    tally.status = Some(status);
-    let sent = !silent && answer(conn, &mut tally, entrance.conf.timeout.client, &Answer::error(status)).await;
-    sheet.responses.record(status);
     if !(silent && entrance.conf.option.dontlognull) {
         tally.log(conn, entrance, None, None);
     }
@@ -244,6 +259,31 @@ struct Course<'c> {
     limits: &'c Limits,
     tally: Tally,
     group: Option<usize>,
+    tunnel: Option<Tunnel>,
+}
+
+/// What follows an exchange that ended as a tunnel.
+struct Tunnel {
+    up: Upstream,
+    /// Bytes for the server that came behind the request.
+    to_server: Option<Buf>,
+    /// The head of the answer and what came behind it.
+    to_client: Buf,
+}
+
+impl Tunnel {
+    /// WebSockets, CONNECT: bytes both ways until either side is done.
+    async fn run(self, conn: &mut Conn, tally: &mut Tally, entrance: &Entrance, group: &Group) {
+        let limits = RelayLimits::new(&entrance.conf.timeout, &group.conf.timeout);
+        let up = Half::starting_with(self.to_server);
+        let relay = Relay::new(up, Half::starting_with(Some(self.to_client)), limits);
+        let (end, up_bytes, down_bytes) = relay.run(conn, &self.up.stream, self.up.server()).await;
+        tally.bytes_up += up_bytes;
+        tally.bytes_in += up_bytes;
+        tally.bytes_out += down_bytes;
+        tally.end = end;
+        tally.blame(group, &self.up, conn.admission.worker.id);
+    }
 }
 
 impl Course<'_> {
@@ -262,6 +302,7 @@ impl Course<'_> {
         if let Some(next) = self.apply(&group.conf.http_request, conn, txn, facts).await {
             return next;
         }
+        host_of_old(&mut txn.req);
         forwarded_for(&mut txn.req, conn.src, conf.forwardfor.as_ref(), group.conf.forwardfor.as_ref());
         self.tally.times.queue = 0;
         self.attempt(conn, txn, at).await
@@ -316,7 +357,7 @@ impl Course<'_> {
                 ReplyCause::Deny | ReplyCause::FailedRewrite => None,
                 ReplyCause::Redirect | ReplyCause::Return => Some(&[]),
             }),
-            head_only: txn.req.method() == evenkeel_proto::Method::Head,
+            head_only: txn.req.method() == Method::Head,
             close: !keeps,
             say_keep_alive: keeps && txn.req.version() == Version::Http10,
         };
@@ -336,8 +377,7 @@ impl Course<'_> {
     fn client_may_stay(&self, conn: &Conn, txn: &Txn) -> bool {
         txn.req.keep_alive()
             && self.entrance.conf.option.connection != ConnectionMode::Close
-            && !conn.admission.worker.process.is_draining()
-            && !conn.admission.listening.is_retired()
+            && !conn.admission.is_leaving()
     }
 
     /// Tries servers until one answered, the retries are used up, or nothing is left to try.
@@ -377,11 +417,11 @@ impl Course<'_> {
             abort_on_close: group.conf.option.abortonclose,
             client_keeps: self.client_may_stay(conn, txn),
             server_closes: server_mode != ConnectionMode::KeepAlive,
+            admission: &conn.admission,
         };
         let sent_at = clock::now();
         let spare = std::mem::take(&mut txn.spare);
-        let mut exchange =
-            Exchange::new(&conn.stream, &up.stream, &txn.req, &mut txn.res, &worker.stock, terms, spare);
+        let mut exchange = Exchange::new(&conn.stream, &up.stream, &txn.req, &mut txn.res, &worker.stock, terms, spare);
         let outcome = exchange.run(&mut conn.timer).await;
         let begun = exchange.response_begun();
         let stale = up.reused && !exchange.heard && exchange.is_replayable();
@@ -390,7 +430,7 @@ impl Course<'_> {
         if let Some(at) = exchange.head_at {
             self.tally.times.response = (at - sent_at.min(at)).as_millis() as i64;
         }
-        let (mut sent, mut received) = exchange.into_pumps();
+        let (mut sent, received) = exchange.into_pumps();
         self.tally.bytes_up += sent.written;
         self.tally.bytes_in += sent.read + self.tally.surplus_once(txn.req.surplus().len());
         self.tally.bytes_out += received.written;
@@ -414,9 +454,10 @@ impl Course<'_> {
             }
             Outcome::Tunnel => {
                 self.tally.status = Some(txn.res.status());
-                let first = std::mem::take(&mut received.prefix);
-                let surplus = sent.leftover.take();
-                self.tunnel(conn, txn, group, &up, first, surplus).await;
+                let mut to_client = Buf::with_capacity(received.prefix.len() + txn.res.surplus().len());
+                to_client.extend_from_slice(&received.prefix);
+                to_client.extend_from_slice(txn.res.surplus());
+                self.tunnel = Some(Tunnel { up, to_server: sent.leftover.take(), to_client });
                 Next::Close
             }
             Outcome::Failed(End { cause: Cause::ServerAborted, .. }) if stale => {
@@ -456,31 +497,6 @@ impl Course<'_> {
         txn.spare.iter_mut().for_each(Vec::clear);
     }
 
-    /// WebSockets, CONNECT: bytes both ways; only the server is held from here on, not the configuration.
-    async fn tunnel(
-        &mut self,
-        conn: &mut Conn,
-        txn: &Txn,
-        group: &Group,
-        up: &Upstream,
-        first: Vec<u8>,
-        surplus: Option<evenkeel_proto::Buf>,
-    ) {
-        let worker = conn.admission.worker.clone();
-        let conf = &self.entrance.conf;
-        let limits = RelayLimits::new(&conf.timeout, &group.conf.timeout);
-        let mut head = evenkeel_proto::Buf::with_capacity(first.len() + txn.res.surplus().len());
-        head.extend_from_slice(&first);
-        head.extend_from_slice(txn.res.surplus());
-        let relay = Relay::new(Half::starting_with(surplus), Half::starting_with(Some(head)), limits);
-        let (end, up_bytes, down_bytes) = relay.run(conn, &up.stream, up.server()).await;
-        self.tally.bytes_up += up_bytes;
-        self.tally.bytes_in += up_bytes;
-        self.tally.bytes_out += down_bytes;
-        self.tally.end = end;
-        self.tally.blame(group, up, worker.id);
-    }
-
     /// Ends a transaction of which the client has seen nothing yet.
     async fn fail(&mut self, conn: &mut Conn, txn: &Txn, end: End) -> Next {
         self.tally.end = end;
@@ -491,10 +507,9 @@ impl Course<'_> {
             return Next::Close;
         }
         let mut message = Answer::error(status);
-        let keeps = end.cause != Cause::ClientAborted
-            && self.client_may_stay(conn, txn)
-            && txn.req.framing() == Framing::Empty;
-        message.head_only = txn.req.method() == evenkeel_proto::Method::Head;
+        let keeps =
+            end.cause != Cause::ClientAborted && self.client_may_stay(conn, txn) && txn.req.framing() == Framing::Empty;
+        message.head_only = txn.req.method() == Method::Head;
         message.close = !keeps;
         message.say_keep_alive = keeps && txn.req.version() == Version::Http10;
         self.tally.status = Some(status);
@@ -507,17 +522,6 @@ impl Course<'_> {
         keep_surplus(conn, &txn.req);
         Next::Keep
     }
-
-    /// Counters and the log line: in one place, from one [`End`].
-    fn finish(&mut self, conn: &Conn, txn: &Txn) {
-        let group = self.group.map(|at| &self.local.snapshot.groups[at]);
-        let worker = &conn.admission.worker;
-        self.tally.count(worker, self.entrance, group);
-        if !self.entrance.log.targets.is_empty() {
-            let cut = self.local.snapshot.config.global.tune.log_uri_len;
-            self.tally.log(conn, self.entrance, group, Some((&txn.req, cut)));
-        }
-    }
 }
 
 /// A reused connection was closed by its server before a byte of the answer.
@@ -529,6 +533,15 @@ fn keep_surplus(conn: &mut Conn, req: &Head) {
         let mut rest = conn.admission.worker.stock.small();
         rest.extend_from_slice(req.surplus());
         conn.leftover = Some(rest);
+    }
+}
+
+/// A request of HTTP/1.0 may lack a Host; what we send is HTTP/1.1, which needs one (RFC 9112 §3.2).
+fn host_of_old(req: &mut Head) {
+    if req.version() == Version::Http10 && req.get(b"host").is_none() {
+        let authority = req.authority().unwrap_or_default().to_vec();
+        // Refused only when the head is full: the server then sees what the client sent.
+        let _ = req.add(b"Host", &authority);
     }
 }
 
@@ -570,4 +583,3 @@ impl std::fmt::Write for AddressText {
         Ok(())
     }
 }
-

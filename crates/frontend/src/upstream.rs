@@ -56,8 +56,10 @@ pub(crate) async fn choose(
         let src = conn.src.map(|a| a.ip());
         let slot = {
             let mut chooser = local.chooser(at).borrow_mut();
-            let slot = chooser.pick(group, src, avoid);
-            if slot.is_none() && chooser.usable() == 0 {
+            // Who comes later does not overtake those who wait.
+            let behind = group.state.queued() > 0 && !Chooser::is_sticky(group);
+            let slot = if behind { None } else { chooser.pick(group, src, avoid) };
+            if slot.is_none() && chooser.usable(group) == 0 {
                 return Err(End::new(Cause::NoServer, Stage::Connect));
             }
             slot

@@ -163,7 +163,10 @@ fn same_servers(a: &Group, b: &Group) -> bool {
     a.conf.balance == b.conf.balance
         && a.conf.option.allbackups == b.conf.option.allbackups
         && a.slots.len() == b.slots.len()
-        && a.slots.iter().zip(&b.slots).all(|(a, b)| Arc::ptr_eq(&a.server, &b.server) && a.conf.backup == b.conf.backup)
+        && a.slots
+            .iter()
+            .zip(&b.slots)
+            .all(|(a, b)| Arc::ptr_eq(&a.server, &b.server) && a.conf.backup == b.conf.backup)
 }
 
 /// Wakers of tasks that sleep without a deadline of their own business: idle connections and tunnels.

@@ -131,7 +131,7 @@ fn frontend(
             client_fin: layers.time("timeout.client-fin").flatten(),
             http_request,
             http_keep_alive: layers.time("timeout.http-keep-alive").unwrap_or(http_request),
-            tunnel: layers.time("timeout.tunnel").unwrap_or(Some(defaults::TIMEOUT_TUNNEL)),
+            tunnel: tunnel(layers, shared.mode),
         },
         http_request: Arc::clone(&rules.http_request),
         switch: Arc::clone(&rules.switch),
@@ -177,7 +177,7 @@ fn backend(
             server: layers.time("timeout.server").unwrap_or(Some(defaults::TIMEOUT_SERVER)),
             server_fin: layers.time("timeout.server-fin").flatten(),
             queue: layers.time("timeout.queue").unwrap_or(connect),
-            tunnel: layers.time("timeout.tunnel").unwrap_or(Some(defaults::TIMEOUT_TUNNEL)),
+            tunnel: tunnel(layers, shared.mode),
         },
         retries: layers.number("retries", defaults::RETRIES),
         redispatch: match layers.find("option.redispatch").map(|value| &value.data) {
@@ -319,5 +319,16 @@ fn http_in_tcp(node: &Node<'_>, cx: &mut Cx<'_>) {
         } else if let Some(table) = entry.value.table() {
             http_in_tcp(table, cx);
         }
+    }
+}
+
+/// `timeout.tunnel`. In tcp mode a file that sets `timeout.client` or `timeout.server` and no tunnel means those two, as in
+/// HAProxy; only a file that says nothing gets the long default.
+fn tunnel(layers: &Layers<'_, '_>, mode: Mode) -> Option<Duration> {
+    let said = |key| layers.time(key).is_some();
+    match layers.time("timeout.tunnel") {
+        Some(time) => time,
+        None if mode == Mode::Tcp && (said("timeout.client") || said("timeout.server")) => None,
+        None => Some(defaults::TIMEOUT_TUNNEL),
     }
 }

@@ -378,9 +378,11 @@ mod tests {
         r.redispatched = true;
         r.retries = 3;
         r.end = End::new(Cause::ServerAborted, Stage::Connect);
-        assert!(undated(&line(&r, LogFormat::Http)).ends_with(
-            "static/<NOSRV> 10/0/30/69/109 -1 2750 - - SC-- 1/1/1/1/+3 0/0 \"GET /#22#0A#23#FF HTTP/1.1\""
-        ));
+        assert!(
+            undated(&line(&r, LogFormat::Http)).ends_with(
+                "static/<NOSRV> 10/0/30/69/109 -1 2750 - - SC-- 1/1/1/1/+3 0/0 \"GET /#22#0A#23#FF HTTP/1.1\""
+            )
+        );
     }
 
     #[test]
