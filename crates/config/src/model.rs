@@ -191,8 +191,6 @@ pub struct FrontendOptions {
     pub dontlog_normal: bool,
     /// `option.http-ignore-probes`: connections without a request get no 408/400, no log, no count.
     pub ignore_probes: bool,
-    /// `option.logasap`: log at the response head (http) or connect (tcp).
-    pub logasap: bool,
 }
 
 /// `option.forwardfor`.

@@ -40,7 +40,29 @@ impl<'l> Attempts<'l> {
     /// The reused connection just given was dead: the next one is new, to the same server.
     pub(crate) fn replace(&mut self, dead: &Server) {
         self.fresh = true;
-        self.pinned = self.group().slots.iter().position(|s| std::ptr::eq(&raw const *s.server, dead));
+        self.pinned = slot_of(self.group(), dead);
+    }
+
+    /// Whether a request that `server` did not answer may go to another one: a retry is left, `option.redispatch` allows the
+    /// move, and there is somewhere to go.
+    pub(crate) fn may_move(&self, tally: &Tally, server: &Server) -> bool {
+        let group = self.group();
+        let (active, backup) = group.usable();
+        tally.retries < group.conf.retries && active + backup > 1 && redispatches(group, tally.retries + 1, server)
+    }
+
+    /// Sends the request to another server than the one that did not answer it.
+    pub(crate) fn move_on(&mut self, conn: &Conn, tally: &mut Tally, silent: &Server) {
+        let group = self.group();
+        let worker = conn.admission.worker.id;
+        let (sheet, backend) = (silent.sheet.shard(worker), group.state.sheet.shard(worker));
+        for sheet in [&sheet.retries, &sheet.redispatches, &backend.retries, &backend.redispatches] {
+            sheet.inc();
+        }
+        tally.retries += 1;
+        tally.redispatched = true;
+        self.fresh = false;
+        self.avoid = slot_of(group, silent);
     }
 
     fn group(&self) -> &'l Group {
@@ -115,6 +137,10 @@ impl<'l> Attempts<'l> {
         let _ = within(&mut conn.timer, clock::now(), Some(pause), std::future::pending::<()>()).await;
         Ok(())
     }
+}
+
+fn slot_of(group: &Group, server: &Server) -> Option<usize> {
+    group.slots.iter().position(|slot| std::ptr::eq(&raw const *slot.server, server))
 }
 
 /// The same server once more, unless it left service or is full by now.

@@ -188,8 +188,8 @@ impl Pump {
                 Ok(())
             }
             Ok(n) => {
-                self.bulk = n == room && (n == buf.capacity() || self.bulk);
                 buf.advance(n);
+                self.bulk = buf.is_full() || (self.bulk && n >= buf.capacity() / 4);
                 self.read += n as u64;
                 self.settle(Some(buf), stock)
             }

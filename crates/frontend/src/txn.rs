@@ -395,15 +395,17 @@ impl Course<'_> {
             match self.exchange(conn, txn, group, up).await {
                 Ok(next) => return next,
                 // The pooled connection was dead: nothing was lost, nothing is blamed.
-                Err(Stale) => {
-                    attempts.replace(&server);
-                    txn.res.reset();
+                Err(Again::SameServer) => attempts.replace(&server),
+                Err(Again::Unanswered(_)) if attempts.may_move(&self.tally, &server) => {
+                    attempts.move_on(conn, &mut self.tally, &server);
                 }
+                Err(Again::Unanswered(end)) => return self.fail(conn, txn, end).await,
             }
+            txn.res.reset();
         }
     }
 
-    async fn exchange(&mut self, conn: &mut Conn, txn: &mut Txn, group: &Group, up: Upstream) -> Result<Next, Stale> {
+    async fn exchange(&mut self, conn: &mut Conn, txn: &mut Txn, group: &Group, up: Upstream) -> Result<Next, Again> {
         let worker = conn.admission.worker.clone();
         let client_mode = self.entrance.conf.option.connection;
         let server_mode = group.conf.option.connection.max(match client_mode {
@@ -424,7 +426,8 @@ impl Course<'_> {
         let mut exchange = Exchange::new(&conn.stream, &up.stream, &txn.req, &mut txn.res, &worker.stock, terms, spare);
         let outcome = exchange.run(&mut conn.timer).await;
         let begun = exchange.response_begun();
-        let stale = up.reused && !exchange.heard && exchange.is_replayable();
+        let unanswered = !begun && !exchange.heard && exchange.is_replayable();
+        let repeatable = unanswered && is_idempotent(txn.req.method());
         let (client_keeps, server_keeps) = (exchange.client_keeps(), exchange.server_keeps());
         let request_done = exchange.request_done();
         if let Some(at) = exchange.head_at {
@@ -460,15 +463,23 @@ impl Course<'_> {
                 self.tunnel = Some(Tunnel { up, to_server: sent.leftover.take(), to_client });
                 Next::Close
             }
-            Outcome::Failed(End { cause: Cause::ServerAborted, .. }) if stale => {
-                let again = is_idempotent(txn.req.method()) && !std::mem::replace(&mut self.tally.stale, true);
-                if again {
+            Outcome::Failed(End { cause: Cause::ServerAborted, .. })
+                if unanswered && up.reused && !self.tally.stale =>
+            {
+                self.tally.stale = true;
+                if repeatable {
                     self.recycle(txn, &worker.stock, sent, received);
-                    return Err(Stale);
+                    return Err(Again::SameServer);
                 }
                 // HAProxy's way: no error page, so that the client repeats what must not be repeated without it.
                 self.tally.end = End::new(Cause::ServerAborted, Stage::Headers);
                 Next::Close
+            }
+            Outcome::Failed(end @ End { cause: Cause::ServerAborted, .. }) if repeatable => {
+                self.tally.end = end;
+                self.tally.blame(group, &up, worker.id);
+                self.recycle(txn, &worker.stock, sent, received);
+                return Err(Again::Unanswered(end));
             }
             Outcome::Failed(end) => {
                 self.tally.end = end;
@@ -524,8 +535,13 @@ impl Course<'_> {
     }
 }
 
-/// A reused connection was closed by its server before a byte of the answer.
-struct Stale;
+/// A request that was not answered by a byte, and may be sent again.
+enum Again {
+    /// The reused connection was closed by its server: a new one to the same server.
+    SameServer,
+    /// The server went away under an idempotent request: another one, if `option.redispatch` and the retries allow it.
+    Unanswered(End),
+}
 
 /// Keeps pipelined bytes behind a request without a body.
 fn keep_surplus(conn: &mut Conn, req: &Head) {

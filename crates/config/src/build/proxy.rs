@@ -141,7 +141,6 @@ fn frontend(
             dontlognull: layers.switch("option.dontlognull", false),
             dontlog_normal: layers.switch("option.dontlog-normal", false),
             ignore_probes: layers.switch("option.http-ignore-probes", false),
-            logasap: layers.switch("option.logasap", false),
         },
         log: shared.log.clone(),
         log_format: log::format(layers, shared.mode, cx),

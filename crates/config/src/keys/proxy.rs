@@ -497,13 +497,6 @@ static OPTION: Table = Table {
             "Every change of a check's result is logged, not only of the server's state.",
             "log-health-checks = true",
         ),
-        switch(
-            "logasap",
-            Sections::CLIENT,
-            "option logasap",
-            "Logs when the response begins (http) or the server is connected (tcp), not at the end.",
-            "logasap = true",
-        ),
         key(
             "redispatch",
             Sections::SERVER,
@@ -552,6 +545,7 @@ static OPTION: Table = Table {
         "independent-streams",
         "ldap-check",
         "log-separate-errors",
+        "logasap",
         "mysql-check",
         "nolinger",
         "originalto",
