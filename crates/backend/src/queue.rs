@@ -76,18 +76,27 @@ impl Queue {
         while self.settle_first(|| Turn::Retry) {}
     }
 
-    fn settle_first(&self, outcome: impl FnOnce() -> Turn) -> bool {
-        let place = {
-            let mut waiting = self.waiting.lock();
-            let Some(place) = waiting.pop_front() else { return false };
-            self.len.fetch_sub(1, SeqCst);
-            place
-        };
-        let before = std::mem::replace(&mut *place.turn.lock(), outcome());
-        if let Turn::Waiting(Some(waker)) = before {
-            waker.wake();
+    fn settle_first(&self, outcome: impl Fn() -> Turn) -> bool {
+        loop {
+            let place = {
+                let mut waiting = self.waiting.lock();
+                let Some(place) = waiting.pop_front() else { return false };
+                self.len.fetch_sub(1, SeqCst);
+                place
+            };
+            let waker = {
+                let mut turn = place.turn.lock();
+                // It gave up after it was taken from the queue: a slot given to it would be lost.
+                let Turn::Waiting(waker) = &mut *turn else { continue };
+                let waker = waker.take();
+                *turn = outcome();
+                waker
+            };
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+            return true;
         }
-        true
     }
 }
 
@@ -111,8 +120,8 @@ pub(crate) fn fill(server: &Arc<Server>) {
             return;
         }
         if !hand_over(server) {
+            // Whom it was for has left. Somebody who came meanwhile found the slot taken by us: look again.
             server.sessions.leave();
-            return;
         }
     }
 }
@@ -177,3 +186,6 @@ impl Drop for Waiter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
