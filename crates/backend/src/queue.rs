@@ -142,6 +142,10 @@ impl Waiter {
         let ahead = server.queue.len();
         let place = server.queue.push();
         fill(server);
+        // It may have left service, and woken its queue, between the choice and the place in the queue.
+        if !server.is_usable() {
+            server.queue.wake_all_to_retry();
+        }
         Waiter { place, backend: server.backend.clone(), server: Some(server.clone()), ahead }
     }
 

@@ -45,7 +45,8 @@ pub struct Server {
     pub sheet: Sharded<ServerSheet>,
     /// Seconds since process start of the last session, plus one; 0 = none yet.
     pub last_session: AtomicU64,
-    /// Concurrency limit in force, 0 = none; written at a reload.
+    /// Concurrency limit in force, 0 = none; written at a reload. This, `up` and `admin` are sequentially consistent as the
+    /// gauge is: "I left and it was down" and "it came up and was full" must not both be seen.
     maxconn: AtomicU32,
     /// Raised when address or source change: pooled connections of an older epoch are not used again.
     epoch: AtomicU32,
@@ -110,13 +111,13 @@ impl Server {
     /// Whether checks (or their absence) say it is well.
     #[inline]
     pub fn is_up(&self) -> bool {
-        self.up.load(Relaxed)
+        self.up.load(SeqCst)
     }
 
     /// What the operator wants.
     #[inline]
     pub fn admin(&self) -> Admin {
-        match self.admin.load(Relaxed) {
+        match self.admin.load(SeqCst) {
             0 => Admin::Ready,
             1 => Admin::Drain,
             _ => Admin::Maint,
@@ -129,10 +130,13 @@ impl Server {
         self.is_up() && self.admin() == Admin::Ready
     }
 
-    /// Sets what the operator wants and tells the workers.
+    /// Sets what the operator wants and tells the workers. Who waits for this very server chooses again when it leaves.
     pub fn set_admin(&self, admin: Admin) {
         if self.admin.swap(admin as u8, SeqCst) != admin as u8 {
             self.check.lock().changed = Instant::now();
+            if admin != Admin::Ready {
+                self.queue.wake_all_to_retry();
+            }
             self.backend.changed();
         }
     }
@@ -162,7 +166,7 @@ impl Server {
     /// The concurrency limit in force; 0 = none.
     #[inline]
     pub fn maxconn(&self) -> u32 {
-        self.maxconn.load(Relaxed)
+        self.maxconn.load(SeqCst)
     }
 
     pub(crate) fn set_maxconn(&self, maxconn: u32) {
