@@ -112,3 +112,6 @@ impl Pools {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,9 +80,11 @@ impl Stream {
         }
     }
 
-    /// Whether the runtime has already seen bytes or the end arrive; costs no system call.
+    /// Whether bytes or the end have arrived, as far as the runtime has seen; costs a system call only when it says so.
     pub fn is_readable_now(&self) -> bool {
-        self.poll_readable(&mut Context::from_waker(Waker::noop())).is_ready()
+        // A read that exactly filled its buffer leaves readiness behind: only a look tells whether there is more.
+        let nothing_there = || matches!(self.try_peek(&mut [0]), Err(e) if e.kind() == io::ErrorKind::WouldBlock);
+        self.poll_readable(&mut Context::from_waker(Waker::noop())).is_ready() && !nothing_there()
     }
 
     /// Looks at the next bytes without taking them; `Ok(0)` at the end of the stream.
