@@ -27,8 +27,8 @@ struct Entry {
 #[derive(Debug)]
 struct Known {
     server: Arc<Server>,
-    /// The settings last committed, to tell what a reload changed.
-    conf: Arc<config::Server>,
+    /// The settings last committed, to tell what a reload changed; `None` while it was never in force.
+    conf: Option<Arc<config::Server>>,
 }
 
 impl Registry {
@@ -54,14 +54,9 @@ impl Registry {
             .servers
             .iter()
             .map(|server| {
-                let known = entry.servers.entry(server.name.clone()).or_insert_with(|| Known {
-                    server: Arc::new(Server::new(
-                        state.clone(),
-                        server.name.clone(),
-                        self.indexes.clone(),
-                        self.workers,
-                    )),
-                    conf: fresh(server),
+                let known = entry.servers.entry(server.name.clone()).or_insert_with(|| {
+                    let (name, indexes) = (server.name.clone(), self.indexes.clone());
+                    Known { server: Arc::new(Server::new(state.clone(), name, indexes, self.workers)), conf: None }
                 });
                 Slot { server: known.server.clone(), conf: server.clone() }
             })
@@ -77,14 +72,14 @@ impl Registry {
             let Some(entry) = backends.get_mut(&group.conf.name) else { continue };
             for slot in &group.slots {
                 if let Some(known) = entry.servers.get_mut(&slot.conf.name) {
-                    apply(known, &slot.conf);
+                    known.apply(&slot.conf);
                 }
             }
             let kept: HashSet<&Arc<str>> = group.slots.iter().map(|slot| &slot.conf.name).collect();
             entry.servers.retain(|name, known| {
                 let keep = kept.contains(name);
                 if !keep {
-                    gone.push((known.server.clone(), known.conf.on_remove));
+                    gone.extend(known.leave());
                 }
                 keep
             });
@@ -95,7 +90,7 @@ impl Registry {
         backends.retain(|name, entry| {
             let keep = kept.contains(name);
             if !keep {
-                gone.extend(entry.servers.drain().map(|(_, known)| (known.server, known.conf.on_remove)));
+                gone.extend(entry.servers.values().filter_map(Known::leave));
             }
             keep
         });
@@ -107,21 +102,28 @@ impl Registry {
     }
 }
 
-/// Settings a new server is compared with at its first commit: itself, with the fields that must be applied undone.
-fn fresh(conf: &Arc<config::Server>) -> Arc<config::Server> {
-    Arc::new(config::Server { disabled: false, ..(**conf).clone() })
+impl Known {
+    fn apply(&mut self, new: &Arc<config::Server>) {
+        let Known { server, conf: old } = self;
+        server.set_maxconn(new.maxconn);
+        let moved = |old: &Arc<config::Server>| {
+            old.address != new.address || old.source != new.source || old.interface != new.interface
+        };
+        if old.as_ref().is_some_and(moved) {
+            server.next_epoch();
+        }
+        // Only a change in the file touches the admin state: what an operator set at run time stays otherwise.
+        if old.as_ref().is_some_and(|old| old.disabled) != new.disabled {
+            server.set_admin(if new.disabled { Admin::Maint } else { Admin::Ready });
+        }
+        *old = Some(new.clone());
+    }
+
+    /// What is to be said of a server that is dropped: nothing, if it was never in force.
+    fn leave(&self) -> Option<(Arc<Server>, config::OnRemove)> {
+        self.conf.as_ref().map(|conf| (self.server.clone(), conf.on_remove))
+    }
 }
 
-fn apply(known: &mut Known, new: &Arc<config::Server>) {
-    let server = &known.server;
-    server.set_maxconn(new.maxconn);
-    let old = &known.conf;
-    if old.address != new.address || old.source != new.source || old.interface != new.interface {
-        server.next_epoch();
-    }
-    // Only a change in the file touches the admin state: what an operator set at run time stays otherwise.
-    if old.disabled != new.disabled {
-        server.set_admin(if new.disabled { Admin::Maint } else { Admin::Ready });
-    }
-    known.conf = new.clone();
-}
+#[cfg(test)]
+mod tests;
