@@ -205,3 +205,6 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

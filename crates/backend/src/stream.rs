@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, RawFd};
 use std::task::{Context, Poll, Waker};
 
-use nix::sys::socket::{MsgFlags, recv};
+use nix::sys::socket::{MsgFlags, recv, sendmsg};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
@@ -53,12 +53,16 @@ impl Stream {
         }
     }
 
-    /// Like [`Stream::try_write`] for several pieces in one call.
+    /// Writes several pieces in one call; `more` says that more follows at once, so that the kernel may wait for it instead of
+    /// sending a short segment (`MSG_MORE`).
     #[inline]
-    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub fn try_send(&self, parts: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+        let more = if more { MsgFlags::from_bits_retain(libc::MSG_MORE) } else { MsgFlags::empty() };
+        let flags = MsgFlags::MSG_NOSIGNAL | more;
+        let send = |fd: RawFd| sendmsg::<()>(fd, parts, &[], flags, None).map_err(io::Error::from);
         match self {
-            Stream::Tcp(s) => s.try_write_vectored(bufs),
-            Stream::Unix(s) => s.try_write_vectored(bufs),
+            Stream::Tcp(s) => s.try_io(Interest::WRITABLE, || send(s.as_raw_fd())),
+            Stream::Unix(s) => s.try_io(Interest::WRITABLE, || send(s.as_raw_fd())),
         }
     }
 

@@ -89,8 +89,8 @@ pub const ADMIN_REFRESH: Duration = Duration::from_secs(5);
 pub const BUFSIZE: usize = 16 * 1024;
 /// The least and the greatest `tune.bufsize`, bytes.
 pub const BUFSIZE_RANGE: (u64, u64) = (4 * 1024, 1024 * 1024);
-/// `tune.bulk-bufsize` in bytes: fewer system calls on long bodies.
-pub const BULK_BUFSIZE: usize = 64 * 1024;
+/// `tune.bulk-bufsize` in bytes: the cheapest size per byte of 64k, 128k, 256k and 512k, measured on 1 MiB bodies.
+pub const BULK_BUFSIZE: usize = 128 * 1024;
 /// The least and the greatest `tune.bulk-bufsize`, bytes; a power of two.
 pub const BULK_BUFSIZE_RANGE: (u64, u64) = (16 * 1024, 1024 * 1024);
 /// `tune.http.maxhdr`; HAProxy's.

@@ -28,6 +28,8 @@ pub(crate) struct Pump {
     sent: usize,
     /// The last read filled its buffer: the next one takes a bulk buffer.
     bulk: bool,
+    /// What is queued filled its buffer and the message goes on: more is known to follow at once.
+    more: bool,
     /// Raw bytes after the end of the message: the next pipelined request.
     pub(crate) leftover: Option<Buf>,
     /// Bytes written to the target.
@@ -61,6 +63,9 @@ pub(crate) enum Failed {
 /// Payloads up to this size are copied behind the head, so that one plain write carries both.
 const JOIN: usize = 4096;
 
+/// A body longer than this is read in bulk from the start.
+const LONG: u64 = 64 * 1024;
+
 impl Pump {
     /// A pump from a message of framing `from` to one of framing `to`; `prefix` and `suffix` lend their allocations.
     pub(crate) fn new(from: Framing, to: Framing, prefix: Vec<u8>, suffix: Vec<u8>) -> Pump {
@@ -72,7 +77,8 @@ impl Pump {
             payload: None,
             suffix,
             sent: 0,
-            bulk: false,
+            bulk: matches!(from, Framing::Length(n) if n > LONG),
+            more: false,
             leftover: None,
             written: 0,
             read: 0,
@@ -84,6 +90,8 @@ impl Pump {
     pub(crate) fn set_framing(&mut self, from: Framing, to: Framing) {
         self.decoder = Decoder::new(from);
         self.chunked = to == Framing::Chunked;
+        // A body that is known to be long gets a bulk buffer from the first read.
+        self.bulk = matches!(from, Framing::Length(n) if n > LONG);
     }
 
     /// Takes in raw body bytes that came with the head.
@@ -174,6 +182,7 @@ impl Pump {
 
     /// Reads once, as much as one buffer holds and the message still has.
     fn fill(&mut self, source: &Stream, stock: &Stock) -> Result<(), Failed> {
+        self.more = false;
         let mut buf = if self.bulk { stock.bulk() } else { stock.small() };
         let spare = buf.spare_mut();
         let room = match self.decoder.remaining() {
@@ -190,8 +199,11 @@ impl Pump {
             Ok(n) => {
                 buf.advance(n);
                 self.bulk = buf.is_full() || (self.bulk && n >= buf.capacity() / 4);
+                let full = buf.is_full();
                 self.read += n as u64;
-                self.settle(Some(buf), stock)
+                self.settle(Some(buf), stock)?;
+                self.more = full && self.decoder.remaining().is_some_and(|left| left > 0);
+                Ok(())
             }
             Err(e) => {
                 stock.give_back(buf);
@@ -262,8 +274,8 @@ impl Pump {
         });
         rest.sort_by_key(|part| part.is_empty());
         match rest {
-            [only, [], _] => target.try_write(only),
-            parts => target.try_write_vectored(&parts.map(IoSlice::new)),
+            [only, [], _] if !self.more => target.try_write(only),
+            parts => target.try_send(&parts.map(IoSlice::new), self.more),
         }
     }
 

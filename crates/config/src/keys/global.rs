@@ -178,7 +178,7 @@ static TUNE: Table = Table {
             Fallback::Bytes(defaults::BULK_BUFSIZE as u64),
             "",
             "Size of a buffer of a long body or a tunnel, a power of two. A reload cannot change it.",
-            "bulk-bufsize = \"64k\"",
+            "bulk-bufsize = \"128k\"",
         ),
         key(
             "http",
