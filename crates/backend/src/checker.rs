@@ -105,6 +105,9 @@ fn begin(slot: &Slot, check: &Check, keep: bool) {
         state.machine.as_ref().is_none_or(Machine::is_up)
     });
     slot.server.set_up(up);
+    if up {
+        queue::fill(&slot.server);
+    }
 }
 
 /// A server without a check is always up.
