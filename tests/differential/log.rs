@@ -254,8 +254,7 @@ fn compare(setup: &Setup, script: Script, lines: &[Line]) {
     let dead = DeadPort::new();
     let origins: Vec<Origin> = (0..setup.origins()).map(|_| Origin::start(script.clone())).collect();
     let places = Places { origins: origins.iter().map(Origin::addr).collect(), dead: dead.addr() };
-    let haproxy =
-        (only != "evenkeel" && Haproxy::installed().is_some()).then(|| Haproxy::start(&setup.haproxy(&places)));
+    let haproxy = crate::run::wants_haproxy(&only).then(|| Haproxy::start(&setup.haproxy(&places)));
     let evenkeel = (only != "haproxy").then(|| Proxy::start(&setup.evenkeel(&places)));
     let mut failures = Vec::new();
     let mut check = |who: &str, name: &str, got: String, want: &str| {

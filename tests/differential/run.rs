@@ -33,6 +33,12 @@ struct Observed {
     requests: BTreeMap<usize, Vec<String>>,
 }
 
+/// Whether the reference is part of this run; `only` is `EVENKEEL_DIFFERENTIAL`.
+pub fn wants_haproxy(only: &str) -> bool {
+    let required = std::env::var_os("EVENKEEL_REQUIRE_HAPROXY").is_some();
+    only != "evenkeel" && (required || Haproxy::installed().is_some())
+}
+
 /// Runs the cases of one setup.
 ///
 /// # Panics
@@ -46,9 +52,7 @@ pub fn run(setup: &Setup, cases: Vec<Case>) {
     let origins: Vec<Origin> = (0..setup.origins()).map(|_| Origin::start(Script::always("idle"))).collect();
     let places = Places { origins: origins.iter().map(Origin::addr).collect(), dead: dead.addr() };
 
-    let required = std::env::var_os("EVENKEEL_REQUIRE_HAPROXY").is_some();
-    let haproxy = (only != "evenkeel" && (required || Haproxy::installed().is_some()))
-        .then(|| Haproxy::start(&setup.haproxy(&places)));
+    let haproxy = wants_haproxy(&only).then(|| Haproxy::start(&setup.haproxy(&places)));
     let evenkeel = (only != "haproxy").then(|| Proxy::start(&setup.evenkeel(&places)));
     if haproxy.is_none() {
         eprintln!("haproxy is not part of this run: expectations are checked, nothing is compared");

@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Instant;
 
 use nix::sys::socket::{setsockopt, sockopt};
@@ -37,6 +39,17 @@ impl RawClient {
         Ok(RawClient { wire: Wire::new(stream) })
     }
 
+    /// Connects to a Unix socket. Everything works as over TCP, but for [`RawClient::local`]: it has no address.
+    ///
+    /// # Errors
+    /// When nobody accepts.
+    pub fn connect_unix(path: &Path) -> io::Result<RawClient> {
+        // Reads, writes, timeouts and shutdown are the same system calls for both families.
+        let stream = TcpStream::from(OwnedFd::from(UnixStream::connect(path)?));
+        stream.set_write_timeout(Some(DEADLINE))?;
+        Ok(RawClient { wire: Wire::new(stream) })
+    }
+
     /// The local address.
     pub fn local(&self) -> SocketAddr {
         self.wire.stream().local_addr().expect("a connected socket has a name")
@@ -56,6 +69,14 @@ impl RawClient {
     /// `UnexpectedEof` when the connection ends before the first byte, `TimedOut` at the deadline.
     pub fn response(&mut self) -> io::Result<Message> {
         self.wire.response(false, deadline())?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// The status of one response, 0 when the connection ends without one.
+    ///
+    /// # Errors
+    /// `TimedOut` at the deadline.
+    pub fn status_or_end(&mut self) -> io::Result<u16> {
+        Ok(self.wire.response(false, deadline())?.map_or(0, |m| m.status()))
     }
 
     /// Receives the head of a response that has no body whatever its fields say (the answer to HEAD or CONNECT).

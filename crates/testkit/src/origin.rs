@@ -7,6 +7,9 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -63,6 +66,11 @@ impl Script {
     pub fn always(body: &str) -> Script {
         Script::Http(vec![vec![Act::Body, Act::Send(ok(body))]])
     }
+
+    /// Reads each request, waits until the gate is open, and answers 200 with this body.
+    pub fn held(gate: &Gate, body: &str) -> Script {
+        Script::Http(vec![vec![Act::Body, Act::Wait(gate.clone()), Act::Send(ok(body))]])
+    }
 }
 
 fn ok(body: &str) -> Vec<u8> {
@@ -74,6 +82,8 @@ fn ok(body: &str) -> Vec<u8> {
 pub struct Request {
     /// Number of the connection, from 0 since the script began.
     pub connection: usize,
+    /// Who connected; `None` over a Unix socket.
+    pub peer: Option<SocketAddr>,
     /// The message; `complete` once an [`Act::Body`] has read it to its end.
     pub message: Message,
     /// What [`Act::Await`] and [`Act::DrainToEof`] read.
@@ -103,7 +113,8 @@ impl Gate {
         *lock(&self.0.0) = false;
     }
 
-    fn wait(&self) {
+    /// Waits until it is open, at most for [`DEADLINE`].
+    pub fn wait(&self) {
         let end = Instant::now() + DEADLINE;
         let mut open = lock(&self.0.0);
         while !*open && Instant::now() < end {
@@ -146,12 +157,36 @@ impl Origin {
     /// # Panics
     /// When the address is taken.
     pub fn start_at(addr: SocketAddr, script: Script) -> Origin {
+        let mut origin = Origin::new(addr, script);
+        origin.resume();
+        origin
+    }
+
+    fn new(addr: SocketAddr, script: Script) -> Origin {
         let state =
             State { script, epoch: 0, connections: 0, seen: Vec::new(), open: HashMap::new(), busy: 0, next_key: 0 };
         let shared =
             Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), served: AtomicUsize::new(0) });
-        let mut origin = Origin { addr, shared, accepting: None };
-        origin.resume();
+        Origin { addr, shared, accepting: None }
+    }
+
+    /// Starts one on a Unix socket at `path`; [`Origin::addr`], [`Origin::stop`] and [`Origin::resume`] are not for it.
+    ///
+    /// # Panics
+    /// When the path cannot be bound.
+    pub fn start_unix(path: &Path, script: Script) -> Origin {
+        let listener = UnixListener::bind(path).unwrap_or_else(|e| panic!("origin at {}: {e}", path.display()));
+        let origin = Origin::new(([0, 0, 0, 0], 0).into(), script);
+        let shared = Arc::clone(&origin.shared);
+        // Ends with the test process: nobody else knows the path, and it goes with its temporary folder.
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if let Some(connection) = shared.accept(TcpStream::from(OwnedFd::from(stream))) {
+                    let shared = Arc::clone(&shared);
+                    thread::spawn(move || shared.connection(connection));
+                }
+            }
+        });
         origin
     }
 
@@ -199,6 +234,19 @@ impl Origin {
     /// What was received, at the deadline.
     pub fn wait_seen(&self, wanted: impl Fn(&[Request]) -> bool) -> Result<Vec<Request>, Vec<Request>> {
         self.wait(|s| wanted(&s.seen)).map(|s| s.seen.clone()).map_err(|s| s.seen.clone())
+    }
+
+    /// Connections that are open now.
+    pub fn open_connections(&self) -> usize {
+        lock(&self.shared.state).open.len()
+    }
+
+    /// Waits until this many connections are open.
+    ///
+    /// # Errors
+    /// How many are, at the deadline.
+    pub fn wait_open(&self, wanted: usize) -> Result<(), usize> {
+        self.wait(|s| s.open.len() == wanted).map(drop).map_err(|s| s.open.len())
     }
 
     /// Waits until no connection is between the first byte of a request and the end of its acts.
@@ -316,16 +364,19 @@ impl Shared {
 
     fn raw(&self, wire: &mut Wire, epoch: usize, connection: usize, acts: &[Act]) -> Then {
         self.served.fetch_add(1, Ordering::Relaxed);
-        let slot = self.begin(epoch, Request { connection, ..Request::default() });
+        let peer = wire.stream().peer_addr().ok();
+        let slot = self.begin(epoch, Request { connection, peer, ..Request::default() });
         self.act(wire, epoch, slot, acts)
     }
 
     fn requests(&self, wire: &mut Wire, epoch: usize, connection: usize) -> Then {
+        let peer = wire.stream().peer_addr().ok();
         loop {
             let Ok(Some(raw_head)) = wire.head(None) else { return Then::Close };
             let head = Head::parse(&raw_head);
             let request = Request {
                 connection,
+                peer,
                 message: Message { head, raw_head, ..Message::default() },
                 eof: wire.ended().is_some(),
                 ..Request::default()

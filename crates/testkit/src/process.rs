@@ -38,8 +38,16 @@ impl Process {
     /// # Panics
     /// When it cannot be started.
     pub fn spawn(name: &str, command: &mut Command) -> Process {
+        Process::spawn_with(name, command, Stdio::null())
+    }
+
+    /// The same with something as its descriptor 0.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn spawn_with(name: &str, command: &mut Command, stdin: Stdio) -> Process {
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

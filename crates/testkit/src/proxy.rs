@@ -5,9 +5,10 @@
 //! executable, which is built once when it is missing.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Output};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -62,7 +63,7 @@ impl Proxy {
     pub fn start(config: &str) -> Proxy {
         let mut last = String::new();
         for _ in 0..3 {
-            match Proxy::try_start(config) {
+            match Proxy::try_start(config, Stdio::null()) {
                 Ok(proxy) => return proxy,
                 Err(said) if said.contains("in use") => last = said,
                 Err(said) => panic!("evenkeel did not start on:\n{config}\n{said}"),
@@ -71,7 +72,16 @@ impl Proxy {
         panic!("no free port: {last}");
     }
 
-    fn try_start(config: &str) -> Result<Proxy, String> {
+    /// Starts it with a listening socket as its descriptor 0, as a service manager hands one over.
+    ///
+    /// # Panics
+    /// When it does not start; the message holds what it said.
+    pub fn start_with_socket(config: &str, socket: TcpListener) -> Proxy {
+        let started = Proxy::try_start(config, Stdio::from(OwnedFd::from(socket)));
+        started.unwrap_or_else(|said| panic!("evenkeel did not start on:\n{config}\n{said}"))
+    }
+
+    fn try_start(config: &str, stdin: Stdio) -> Result<Proxy, String> {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut names = HashMap::new();
         let text = substitute(config, &mut names);
@@ -79,7 +89,7 @@ impl Proxy {
         std::fs::write(&file, &text).expect("write evenkeel.toml");
         let mut command = Command::new(binary());
         command.arg("run").arg("-c").arg(&file).arg("--pid-file").arg(dir.path().join("pid"));
-        let mut process = Process::spawn("evenkeel", &mut command);
+        let mut process = Process::spawn_with("evenkeel", &mut command, stdin);
         let admin = names["admin"];
         let end = Instant::now() + DEADLINE;
         loop {
@@ -129,7 +139,9 @@ impl Proxy {
 
     /// The value of a metric: its name with its labels exactly as exported, `name` or `name{a="b"}`.
     pub fn metric(&self, name: &str) -> Option<f64> {
-        let text = self.admin("/metrics").text();
+        // Those of the process alone are few, whatever the configuration holds.
+        let path = if name.starts_with("evenkeel_config_") { "/metrics?scope=global" } else { "/metrics" };
+        let text = self.admin(path).text();
         text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
     }
 
@@ -198,6 +210,14 @@ impl Proxy {
     pub fn reloads(&self) -> f64 {
         let one = |r: &str| self.metric(&format!("evenkeel_config_reloads_total{{result=\"{r}\"}}")).unwrap_or(0.0);
         one("ok") + one("failed")
+    }
+
+    /// Waits until the CSV of the stats page satisfies `wanted`, and returns it.
+    ///
+    /// # Panics
+    /// At the deadline.
+    pub fn wait_csv(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        self.wait_admin("/stats;csv", what, |m| wanted(&m.text())).text()
     }
 
     /// The folder of its files.
