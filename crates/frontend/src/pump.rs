@@ -63,6 +63,9 @@ pub(crate) enum Failed {
 /// Payloads up to this size are copied behind the head, so that one plain write carries both.
 const JOIN: usize = 4096;
 
+/// Buffers that one direction moves before the other connections of the worker have their turn.
+pub(crate) const BURST: u32 = 4;
+
 /// A body longer than this is read in bulk from the start.
 const LONG: u64 = 64 * 1024;
 
@@ -167,12 +170,18 @@ impl Pump {
         target: &Stream,
         stock: &Stock,
     ) -> Poll<Result<(), Failed>> {
+        let mut turns = 0;
         loop {
             std::task::ready!(self.poll_flush(cx, target, stock))?;
             if self.ended {
                 return Poll::Ready(Ok(()));
             }
             self.blocked = Blocked::Source;
+            turns += 1;
+            if turns > BURST {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if std::task::ready!(source.poll_readable(cx)).is_err() {
                 return Poll::Ready(Err(Failed::SourceClosed));
             }

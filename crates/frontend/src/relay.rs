@@ -16,6 +16,7 @@ use crate::bufs::Stock;
 use crate::clock;
 use crate::conn::Conn;
 use crate::end::{Cause, End, Stage};
+use crate::pump::BURST;
 use crate::timer::Timer;
 use crate::worker::Asleep;
 
@@ -92,6 +93,7 @@ impl Half {
         stock: &Stock,
         moved: &mut bool,
     ) -> Poll<Result<(), Broken>> {
+        let mut turns = 0;
         loop {
             while let Some(buf) = &mut self.buf {
                 match to.try_write(buf.filled()) {
@@ -119,6 +121,11 @@ impl Half {
                     let _ = to.shutdown_write();
                 }
                 return Poll::Ready(Ok(()));
+            }
+            turns += 1;
+            if turns > BURST {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             if ready!(from.poll_readable(cx)).is_err() {
                 return Poll::Ready(Err(Broken::Source));
