@@ -7,8 +7,6 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
-use crate::clock;
-
 /// The timer of one connection.
 #[derive(Debug, Default)]
 pub struct Timer {
@@ -28,9 +26,10 @@ impl Timer {
     #[inline]
     pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.deadline else { return Poll::Pending };
-        // Armed at or before the deadline and not fired yet: its waker is this task's, nothing to do.
-        match self.armed {
-            Some(armed) if armed <= deadline && clock::now() < armed => Poll::Pending,
+        // Armed at or before the deadline and not fired yet: its waker is this task's, nothing to do. The sleep itself is
+        // asked, because a clock read before it fired would leave the task without a waker.
+        match (self.armed, &self.sleep) {
+            (Some(armed), Some(sleep)) if armed <= deadline && !sleep.is_elapsed() => Poll::Pending,
             _ => self.arm(deadline, cx),
         }
     }
@@ -89,6 +88,7 @@ mod tests {
     use std::task::{Wake, Waker};
 
     use super::*;
+    use crate::clock;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
