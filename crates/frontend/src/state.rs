@@ -141,3 +141,108 @@ impl Gate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::atomic::AtomicBool;
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicU32);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+
+    #[test]
+    fn an_open_gate_wakes_each_waiter_once() {
+        let gate = Gate::default();
+        let counts: Vec<Arc<Count>> = (0..3).map(|_| Arc::default()).collect();
+        let wakers: Vec<Waker> = counts.iter().map(|c| Waker::from(c.clone())).collect();
+        let woken = || counts.iter().map(|c| c.0.load(SeqCst)).collect::<Vec<_>>();
+        gate.open();
+        for waker in wakers.iter().chain(&wakers) {
+            gate.wait(waker);
+        }
+        assert_eq!(gate.waiting.load(SeqCst), 3, "who waits already is not counted again");
+        gate.open();
+        gate.open();
+        assert_eq!(woken(), [1, 1, 1]);
+        gate.wait(&wakers[1]);
+        gate.open();
+        assert_eq!(woken(), [1, 2, 1]);
+    }
+
+    /// The protocol of an accept loop: join, look once more, sleep. Threads that leave open the gate after they left.
+    #[test]
+    fn nobody_sleeps_while_there_is_room() {
+        struct Unpark(std::thread::Thread, AtomicBool);
+        impl Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.1.store(true, SeqCst);
+                self.0.unpark();
+            }
+        }
+        let (gate, gauge) = (Gate::default(), Gauge::default());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..1000 {
+                        while !gauge.try_enter(2) {
+                            let flag = Arc::new(Unpark(std::thread::current(), AtomicBool::new(false)));
+                            gate.wait(&Waker::from(flag.clone()));
+                            if gauge.try_enter(2) {
+                                break;
+                            }
+                            // A wake-up that is lost ends as a test that does not end.
+                            while !flag.1.load(SeqCst) {
+                                std::thread::park();
+                            }
+                        }
+                        gauge.leave();
+                        gate.open();
+                    }
+                });
+            }
+        });
+        assert_eq!(gauge.now(), 0);
+        assert!(gauge.max() <= 2);
+    }
+
+    #[test]
+    fn a_frontend_is_its_name_until_the_file_drops_it() {
+        let load = |names: &[&str]| {
+            let lines: Vec<String> = names
+                .iter()
+                .map(|n| format!("[listen.{n}]\nbind = [\"127.0.0.1:0\"]\nserver = [\"127.0.0.1:1\"]\n"))
+                .collect();
+            evenkeel_config::config_from_str(&lines.concat()).unwrap_or_else(|rendered| panic!("{rendered}"))
+        };
+        let frontends = Frontends::new(1);
+        let [a, b]: [Arc<str>; 2] = ["a".into(), "b".into()];
+        let (first, other) = (frontends.get(&a), frontends.get(&b));
+        assert!(!Arc::ptr_eq(&first, &other));
+        frontends.retain(&load(&["a"]));
+        assert!(Arc::ptr_eq(&frontends.get(&a), &first));
+        assert!(!Arc::ptr_eq(&frontends.get(&b), &other), "a frontend that came back begins anew");
+    }
+
+    #[test]
+    fn ends_are_counted_by_cause() {
+        let process = Process::new(2, 10);
+        for (n, cause) in Cause::ALL.iter().enumerate() {
+            (0..n).for_each(|_| process.ends.shard(n % 2).record(*cause));
+        }
+        for (n, cause) in Cause::ALL.iter().enumerate() {
+            assert_eq!(process.ends.sum(|e| e.of(*cause)), n as u64, "{cause:?}");
+        }
+        assert!(!process.is_draining());
+        process.drain();
+        assert!(process.is_draining());
+    }
+}

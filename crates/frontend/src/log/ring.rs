@@ -193,3 +193,148 @@ impl Logs {
         moved
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::path::Path;
+
+    use evenkeel_config::LogSink;
+    use fastrand::Rng;
+
+    use super::*;
+
+    fn target(logs: &Logs, path: &Path, level: u8, len: usize) -> Target {
+        let sink = LogSink::File(path.to_owned());
+        logs.target(&LogTarget { sink, format: None, facility: 16, level, len }, LogFormat::Http)
+    }
+
+    fn drain(logs: &Logs) -> bool {
+        logs.drain(&mut Vec::new())
+    }
+
+    fn read(path: &Path) -> String {
+        std::fs::read_to_string(path).unwrap_or_default()
+    }
+
+    #[test]
+    fn lines_arrive_whole_in_order_and_each_in_its_file() {
+        for seed in 0..50 {
+            let mut rng = Rng::with_seed(seed);
+            let folder = tempfile::tempdir().unwrap();
+            let paths = [folder.path().join("a.log"), folder.path().join("b.log")];
+            let logs = Logs::new(1, 1 << 20, "test");
+            let targets = [target(&logs, &paths[0], 7, 40), target(&logs, &paths[1], 7, 1000)];
+            let mut expected = [String::new(), String::new()];
+            for n in 0..rng.u32(1..200) {
+                let to = rng.usize(..2);
+                let line = format!("{n} {}", "x".repeat(rng.usize(..80)));
+                logs.line(0, &targets[to], INFO, |out| out.extend_from_slice(line.as_bytes()));
+                let kept = &line[..line.len().min([40, 1000][to])];
+                expected[to] += &format!("{kept}\n");
+                if rng.u32(..20) == 0 {
+                    assert!(drain(&logs), "seed {seed}");
+                }
+            }
+            drain(&logs);
+            assert!(!drain(&logs), "seed {seed}: nothing is left");
+            assert_eq!([read(&paths[0]), read(&paths[1])], expected, "seed {seed}");
+            assert_eq!(logs.dropped(), 0, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_full_ring_drops_and_counts_and_serves_again_once_drained() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let logs = Logs::new(2, 100, "test");
+        let target = target(&logs, &path, 7, 1000);
+        let line = |worker, text: &str| logs.line(worker, &target, INFO, |out| out.extend_from_slice(text.as_bytes()));
+        // 12 bytes with the prefix: the ninth begins below the limit, the tenth does not.
+        (0..20).for_each(|n| line(0, &format!("l {n:02}")));
+        assert_eq!(logs.dropped(), 11);
+        line(1, "the other ring has room");
+        assert_eq!(logs.dropped(), 11);
+        assert!(drain(&logs));
+        line(0, "again");
+        assert!(drain(&logs));
+        let kept: String = (0..9).map(|n| format!("l {n:02}\n")).collect();
+        assert_eq!(read(&path), format!("{kept}the other ring has room\nagain\n"));
+        assert_eq!(logs.dropped(), 11);
+    }
+
+    #[test]
+    fn what_is_less_severe_than_asked_for_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let logs = Logs::new(1, 1000, "test");
+        let target = target(&logs, &path, 4, 1000);
+        for severity in 0..8 {
+            logs.line(0, &target, severity, |out| out.extend_from_slice(severity.to_string().as_bytes()));
+        }
+        drain(&logs);
+        assert_eq!(read(&path), "0\n1\n2\n3\n4\n");
+    }
+
+    #[test]
+    fn a_sink_that_cannot_be_written_counts_its_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = Logs::new(1, 1000, "test");
+        let target = target(&logs, &folder.path().join("no/such/folder.log"), 7, 1000);
+        (0..3).for_each(|_| logs.line(0, &target, INFO, |out| out.extend_from_slice(b"line")));
+        drain(&logs);
+        assert_eq!(logs.dropped(), 3);
+    }
+
+    #[test]
+    fn a_rotated_file_is_opened_again_when_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, old) = (folder.path().join("a.log"), folder.path().join("a.log.1"));
+        let logs = Logs::new(1, 1000, "test");
+        let target = target(&logs, &path, 7, 1000);
+        let line = |text: &str| {
+            logs.line(0, &target, INFO, |out| out.extend_from_slice(text.as_bytes()));
+            drain(&logs);
+        };
+        line("one");
+        std::fs::rename(&path, &old).unwrap();
+        line("two");
+        logs.reopen();
+        line("three");
+        assert_eq!((read(&old), read(&path)), ("one\ntwo\n".to_owned(), "three\n".to_owned()));
+    }
+
+    /// The real thread, with writers beside it: every line is written or counted, those of one writer in order.
+    #[test]
+    fn the_thread_writes_every_line_that_was_not_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let logs = Logs::new(3, 4096, "test");
+        let target = target(&logs, &path, 7, 1000);
+        let thread = logs.start().unwrap();
+        std::thread::scope(|scope| {
+            for writer in 0..3 {
+                let logs = &logs;
+                scope.spawn(move || {
+                    for n in 0..3000 {
+                        logs.line(writer, &target, INFO, |out| {
+                            out.extend_from_slice(format!("{writer} {n:05}").as_bytes());
+                        });
+                        if n % 64 == 0 {
+                            std::thread::yield_now();
+                        }
+                    }
+                });
+            }
+        });
+        logs.stop();
+        thread.join().unwrap();
+        let text = read(&path);
+        assert_eq!(text.lines().count() as u64 + logs.dropped(), 9000);
+        for writer in ["0 ", "1 ", "2 "] {
+            let numbers: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix(writer)).collect();
+            assert!(!numbers.is_empty() && numbers.is_sorted(), "writer {writer}");
+            assert!(numbers.iter().all(|n| n.len() == 5));
+        }
+    }
+}
