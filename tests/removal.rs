@@ -252,7 +252,7 @@ fn what_needs_a_restart_is_said_by_name() {
         )
     };
     let mut proxy = Proxy::start(&config("threads = 1", 1));
-    let changed = "threads = 2\npidfile = \"/nowhere/evenkeel.pid\"\ntune.bufsize = \"32k\"\ntune.bulk-bufsize = \"128k\"\ntune.log-buffer = \"2m\"";
+    let changed = "threads = 2\npidfile = \"/nowhere/evenkeel.pid\"\ntune.bufsize = \"32k\"\ntune.bulk-bufsize = \"256k\"\ntune.log-buffer = \"2m\"";
     let out = proxy.reload(&config(changed, 7));
     let said = String::from_utf8_lossy(&out.stdout).into_owned();
     assert!(out.status.success(), "{out:?}");

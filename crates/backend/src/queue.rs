@@ -110,12 +110,13 @@ pub(crate) fn hand_over(server: &Arc<Server>) -> bool {
     if over_limit || !server.is_usable() {
         return false;
     }
-    server.queue.grant(server) || server.backend.queue.grant(server)
+    server.queue.grant(server) || (server.serves_backend() && server.backend.queue.grant(server))
 }
 
 /// Gives free slots of `server` to those who wait: after it came up or its limit rose.
 pub(crate) fn fill(server: &Arc<Server>) {
-    while server.is_usable() && (server.queue.len() != 0 || server.backend.queue.len() != 0) {
+    let wanted = || server.queue.len() != 0 || (server.serves_backend() && server.backend.queue.len() != 0);
+    while server.is_usable() && wanted() {
         if !server.sessions.try_enter(server.maxconn()) {
             return;
         }

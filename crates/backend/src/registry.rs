@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::group::{Group, Slot};
 use crate::queue;
-use crate::server::{Admin, BackendState, Indexes, Server};
+use crate::server::{Admin, BackendState, Indexes, Listed, Roster, Server};
 
 /// Servers and backends that live over reloads.
 #[derive(Debug)]
@@ -83,7 +83,15 @@ impl Registry {
                 }
                 keep
             });
-            group.state.changed();
+            let listed = |slot: &Slot| Listed {
+                server: Arc::downgrade(&slot.server),
+                weighs: slot.conf.weight > 0,
+                backup: slot.conf.backup,
+            };
+            group.state.enlist(Roster {
+                allbackups: group.conf.option.allbackups,
+                servers: group.slots.iter().map(listed).collect(),
+            });
             group.slots.iter().for_each(|slot| queue::fill(&slot.server));
         }
         let kept: HashSet<&Arc<str>> = groups.iter().map(|group| &group.conf.name).collect();

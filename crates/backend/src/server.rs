@@ -3,15 +3,15 @@
 //! A server *is* (backend name, server name): weight, limits and checks may change around it. Fields are grouped by who
 //! writes them: workers move the gauges and their own sheet, the control thread writes health and admin state.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use evenkeel_health::{CheckStatus, Machine, Report};
 use evenkeel_stats::{BackendSheet, Gauge, Level, ServerSheet, Sharded};
 use parking_lot::Mutex;
 
-use crate::queue::Queue;
+use crate::queue::{self, Queue};
 
 /// What the operator wants of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub struct Server {
     cut: AtomicBool,
     up: AtomicBool,
     admin: AtomicU8,
+    /// Whether it takes those who wait for any server: usable, with a weight, and no backup that is not needed.
+    serves: AtomicBool,
     check: Mutex<CheckState>,
 }
 
@@ -95,6 +97,7 @@ impl Server {
             cut: AtomicBool::new(false),
             up: AtomicBool::new(true),
             admin: AtomicU8::new(Admin::Ready as u8),
+            serves: AtomicBool::new(false),
             check: Mutex::new(CheckState {
                 machine: None,
                 last: None,
@@ -128,6 +131,12 @@ impl Server {
     #[inline]
     pub fn is_usable(&self) -> bool {
         self.is_up() && self.admin() == Admin::Ready
+    }
+
+    /// Whether it takes requests that wait for any server of its backend.
+    #[inline]
+    pub(crate) fn serves_backend(&self) -> bool {
+        self.serves.load(SeqCst)
     }
 
     /// Sets what the operator wants and tells the workers. Who waits for this very server chooses again when it leaves.
@@ -275,7 +284,49 @@ pub struct BackendState {
     pub last_session: AtomicU64,
     /// Raised whenever a server's usability, weight or limit changes; workers compare it at each pick.
     version: AtomicU64,
+    /// The servers in force; written at a reload.
+    roster: Mutex<Roster>,
     availability: Mutex<Availability>,
+}
+
+/// The servers of a backend, as far as its queue needs to know them.
+#[derive(Debug, Default)]
+pub(crate) struct Roster {
+    pub(crate) allbackups: bool,
+    pub(crate) servers: Vec<Listed>,
+}
+
+/// A server of a [`Roster`]; the server holds its backend, so the backend must not hold the server.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) server: Weak<Server>,
+    pub(crate) weighs: bool,
+    pub(crate) backup: bool,
+}
+
+impl Roster {
+    /// Decides anew who takes those who wait for any server: the active servers, else the backups. Returns who is new to it.
+    fn appoint(&self) -> Vec<Arc<Server>> {
+        let alive = || self.servers.iter().filter_map(|l| l.server.upgrade().map(|s| (l, s)));
+        let fit = |l: &Listed, s: &Server| l.weighs && s.is_usable();
+        let active = alive().any(|(l, s)| !l.backup && fit(l, &s));
+        let mut first_backup = true;
+        let mut fresh = Vec::new();
+        for (listed, server) in alive() {
+            let called = match listed.backup {
+                false => true,
+                true => !active && (self.allbackups || first_backup),
+            };
+            let serves = called && fit(listed, &server);
+            first_backup &= !(listed.backup && serves);
+            if serves && !server.serves.swap(serves, SeqCst) {
+                fresh.push(server);
+            } else {
+                server.serves.store(serves, SeqCst);
+            }
+        }
+        fresh
+    }
 }
 
 #[derive(Debug)]
@@ -295,6 +346,7 @@ impl BackendState {
             queue: Queue::default(),
             last_session: AtomicU64::new(0),
             version: AtomicU64::new(1),
+            roster: Mutex::default(),
             availability: Mutex::new(Availability {
                 down_since: None,
                 changed: Instant::now(),
@@ -304,9 +356,18 @@ impl BackendState {
         }
     }
 
+    /// Makes these the servers in force.
+    pub(crate) fn enlist(&self, roster: Roster) {
+        *self.roster.lock() = roster;
+        self.changed();
+    }
+
     /// Tells the workers to look at the servers again.
     pub fn changed(&self) {
+        let appointed = self.roster.lock().appoint();
         self.version.fetch_add(1, SeqCst);
+        // Those who wait for any server are now this one's too.
+        appointed.iter().for_each(queue::fill);
     }
 
     /// See [`BackendState::changed`].

@@ -48,7 +48,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, String> {
 }
 
 /// Writes to standard output; a reader that left (`| head`) is no error.
-fn print(text: &str) {
+pub fn print(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 

@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 use crate::cli::Demo;
-use crate::commands::start_logging;
+use crate::commands::{print, start_logging};
 use crate::supervisor;
 
 /// How long the third origin stays well, and then ill.
@@ -32,16 +32,18 @@ pub fn run(args: &Demo) -> Result<(), String> {
     start_logging();
     let origins = start_origins()?;
     let file = write_config(args, &origins)?;
-    println!("Evenkeel demo: three origins on {}.", origins.map(|a| a.to_string()).join(", "));
-    println!("  try            curl http://{}/", args.listen);
-    println!("  stats page     http://{}/", args.admin);
-    println!("  configuration  {}", file.display());
-    println!(
-        "Origin `gimmel` fails for {} s out of every {} s: watch it leave and return.",
+    print(&format!(
+        "Evenkeel demo: three origins on {}.\n  try            curl http://{}/\n  stats page     http://{}/\n  \
+         configuration  {}\nOrigin `{}` fails for {} s out of every {} s: watch it leave and return.\nCtrl-C drains and ends; \
+         twice ends at once.\n\n",
+        origins.map(|a| a.to_string()).join(", "),
+        args.listen,
+        args.admin,
+        file.display(),
+        NAMES[2],
         ILL.as_secs(),
         (WELL + ILL).as_secs()
-    );
-    println!("Ctrl-C drains and ends; twice ends at once.\n");
+    ));
     let options = supervisor::Options { paths: vec![file], pid_file: None, socket: None };
     supervisor::run(&options)
 }

@@ -47,8 +47,10 @@ impl Listeners {
                         prepared.kept.insert(bind.address.clone());
                         continue;
                     }
-                    // Ours already, under other settings: the new sockets stand beside the old ones until those close.
+                    // Ours already, under other settings or on another address of this port: the new sockets stand beside the
+                    // old ones until those close.
                     Some(_) => {}
+                    None if self.has_port_of(bind) => {}
                     None => probe(bind)?,
                 }
                 let sockets = open(bind, if maxconn == 0 { BACKLOG } else { maxconn }, workers)?;
@@ -58,8 +60,9 @@ impl Listeners {
         Ok(prepared)
     }
 
-    /// Hands the new sockets to the workers, then closes those that are no longer wanted.
-    pub fn commit(&mut self, prepared: Prepared, workers: &[Handle]) {
+    /// Hands the new sockets to the workers, then closes those that are no longer wanted; `before` is the snapshot that
+    /// serves what remains of them.
+    pub fn commit(&mut self, prepared: Prepared, before: &Arc<Snapshot>, workers: &[Handle]) {
         let Prepared { fresh, kept } = prepared;
         let gone: Vec<Open> =
             self.open.extract_if(|address, _| !kept.contains(address)).map(|(_, open)| open).collect();
@@ -74,7 +77,7 @@ impl Listeners {
             self.open.insert(bind.address.clone(), Open { id, frontend: entrance.conf.name.clone(), bind });
         }
         for open in gone {
-            workers.iter().for_each(|w| w.send(Command::Close(open.id)));
+            workers.iter().for_each(|w| w.send(Command::Close(open.id, before.clone())));
             if let BindAddress::Unix(path) = &open.bind.address
                 && !self.open.contains_key(&open.bind.address)
             {
@@ -82,6 +85,14 @@ impl Listeners {
                 let _ = std::fs::remove_file(path);
             }
         }
+    }
+
+    fn has_port_of(&self, bind: &Bind) -> bool {
+        let port = |address: &BindAddress| match address {
+            BindAddress::Inet(address) => Some(address.port()),
+            BindAddress::Unix(_) | BindAddress::Fd(_) => None,
+        };
+        port(&bind.address).is_some_and(|wanted| self.open.keys().any(|open| port(open) == Some(wanted)))
     }
 
     /// How many addresses are listened on.

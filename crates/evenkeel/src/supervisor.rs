@@ -147,14 +147,14 @@ impl Supervisor {
         let picture = Picture::new(shared.clone(), workers);
         picture.status.generations.borrow_mut().push(Arc::downgrade(&snapshot));
         picture.status.config_loaded.set(unix_now());
-        drop(snapshot);
         let handles: Result<Vec<_>, _> = (0..workers).map(|id| evenkeel_frontend::spawn(id, shared.clone())).collect();
         let handles =
             handles.map_err(|e| format!("cannot start a worker: {e}; raise the limit of file descriptors"))?;
         registry.commit(&groups);
         let mut checker = Checker::new(notices(logs, workers));
         checker.follow(&groups);
-        listeners.commit(prepared, &handles);
+        listeners.commit(prepared, &snapshot, &handles);
+        drop(snapshot);
         picture.status.listeners.set(listeners.len() as u32);
         let mut supervisor = Supervisor {
             paths: options.paths.clone(),
@@ -270,7 +270,6 @@ impl Supervisor {
         let old = self.shared.snapshot.load_full();
         let plan = evenkeel_config::plan::plan(&old.config, &config);
         let generation = old.generation + 1;
-        drop(old);
 
         // Build: everything that can fail, before anything changes.
         let snapshot = Snapshot::build(generation, config.clone(), &self.registry, &self.frontends, &self.shared.logs);
@@ -290,7 +289,8 @@ impl Supervisor {
         let gone = self.registry.commit(&groups);
         self.shared.snapshot.store(snapshot);
         self.frontends.retain(&config);
-        self.listeners.commit(prepared, &self.workers);
+        self.listeners.commit(prepared, &old, &self.workers);
+        drop(old);
         self.workers.iter().for_each(|w| w.send(Command::Refresh));
         self.shared.process.gate.open();
         self.checker.follow(&groups);

@@ -8,6 +8,7 @@ use crate::txn::Txn;
 
 /// Stocks of one worker.
 #[derive(Debug)]
+#[expect(clippy::vec_box, reason = "a transaction is boxed for its whole life; moving it in and out would copy it")]
 pub(crate) struct Stock {
     small: RefCell<Vec<Buf>>,
     bulk: RefCell<Vec<Buf>>,
@@ -66,5 +67,50 @@ impl Stock {
             txn.reset(self);
             txns.push(txn);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_comes_back_empty_to_the_stock_of_its_size() {
+        let stock = Stock::new(64, 256);
+        let mut small = stock.small();
+        let mut bulk = stock.bulk();
+        assert_eq!((small.capacity(), bulk.capacity()), (64, 256));
+        small.extend_from_slice(b"left over");
+        bulk.extend_from_slice(&[1; 256]);
+        bulk.consume(100);
+        stock.give_back(bulk);
+        stock.give_back(small);
+        assert_eq!((stock.small.borrow().len(), stock.bulk.borrow().len()), (1, 1));
+        for buf in [stock.small(), stock.bulk()] {
+            assert!(buf.is_empty());
+            assert!([64, 256].contains(&buf.capacity()));
+        }
+        assert_eq!((stock.small.borrow().len(), stock.bulk.borrow().len()), (0, 0), "taken, not copied");
+    }
+
+    #[test]
+    fn buffers_of_other_sizes_are_dropped() {
+        let stock = Stock::new(64, 256);
+        for size in [0, 1, 63, 65, 255, 257] {
+            stock.give_back(Buf::with_capacity(size));
+        }
+        assert_eq!((stock.small.borrow().len(), stock.bulk.borrow().len()), (0, 0));
+        assert_eq!((stock.small().capacity(), stock.bulk().capacity()), (64, 256));
+    }
+
+    #[test]
+    fn the_stock_is_bounded() {
+        let stock = Stock::new(64, 256);
+        let bufs: Vec<Buf> = (0..2 * Stock::KEEP).flat_map(|_| [stock.small(), stock.bulk()]).collect();
+        let txns: Vec<_> = (0..2 * Stock::KEEP).map(|_| stock.txn()).collect();
+        bufs.into_iter().for_each(|b| stock.give_back(b));
+        txns.into_iter().for_each(|t| stock.give_back_txn(t));
+        let kept = (stock.small.borrow().len(), stock.bulk.borrow().len(), stock.txns.borrow().len());
+        assert_eq!(kept, (Stock::KEEP, Stock::KEEP, Stock::KEEP));
     }
 }

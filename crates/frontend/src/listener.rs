@@ -41,14 +41,14 @@ pub struct BindState {
 #[derive(Debug)]
 pub struct BindError {
     /// What was to be opened.
-    pub bind: Bind,
+    pub bind: Box<Bind>,
     /// The operating system's error.
     pub error: io::Error,
 }
 
 impl std::fmt::Display for BindError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Bind { address, place, .. } = &self.bind;
+        let Bind { address, place, .. } = &*self.bind;
         write!(f, "cannot listen on {address} ({place}): ")?;
         match self.error.raw_os_error() {
             Some(libc::EADDRINUSE) => f.write_str(
@@ -76,7 +76,7 @@ impl std::error::Error for BindError {}
 /// # Errors
 /// [`BindError`] with the operating system's reason; nothing stays open then.
 pub fn open(bind: &Bind, maxconn: u32, workers: usize) -> Result<Vec<OwnedFd>, BindError> {
-    open_all(bind, maxconn, workers).map_err(|error| BindError { bind: bind.clone(), error })
+    open_all(bind, maxconn, workers).map_err(|error| BindError { bind: Box::new(bind.clone()), error })
 }
 
 fn open_all(bind: &Bind, maxconn: u32, workers: usize) -> io::Result<Vec<OwnedFd>> {
@@ -98,7 +98,7 @@ fn open_all(bind: &Bind, maxconn: u32, workers: usize) -> io::Result<Vec<OwnedFd
 pub fn probe(bind: &Bind) -> Result<(), BindError> {
     match &bind.address {
         BindAddress::Inet(address) => {
-            inet(bind, *address, 0, false).map(drop).map_err(|error| BindError { bind: bind.clone(), error })
+            inet(bind, *address, 0, false).map(drop).map_err(|error| BindError { bind: Box::new(bind.clone()), error })
         }
         BindAddress::Unix(_) | BindAddress::Fd(_) => Ok(()),
     }
@@ -233,7 +233,7 @@ pub(crate) struct Admission {
 impl Admission {
     /// Whether the connection should end after its present request: a soft stop, or its frontend is gone.
     pub(crate) fn is_leaving(&self) -> bool {
-        self.worker.process.is_draining() || self.listening.stopping.get()
+        self.worker.process.is_draining() || self.listening.stopping.get() || self.listening.is_orphan(&self.worker)
     }
 }
 
@@ -280,6 +280,11 @@ impl Listening {
         Served(self.clone())
     }
 
+    /// Whether the configuration in force has the frontend no more, although the word to close has not come yet.
+    fn is_orphan(&self, worker: &Worker) -> bool {
+        worker.previous().is_some() && self.entrance(&worker.local().snapshot).is_none()
+    }
+
     fn let_go(&self) {
         if self.stopping.get() && self.users.get() == 0 {
             *self.last.borrow_mut() = None;
@@ -300,9 +305,13 @@ impl Listening {
 
     /// The snapshot that serves a connection of this listener.
     pub(crate) fn local(&self, worker: &Worker) -> Rc<Local> {
-        match &*self.last.borrow() {
-            Some(last) => last.clone(),
-            None => worker.local(),
+        if let Some(last) = &*self.last.borrow() {
+            return last.clone();
+        }
+        let local = worker.local();
+        match self.entrance(&local.snapshot) {
+            Some(_) => local,
+            None => worker.previous().filter(|p| self.entrance(&p.snapshot).is_some()).unwrap_or(local),
         }
     }
 
@@ -394,12 +403,9 @@ async fn accept_loop(fd: AsyncFd<OwnedFd>, worker: Rc<Worker>, listening: Rc<Lis
 
 /// A connection that was gone before it could be accepted is nothing; a lack of descriptors asks for a pause.
 async fn rest(error: &io::Error) {
-    match error.raw_os_error() {
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
-            tracing::error!("cannot accept: {error}; raise the limit of file descriptors or lower maxconn");
-            tokio::time::sleep(EXHAUSTED_PAUSE).await;
-        }
-        _ => {}
+    if let Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) = error.raw_os_error() {
+        tracing::error!("cannot accept: {error}; raise the limit of file descriptors or lower maxconn");
+        tokio::time::sleep(EXHAUSTED_PAUSE).await;
     }
 }
 

@@ -296,3 +296,6 @@ impl Pump {
         (self.prefix, self.suffix)
     }
 }
+
+#[cfg(test)]
+mod tests;

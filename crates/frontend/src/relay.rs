@@ -221,3 +221,6 @@ impl Relay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

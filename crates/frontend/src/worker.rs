@@ -41,8 +41,8 @@ pub struct Shared {
 pub enum Command {
     /// Accept connections on this listening socket.
     Open(Socket),
-    /// Take what waits in the accept queue of this socket, then close it.
-    Close(u64),
+    /// Take what waits in the accept queue of this socket, then close it; the snapshot is the last that knew its frontend.
+    Close(u64, Arc<Snapshot>),
     /// A new snapshot was stored: let go of the old one.
     Refresh,
     /// Look at drain flags and cut servers now.
@@ -120,6 +120,9 @@ pub(crate) struct Worker {
     pub(crate) sleepers: Sleepers,
     snapshots: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     local: RefCell<Rc<Local>>,
+    /// What was in force before, from the first request under a new snapshot until the control thread's word about it came:
+    /// meanwhile a listener whose frontend is gone is still open.
+    previous: RefCell<Option<Rc<Local>>>,
     connections: Cell<usize>,
     emptied: Notify,
 }
@@ -223,6 +226,7 @@ impl Worker {
             stock: Stock::new(tune.bufsize, tune.bulk_bufsize),
             sleepers: Sleepers::default(),
             local: RefCell::new(Rc::new(Local::new(snapshot, None, id as u64))),
+            previous: RefCell::new(None),
             snapshots: RefCell::new(Cache::new(shared.snapshot.clone())),
             connections: Cell::new(0),
             emptied: Notify::new(),
@@ -249,14 +253,14 @@ impl Worker {
                         Err(e) => tracing::error!("worker {}: cannot accept on a listener: {e}", self.id),
                     }
                 }
-                Some(Command::Close(id)) => {
+                Some(Command::Close(id, last)) => {
                     if let Some(listening) = listeners.remove(&id) {
-                        // Its connections are answered by the last snapshot that knew their frontend.
-                        listening.retire(self.local.borrow().clone());
+                        listening.retire(self.local_of(last));
                     }
                 }
                 Some(Command::Refresh) => {
                     self.refresh();
+                    *self.previous.borrow_mut() = None;
                     self.pools.purge();
                 }
                 Some(Command::Look) => {
@@ -289,6 +293,21 @@ impl Worker {
         let before = self.local.borrow().clone();
         if !Arc::ptr_eq(&before.snapshot, &snapshot) {
             *self.local.borrow_mut() = Rc::new(Local::new(snapshot, Some(&before), self.id as u64));
+            self.previous.borrow_mut().get_or_insert(before);
+        }
+    }
+
+    /// What was in force before, while that still matters.
+    pub(crate) fn previous(&self) -> Option<Rc<Local>> {
+        self.previous.borrow().clone()
+    }
+
+    /// This worker's state for a snapshot that may have been replaced meanwhile.
+    fn local_of(&self, snapshot: Arc<Snapshot>) -> Rc<Local> {
+        let known = [Some(self.local.borrow().clone()), self.previous()];
+        match known.into_iter().flatten().find(|local| Arc::ptr_eq(&local.snapshot, &snapshot)) {
+            Some(local) => local,
+            None => Rc::new(Local::new(snapshot, None, self.id as u64)),
         }
     }
 

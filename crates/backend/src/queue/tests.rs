@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use super::*;
-use crate::server::{Admin, Indexes};
+use crate::server::{Admin, Indexes, Listed, Roster};
 
 /// Bounds how long a lost slot takes to be called a failure.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -18,7 +18,9 @@ fn backend(servers: usize) -> (Arc<BackendState>, Vec<Arc<Server>>) {
     let state = Arc::new(BackendState::new("b".into(), 1));
     let indexes = Arc::new(Indexes::default());
     let make = |n| Arc::new(Server::new(state.clone(), format!("s{n}").into(), indexes.clone(), 1));
-    let servers = (0..servers).map(make).collect();
+    let servers: Vec<_> = (0..servers).map(make).collect();
+    let listed = |server: &Arc<Server>| Listed { server: Arc::downgrade(server), weighs: true, backup: false };
+    state.enlist(Roster { allbackups: false, servers: servers.iter().map(listed).collect() });
     (state, servers)
 }
 

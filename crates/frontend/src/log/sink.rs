@@ -2,14 +2,17 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{IoSlice, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use evenkeel_config::LogSink;
 use jiff::Zoned;
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, MultiHeaders, sendmmsg};
 
 /// All sinks ever opened, by number.
 #[derive(Debug)]
@@ -26,9 +29,10 @@ pub(crate) struct Sinks {
 #[derive(Debug)]
 struct Sink {
     way: Way,
-    /// Lines of a stream sink, written out together.
+    /// Lines not written yet.
     pending: Vec<u8>,
-    lines: u64,
+    /// Where each of them ends.
+    ends: Vec<usize>,
     /// When a file or socket that failed is tried again.
     retry: Option<Instant>,
 }
@@ -63,7 +67,7 @@ impl Sinks {
             LogSink::Unix(path) => Way::Unix(path.clone(), None),
         };
         let number = self.sinks.len() as u16;
-        self.sinks.push(Sink { way, pending: Vec::new(), lines: 0, retry: None });
+        self.sinks.push(Sink { way, pending: Vec::new(), ends: Vec::new(), retry: None });
         self.known.insert(sink.clone(), number);
         number
     }
@@ -87,55 +91,53 @@ impl Sinks {
             Way::Stdout | Way::Stderr | Way::File(..) => {
                 sink.pending.extend_from_slice(line);
                 sink.pending.push(b'\n');
-                sink.lines += 1;
             }
             Way::Udp(..) | Way::Unix(..) => {
                 refresh(&mut self.date);
-                sink.pending.clear();
                 let _ = write!(sink.pending, "<{priority}>{} {}: ", self.date.1, self.tag);
                 sink.pending.extend_from_slice(line);
-                if !sink.send() {
-                    self.failed += 1;
-                }
-                sink.pending.clear();
             }
         }
+        sink.ends.push(sink.pending.len());
     }
 
-    /// Writes out the stream sinks.
+    /// Writes out what is pending.
     pub(crate) fn flush(&mut self) {
-        for sink in self.sinks.iter_mut().filter(|s| !s.pending.is_empty()) {
-            if !sink.send() {
-                self.failed += sink.lines;
-            }
-            sink.lines = 0;
+        for sink in self.sinks.iter_mut().filter(|s| !s.ends.is_empty()) {
+            let sent = sink.send();
+            self.failed += (sink.ends.len() - sent) as u64;
+            sink.ends.clear();
             sink.pending.clear();
         }
     }
 }
 
 impl Sink {
-    fn send(&mut self) -> bool {
+    /// Writes the pending lines; how many went out.
+    fn send(&mut self) -> usize {
         if self.retry.is_some_and(|at| Instant::now() < at) {
-            return false;
+            return 0;
         }
-        let sent = self.way.send(&self.pending);
-        self.retry = if sent { None } else { Some(Instant::now() + RETRY) };
+        let sent = self.way.send(&self.pending, &self.ends);
+        self.retry = if sent == self.ends.len() { None } else { Some(Instant::now() + RETRY) };
         sent
     }
 }
 
 impl Way {
-    /// Writes `bytes`; a socket or file that failed is opened anew next time.
-    fn send(&mut self, bytes: &[u8]) -> bool {
+    /// Writes lines that end at `ends`; a socket or file that failed is opened anew next time.
+    fn send(&mut self, bytes: &[u8], ends: &[usize]) -> usize {
+        let all = |done: bool| if done { ends.len() } else { 0 };
         match self {
-            Way::Stdout => std::io::stdout().lock().write_all(bytes).and_then(|()| std::io::stdout().flush()).is_ok(),
-            Way::Stderr => std::io::stderr().lock().write_all(bytes).is_ok(),
+            Way::Stdout => {
+                all(std::io::stdout().lock().write_all(bytes).and_then(|()| std::io::stdout().flush()).is_ok())
+            }
+            Way::Stderr => all(std::io::stderr().lock().write_all(bytes).is_ok()),
             Way::File(path, file) => {
                 if file.is_none() {
                     *file = OpenOptions::new().create(true).append(true).open(path).ok();
                 }
-                keep_if_ok(file, |f| f.write_all(bytes).is_ok())
+                all(keep_if_ok(file, |f| f.write_all(bytes).is_ok()))
             }
             Way::Udp(address, socket) => {
                 if socket.is_none() {
@@ -146,7 +148,7 @@ impl Way {
                     *socket = UdpSocket::bind(local).and_then(|s| s.connect(*address).map(|()| s)).ok();
                 }
                 // A refused datagram means nobody listens yet: the socket itself is fine.
-                socket.as_ref().is_some_and(|s| s.send(bytes).is_ok())
+                socket.as_ref().map_or(0, |s| datagrams(s.as_raw_fd(), bytes, ends))
             }
             Way::Unix(path, socket) => {
                 if socket.is_none() {
@@ -156,10 +158,39 @@ impl Way {
                         let _ = s.set_write_timeout(Some(Duration::from_millis(100)));
                     }
                 }
-                keep_if_ok(socket, |s| s.send(bytes).is_ok())
+                let mut sent = 0;
+                keep_if_ok(socket, |s| {
+                    sent = datagrams(s.as_raw_fd(), bytes, ends);
+                    sent == ends.len()
+                });
+                sent
             }
         }
     }
+}
+
+/// Datagrams handed to the kernel in one call.
+const BATCH: usize = 64;
+
+/// Sends each line as a datagram, many in one system call; how many went out before one failed for good.
+fn datagrams(fd: RawFd, bytes: &[u8], ends: &[usize]) -> usize {
+    let mut start = 0;
+    let lines = ends.iter().map(|&end| &bytes[std::mem::replace(&mut start, end)..end]);
+    let lines: Vec<[IoSlice<'_>; 1]> = lines.map(|line| [IoSlice::new(line)]).collect();
+    let mut headers = MultiHeaders::<()>::preallocate(BATCH.min(lines.len()), None);
+    let mut sent = 0;
+    let mut refused = false;
+    while sent < lines.len() {
+        let batch = &lines[sent..lines.len().min(sent + BATCH)];
+        let done = sendmmsg(fd, &mut headers, batch, [None; BATCH], [], MsgFlags::MSG_NOSIGNAL).map(Iterator::count);
+        match done {
+            Ok(n) if n > 0 => sent += n,
+            // The refusal of an earlier datagram (ICMP) is reported once, in place of this one: try it again.
+            Err(Errno::ECONNREFUSED) if !std::mem::replace(&mut refused, true) => {}
+            _ => return sent,
+        }
+    }
+    sent
 }
 
 fn keep_if_ok<T>(slot: &mut Option<T>, act: impl FnOnce(&mut T) -> bool) -> bool {
