@@ -28,7 +28,7 @@ fn stricter(name: &'static str, haproxy: u16, bytes: impl AsRef<[u8]>, reason: &
     )
 }
 
-const STATUS: &str = "a status is three digits from 100 to 999 (RFC 9112 section 4)";
+const STATUS: &str = "a status is three digits from 100 to 599 (RFC 9110 section 15)";
 const LF: &str = "a line ends in CRLF; accepting LF alone makes two parsers see different lines";
 
 const CHUNKED: &str = "Transfer-Encoding: chunked";
