@@ -45,6 +45,21 @@ struct Guest {
     flag: Arc<Flag>,
     /// Has been told to wait since it joined.
     asleep: bool,
+    /// Was seen waiting after the last step.
+    waited: bool,
+}
+
+impl Guest {
+    fn new(waiter: Waiter) -> Guest {
+        Guest { waiter, flag: Arc::default(), asleep: false, waited: true }
+    }
+}
+
+/// What the file says of a server.
+#[derive(Clone, Copy, Debug)]
+struct Role {
+    weighs: bool,
+    backup: bool,
 }
 
 /// What the model found in a guest's place.
@@ -64,13 +79,44 @@ struct Model {
     guests: Vec<Guest>,
     /// The levels before the step under way.
     before: Vec<u32>,
+    roles: Vec<Role>,
+    allbackups: bool,
 }
 
 impl Model {
     fn new(rng: &mut Rng) -> Model {
         let (state, servers) = backend(rng.usize(1..4));
         servers.iter().for_each(|s| s.set_maxconn(rng.u32(0..4)));
-        Model { before: vec![0; servers.len()], state, servers, leases: Vec::new(), guests: Vec::new() }
+        let before = vec![0; servers.len()];
+        let (leases, guests, roles) = (Vec::new(), Vec::new(), Vec::new());
+        let mut model = Model { state, servers, leases, guests, before, roles, allbackups: false };
+        model.reload(rng);
+        model
+    }
+
+    /// New weights and backups, as a commit brings them.
+    fn reload(&mut self, rng: &mut Rng) {
+        self.allbackups = rng.bool();
+        self.roles = self.servers.iter().map(|_| Role { weighs: rng.u8(..8) > 0, backup: rng.u8(..3) == 0 }).collect();
+        let listed = |(server, role): (&Arc<Server>, &Role)| Listed {
+            server: Arc::downgrade(server),
+            weighs: role.weighs,
+            backup: role.backup,
+        };
+        let servers = self.servers.iter().zip(&self.roles).map(listed).collect();
+        self.state.enlist(Roster { allbackups: self.allbackups, servers });
+        self.servers.iter().for_each(fill);
+    }
+
+    /// Who takes those who wait for any server: the active ones, else the backups, else the first of them.
+    fn serving(&self) -> Vec<bool> {
+        let fit = |at: usize, backup| {
+            self.roles[at].backup == backup && self.roles[at].weighs && self.servers[at].is_usable()
+        };
+        let all = 0..self.servers.len();
+        let active = all.clone().any(|at| fit(at, false));
+        let first = all.clone().find(|&at| fit(at, true));
+        all.map(|at| fit(at, false) || (!active && fit(at, true) && (self.allbackups || first == Some(at)))).collect()
     }
 
     fn number(&self, server: &Arc<Server>) -> usize {
@@ -89,7 +135,7 @@ impl Model {
     fn step(&mut self, rng: &mut Rng) -> &'static str {
         self.before = self.servers.iter().map(|s| s.sessions.now()).collect();
         let server = self.servers[rng.usize(..self.servers.len())].clone();
-        match rng.u32(0..20) {
+        match rng.u32(0..21) {
             0..4 if server.is_usable() => {
                 self.leases.extend(Lease::try_take(&server));
                 "take"
@@ -100,12 +146,12 @@ impl Model {
             }
             8..11 => {
                 let waiter = Waiter::for_backend(&self.state, self.servers.iter());
-                self.guests.push(Guest { waiter, flag: Arc::default(), asleep: false });
+                self.guests.push(Guest::new(waiter));
                 "join the backend's queue"
             }
             11..13 => {
                 let waiter = Waiter::for_server(&server);
-                self.guests.push(Guest { waiter, flag: Arc::default(), asleep: false });
+                self.guests.push(Guest::new(waiter));
                 "join a server's queue"
             }
             13..16 if !self.guests.is_empty() => self.ask(rng.usize(..self.guests.len())),
@@ -133,6 +179,10 @@ impl Model {
                 server.set_maxconn(rng.u32(0..4));
                 fill(&server);
                 "maxconn"
+            }
+            20 => {
+                self.reload(rng);
+                "reload"
             }
             _ => "nothing",
         }
@@ -162,7 +212,8 @@ impl Model {
         }
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
+        let serving = self.serving();
         let seen: Vec<Seen> = self.guests.iter().map(|g| self.seen(g)).collect();
         for (at, server) in self.servers.iter().enumerate() {
             let held = self.leases.iter().filter(|l| Arc::ptr_eq(l.server(), server)).count();
@@ -173,14 +224,21 @@ impl Model {
             self.check_queue(Some(at), server.queued(), &seen);
             let has_room = limit == 0 || now < limit;
             if server.is_usable() && has_room {
-                assert_eq!(self.state.queued() + server.queued(), 0, "s{at} has room and somebody waits");
+                assert_eq!(server.queued(), 0, "s{at} has room and somebody waits for it");
+            }
+            if serving[at] && has_room {
+                assert_eq!(self.state.queued(), 0, "s{at} has room and somebody waits for any server");
             }
             if !server.is_usable() {
                 assert_eq!(server.queued(), 0, "somebody waits for s{at}, which takes no traffic");
             }
         }
         self.check_queue(None, self.state.queued(), &seen);
-        for (guest, seen) in self.guests.iter().zip(&seen) {
+        for (guest, seen) in self.guests.iter_mut().zip(&seen) {
+            if let (true, None, Seen::Granted(at)) = (guest.waited, &guest.waiter.server, *seen) {
+                assert!(serving[at], "s{at} is no choice for those who wait for any server");
+            }
+            guest.waited = *seen == Seen::Waiting;
             let told = !guest.asleep || guest.flag.0.load(SeqCst);
             assert!(*seen == Seen::Waiting || told, "{seen:?}, and nobody woke the waiter");
         }
