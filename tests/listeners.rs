@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 
-use evenkeel_testkit::{DEADLINE, Gate, Origin, Proxy, RawClient, Script, free_port};
+use evenkeel_testkit::{DEADLINE, Gate, Origin, Proxy, RawClient, Script, free_port, free_ports};
 use evenkeel_tests::cell;
 use nix::sys::signal::Signal;
 
@@ -112,21 +112,10 @@ fn v6only_and_v4v6_decide_about_ipv4() {
     }
 }
 
-/// The first of `n` ports in a row that are free.
-fn free_range(n: u16) -> u16 {
-    loop {
-        let first = free_port().port();
-        let taken: Vec<_> = (0..n).map_while(|i| TcpListener::bind(("127.0.0.1", first + i)).ok()).collect();
-        if taken.len() == usize::from(n) {
-            return first;
-        }
-    }
-}
-
 #[test]
 fn a_range_listens_on_each_port() {
     let origin = Origin::start(Script::always("hello"));
-    let first = free_range(3);
+    let first = free_ports(3)[0].port();
     let bind = format!("\"127.0.0.1:{first}-{}\"", first + 2);
     let mut proxy = Proxy::start(&listen(&bind, &origin, ""));
     for port in first..first + 3 {

@@ -106,7 +106,8 @@ fn server_maxconn_makes_requests_wait_their_turn() {
         let queued = |s: &str| cell(&csv, "web", s, "qcur").parse::<u32>().unwrap_or(0);
         queued("o0").max(queued("BACKEND")) == 3
     });
-    assert_eq!(origin.seen().len(), 2, "more at the server than maxconn");
+    let seen = origin.wait_seen(|s| s.len() >= 2).map_err(|s| s.len()).unwrap();
+    assert_eq!(seen.len(), 2, "more at the server than maxconn");
     gate.open();
     for client in &mut clients {
         assert_eq!(client.response().unwrap().status(), 200);

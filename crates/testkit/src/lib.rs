@@ -22,7 +22,7 @@ pub use haproxy::Haproxy;
 pub use load::{Load, Tally};
 pub use message::{Head, Message};
 pub use origin::{Act, Gate, Origin, Request, Script};
-pub use ports::{DeadPort, free_port};
+pub use ports::{DeadPort, free_port, free_ports};
 pub use process::Process;
 pub use proxy::{Proxy, binary};
 pub use rng::Rng;

@@ -15,16 +15,22 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A loopback address whose port is free now; never the same twice in one process.
 pub fn free_port() -> SocketAddr {
+    free_ports(1)[0]
+}
+
+/// `n` of them with ports in a row.
+pub fn free_ports(n: u16) -> Vec<SocketAddr> {
     let start = std::process::id().wrapping_mul(331);
     for _ in 0..SPAN {
-        let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = (FIRST + start.wrapping_add(n) % SPAN) as u16;
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        if TcpListener::bind(addr).is_ok() {
-            return addr;
+        let from = NEXT.fetch_add(u32::from(n), Ordering::Relaxed);
+        let first = FIRST + start.wrapping_add(from) % SPAN;
+        let row: Vec<SocketAddr> =
+            (0..u32::from(n)).map(|i| SocketAddr::from((Ipv4Addr::LOCALHOST, (first + i) as u16))).collect();
+        if row.iter().all(|addr| TcpListener::bind(addr).is_ok()) {
+            return row;
         }
     }
-    panic!("no free port between {FIRST} and {}", FIRST + SPAN);
+    panic!("no {n} free ports in a row between {FIRST} and {}", FIRST + SPAN);
 }
 
 /// A port that refuses connections for as long as this lives: bound, but never listened on.
@@ -73,5 +79,8 @@ mod tests {
     #[test]
     fn free_ports_differ() {
         assert_ne!(free_port(), free_port());
+        let row = free_ports(3);
+        assert_eq!(row[2].port(), row[0].port() + 2);
+        assert!(!row.contains(&free_port()));
     }
 }

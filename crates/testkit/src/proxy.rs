@@ -93,11 +93,13 @@ impl Proxy {
         let admin = names["admin"];
         let end = Instant::now() + DEADLINE;
         loop {
-            if get(admin, "/readyz").is_ok_and(|m| m.status() == 200) {
-                return Ok(Proxy { process, names, dir });
-            }
+            let ready = get(admin, "/readyz").is_ok_and(|m| m.status() == 200);
+            // Looked at even when something answered: that may be another process on a port this one could not have.
             if let Some(status) = process.try_exit() {
                 return Err(format!("{status}\n{}\n{text}", process.log().join("\n")));
+            }
+            if ready {
+                return Ok(Proxy { process, names, dir });
             }
             if Instant::now() > end {
                 return Err(format!("not ready within {DEADLINE:?}\n{}\n{text}", process.log().join("\n")));
