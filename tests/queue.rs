@@ -338,7 +338,10 @@ fn a_queue_outlives_its_server() {
     origins[0].stop();
     gate.open();
     assert_eq!(first.response().unwrap().status(), 502);
-    assert_eq!(second.response().unwrap().status(), 503);
+    // 503 for a port that refuses; another test that is just starting a process may hold a copy of the listener for a moment,
+    // and then the connection is made and lost.
+    let status = second.response().unwrap().status();
+    assert!(matches!(status, 502 | 503), "{status}");
 }
 
 #[test]
