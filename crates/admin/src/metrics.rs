@@ -123,6 +123,7 @@ fn label_names(scope: Scope, entry: &Entry) -> Vec<&'static str> {
         Label::None => {}
         Label::Fixed(name, _) | Label::Text(name) => labels.push(name),
         Label::State => labels.push("state"),
+        Label::Reason => labels.push("reason"),
     }
     labels
 }
@@ -170,6 +171,13 @@ fn push(metrics: &mut Vec<Metric>, kind: Kind, object: Object<'_>, entry: &Entry
             for (state, n) in object.states(entry) {
                 let mut labels = labels.clone();
                 labels.push(pair("state", state));
+                metrics.push(metric(kind, labels, n as f64));
+            }
+        }
+        (Label::Reason, _) => {
+            for (reason, n) in object.reasons() {
+                let mut labels = labels.clone();
+                labels.push(pair("reason", reason));
                 metrics.push(metric(kind, labels, n as f64));
             }
         }
@@ -245,6 +253,7 @@ pub fn markdown() -> String {
                 Label::Fixed(name, value) => format!("`{name}=\"{value}\"`"),
                 Label::State => "`state`".into(),
                 Label::Text(name) => format!("`{name}`"),
+                Label::Reason => "`reason`".into(),
             };
             out.push_str(&format!(
                 "| {} | {} | {} | {} | {label} | {} | {} |\n",

@@ -73,6 +73,7 @@ pub fn view() -> View {
 /// The same process with nothing wrong.
 pub fn healthy() -> View {
     let process = ProcessView {
+        ends: [("normal", 120), ("connect_failed", 3)].into(),
         version: "0.1.0".into(),
         pid: 4242,
         node: "lb1.example".into(),

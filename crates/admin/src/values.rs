@@ -117,6 +117,14 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Ends by reason; only the process has them.
+    pub fn reasons(self) -> Vec<(&'static str, u64)> {
+        match self {
+            Object::Process(p) => p.ends.iter().map(|(reason, n)| (*reason, *n)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The series of label `state` of `entry`: each possible state with its count, or nothing when it does not apply.
     pub fn states(self, entry: &Entry) -> Vec<(&'static str, u64)> {
         let states = entry.states(self.scope());

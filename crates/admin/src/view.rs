@@ -8,6 +8,7 @@
 //! `/api/v1/stats`, so a field's name is a contract: add, never rename.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
@@ -66,6 +67,8 @@ pub struct ProcessView {
     pub reload_ok_total: u64,
     /// Reloads that failed.
     pub reload_failed_total: u64,
+    /// Requests (HTTP) and connections (TCP) by how they ended, every reason named.
+    pub ends: BTreeMap<&'static str, u64>,
     /// Log lines dropped because the log thread could not keep up.
     pub dropped_logs: u64,
     /// Connections per second. Filled by the sampler.

@@ -102,10 +102,6 @@ impl Registry {
             }
             keep
         });
-        for (server, _) in &gone {
-            server.set_admin(Admin::Maint);
-            server.queue.wake_all_to_retry();
-        }
         gone
     }
 }

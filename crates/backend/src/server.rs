@@ -358,7 +358,9 @@ impl BackendState {
 
     /// Makes these the servers in force.
     pub(crate) fn enlist(&self, roster: Roster) {
-        *self.roster.lock() = roster;
+        let before = std::mem::replace(&mut *self.roster.lock(), roster);
+        // Who left still serves the transactions that began with it, but takes no one from the queue any more.
+        before.servers.iter().filter_map(|l| l.server.upgrade()).for_each(|s| s.serves.store(false, SeqCst));
         self.changed();
     }
 

@@ -15,7 +15,7 @@ use evenkeel_admin::view::{
 use evenkeel_admin::{Source, view};
 use evenkeel_backend::{Admin, BackendState, Group, Server, Slot};
 use evenkeel_config as config;
-use evenkeel_frontend::{Entrance, Shared, Snapshot};
+use evenkeel_frontend::{Cause, Entrance, Shared, Snapshot};
 use evenkeel_stats::{Average, Counter, Responses, Sharded};
 
 /// Everything the operator's doors need to know.
@@ -94,6 +94,7 @@ impl Picture {
             reload_ok_total: self.status.reloads_ok.get(),
             reload_failed_total: self.status.reloads_failed.get(),
             dropped_logs: self.shared.logs.dropped(),
+            ends: Cause::ALL.iter().map(|c| (c.label(), process.ends.sum(|ends| ends.of(*c)))).collect(),
             ..ProcessView::default()
         }
     }

@@ -400,6 +400,10 @@ async fn bind_admin(listen: std::net::SocketAddr) -> Result<tokio::net::TcpListe
             "cannot listen on {listen} (global.admin): the address is in use by another process; `ss -ltnp` shows which \
              one: stop it, or choose another address"
         ),
+        _ if e.raw_os_error() == Some(libc::EMFILE) => format!(
+            "cannot listen on {listen} (global.admin): no file descriptor is left; raise the limit (`ulimit -n`, systemd: \
+             LimitNOFILE=)"
+        ),
         _ => format!("cannot listen on {listen} (global.admin): {e}"),
     })
 }

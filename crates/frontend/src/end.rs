@@ -38,8 +38,6 @@ pub enum Cause {
     Exhausted,
     /// The server left the configuration and its connections are closed.
     ServerRemoved,
-    /// The proxy stops and `hard-stop-after` is over.
-    Stopped,
     /// A rule could not be applied.
     Internal,
 }
@@ -57,8 +55,6 @@ pub enum Stage {
     Headers,
     /// Moving data.
     Data,
-    /// The last data was on its way to the client.
-    Last,
     /// All done.
     Done,
 }
@@ -100,7 +96,6 @@ impl Stage {
             Stage::Connect => b'C',
             Stage::Headers => b'H',
             Stage::Data => b'D',
-            Stage::Last => b'L',
             Stage::Done => match cause {
                 Cause::Normal => b'-',
                 _ => b'D',
@@ -116,7 +111,6 @@ impl Stage {
             Stage::Connect => "connect",
             Stage::Headers => "headers",
             Stage::Data => "data",
-            Stage::Last => "last",
             Stage::Done => "done",
         }
     }
@@ -124,7 +118,7 @@ impl Stage {
 
 impl Cause {
     /// Every cause, in the order of the manual.
-    pub const ALL: [Cause; 19] = [
+    pub const ALL: [Cause; 18] = [
         Cause::Normal,
         Cause::ClientAborted,
         Cause::ClientTimeout,
@@ -142,7 +136,6 @@ impl Cause {
         Cause::BadResponse,
         Cause::Exhausted,
         Cause::ServerRemoved,
-        Cause::Stopped,
         Cause::Internal,
     ];
 
@@ -157,7 +150,6 @@ impl Cause {
             Cause::QueueTimeout | Cause::ConnectTimeout | Cause::ServerTimeout => b's',
             Cause::Exhausted => b'R',
             Cause::ServerRemoved => b'D',
-            Cause::Stopped => b'K',
             Cause::Internal => b'I',
         }
     }
@@ -176,8 +168,7 @@ impl Cause {
             | Cause::ConnectFailed
             | Cause::ConnectTimeout
             | Cause::Exhausted
-            | Cause::ServerRemoved
-            | Cause::Stopped => Some(503),
+            | Cause::ServerRemoved => Some(503),
             Cause::ServerAborted | Cause::BadResponse => Some(502),
             Cause::ServerTimeout => Some(504),
             Cause::Internal => Some(500),
@@ -204,7 +195,6 @@ impl Cause {
             Cause::BadResponse => "bad_response",
             Cause::Exhausted => "exhausted",
             Cause::ServerRemoved => "server_removed",
-            Cause::Stopped => "stopped",
             Cause::Internal => "internal",
         }
     }
@@ -229,7 +219,6 @@ impl Cause {
             Cause::BadResponse => "the response breaks HTTP and was not passed on",
             Cause::Exhausted => "the proxy ran out of descriptors, ports or memory",
             Cause::ServerRemoved => "the server left the configuration, which asks to close its connections",
-            Cause::Stopped => "the proxy stopped before the transaction was over",
             Cause::Internal => "a rule could not be applied",
         }
     }

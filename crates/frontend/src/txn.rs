@@ -82,6 +82,7 @@ pub(crate) async fn never_came(conn: &mut Conn) {
         tally.status = Some(408);
     }
     entrance.state.sheet.shard(conn.admission.worker.id).request_errors.inc();
+    tally.count(&conn.admission.worker, &entrance, None);
     if !entrance.conf.option.dontlognull {
         tally.log(conn, &entrance, None, None);
     }
@@ -217,8 +218,10 @@ async fn refuse(conn: &mut Conn, txn: &Txn, entrance: &Arc<Entrance>, mut tally:
     if !silent {
         sheet.requests.inc();
         sheet.request_errors.inc();
-        sheet.responses.record(status);
         sent = answer(conn, &mut tally, entrance.conf.timeout.client, &Answer::error(status)).await;
+    }
+    if !silent {
+        tally.count(&conn.admission.worker, entrance, None);
     }
     if !(silent && entrance.conf.option.dontlognull) {
         tally.log(conn, entrance, None, None);

@@ -99,6 +99,8 @@ pub enum Label {
     State,
     /// The text as this label, with the value 1.
     Text(&'static str),
+    /// `reason`: one series per way to end.
+    Reason,
 }
 
 /// Value type in typed JSON.
@@ -437,10 +439,11 @@ pub enum Field {
     ConfigLastReloadSuccessTime,
     ConfigReloadsOk,
     ConfigReloadsFailed,
+    Ended,
 }
 
 /// Every exported number: [`COLUMNS`] CSV columns in order, then the process metrics.
-pub static CATALOG: [Entry; 147] = [
+pub static CATALOG: [Entry; 148] = [
     text(Field::Pxname, "pxname", ANY, "Name of the proxy.").typed("KNS", Type::Str),
     text(Field::Svname, "svname", ANY, "FRONTEND, BACKEND, or the name of the server.").typed("KNS", Type::Str),
     gauge(Field::Qcur, "qcur", SB, "Requests waiting for a free slot now.")
@@ -916,6 +919,14 @@ pub static CATALOG: [Entry; 147] = [
         .label(Label::Fixed("result", "ok")),
     process(Field::ConfigReloadsFailed, Kind::Counter, &[(P, "config_reloads_total")], &[], "Reloads by result.")
         .label(Label::Fixed("result", "failed")),
+    process(
+        Field::Ended,
+        Kind::Counter,
+        &[(P, "transactions_ended_total")],
+        &[],
+        "Requests (HTTP) and connections (TCP) by how they ended; the reasons are those of the JSON log.",
+    )
+    .label(Label::Reason),
 ];
 
 #[cfg(test)]
