@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use evenkeel_backend::{BackendState, Group, Server};
-use evenkeel_proto::{Head, Version};
 
 use crate::clock;
 use crate::conn::Conn;
@@ -175,14 +174,14 @@ impl Tally {
         pick.iter().filter(|(_, ms)| *ms >= 0).for_each(|(average, ms)| average.record(*ms as u32));
     }
 
-    /// Writes the log line to every target of the frontend. `request` is the head and how much of its target is logged.
+    /// Writes the log line to every target of the frontend.
     /// The transaction has left its backend and server by then, as in HAProxy's line.
     pub(crate) fn log(
         &mut self,
         conn: &Conn,
         entrance: &Entrance,
         group: Option<&Arc<Group>>,
-        request: Option<(&Head, usize)>,
+        request: Option<RequestLine<'_>>,
     ) {
         self.backend = None;
         let worker = &conn.admission.worker;
@@ -190,17 +189,6 @@ impl Tally {
         if faultless && !entrance.log.normal {
             return;
         }
-        let request = request.map(|(head, cut)| {
-            let target = head.original_target();
-            RequestLine {
-                method: head.method_bytes(),
-                target: &target[..target.len().min(cut)],
-                version: match head.version() {
-                    Version::Http10 => "HTTP/1.0",
-                    Version::Http11 => "HTTP/1.1",
-                },
-            }
-        });
         let record = Record {
             client: conn.src,
             listener: 1,

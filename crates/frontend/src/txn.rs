@@ -22,6 +22,7 @@ use crate::conn::Conn;
 use crate::end::{Cause, End, Stage};
 use crate::exchange::{Exchange, Outcome, Terms, is_idempotent};
 use crate::finish::Tally;
+use crate::log::RequestLine;
 use crate::relay::{Half, Limits as RelayLimits, Relay};
 use crate::reply::Answer;
 use crate::snapshot::Entrance;
@@ -121,16 +122,27 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
     let group = group.map(|at| local.snapshot.groups[at].clone());
     // A tunnel may live long: it holds its server, not the configuration.
     drop(local);
-    if let (Some(tunnel), Some(group)) = (tunnel, &group) {
-        conn.served = None;
-        tunnel.run(conn, &mut tally, &entrance, group).await;
-    }
-    // Counters and the log line: in one place, from one `End`.
-    tally.count(&conn.admission.worker, &entrance, group.as_ref());
-    if !entrance.log.targets.is_empty() {
-        tally.log(conn, &entrance, group.as_ref(), Some((&txn.req, cut)));
-    }
+    let line = RequestLine::of(&txn.req, cut);
+    let (Some(tunnel), Some(at)) = (tunnel, &group) else {
+        close_books(conn, &mut tally, &entrance, group.as_ref(), line);
+        return next;
+    };
+    // Nor does it hold buffers while it is idle: of the request only its first line is kept.
+    let (method, target, version) = (line.method.to_vec(), line.target.to_vec(), line.version);
+    txn.reset(&conn.admission.worker.stock);
+    conn.served = None;
+    tunnel.run(conn, &mut tally, &entrance, at).await;
+    let line = RequestLine { method: &method, target: &target, version };
+    close_books(conn, &mut tally, &entrance, group.as_ref(), line);
     next
+}
+
+/// Counters and the log line: in one place, from one [`End`].
+fn close_books(conn: &Conn, tally: &mut Tally, entrance: &Entrance, group: Option<&Arc<Group>>, line: RequestLine<'_>) {
+    tally.count(&conn.admission.worker, entrance, group);
+    if !entrance.log.targets.is_empty() {
+        tally.log(conn, entrance, group, Some(line));
+    }
 }
 
 /// Why there is no head to work on.

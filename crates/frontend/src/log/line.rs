@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use evenkeel_config::LogFormat;
+use evenkeel_proto::{Head, Version};
 use serde_json::Value;
 
 use crate::end::End;
@@ -93,7 +94,22 @@ pub struct RequestLine<'a> {
     /// Target, cut at `tune.log-uri-len`.
     pub target: &'a [u8],
     /// `HTTP/1.0` or `HTTP/1.1`.
-    pub version: &'a str,
+    pub version: &'static str,
+}
+
+impl<'h> RequestLine<'h> {
+    /// The request line of `head`, its target cut at `cut` bytes.
+    pub(crate) fn of(head: &'h Head, cut: usize) -> RequestLine<'h> {
+        let target = head.original_target();
+        RequestLine {
+            method: head.method_bytes(),
+            target: &target[..target.len().min(cut)],
+            version: match head.version() {
+                Version::Http10 => "HTTP/1.0",
+                Version::Http11 => "HTTP/1.1",
+            },
+        }
+    }
 }
 
 impl Record<'_> {
