@@ -235,7 +235,7 @@ pub struct FrontendView {
     pub request_rate: Rate,
 }
 
-/// The counters a backend and a server have in common. Names as in [`evenkeel_stats::BackendSheet`].
+/// The counters a backend and a server have in common. Names as in [`evenkeel_stats::TrafficSheet`].
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct TrafficView {
     /// Requests in flight (HTTP) or connections (TCP) now (`scur`).

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use evenkeel_health::{CheckStatus, Machine, Report};
-use evenkeel_stats::{BackendSheet, Gauge, Level, ServerSheet, Sharded};
+use evenkeel_stats::{Gauge, Level, Sharded, TrafficSheet};
 use parking_lot::Mutex;
 
 use crate::queue::{self, Queue};
@@ -42,7 +42,7 @@ pub struct Server {
     /// Those that wait for this very server.
     pub(crate) queue: Queue,
     /// Counted by the workers.
-    pub sheet: Sharded<ServerSheet>,
+    pub sheet: Sharded<TrafficSheet>,
     /// Seconds since process start of the last session, plus one; 0 = none yet.
     pub last_session: AtomicU64,
     /// Concurrency limit in force, 0 = none; written at a reload. This, `up` and `admin` are sequentially consistent as the
@@ -277,7 +277,7 @@ pub struct BackendState {
     /// Requests or connections in it, with their maximum.
     pub sessions: Gauge,
     /// Counted by the workers.
-    pub sheet: Sharded<BackendSheet>,
+    pub sheet: Sharded<TrafficSheet>,
     /// Those that wait for any server.
     pub(crate) queue: Queue,
     /// Seconds since process start of the last session, plus one; 0 = none yet.

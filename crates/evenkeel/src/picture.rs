@@ -13,10 +13,10 @@ use evenkeel_admin::view::{
     ServerView, TimesView, TrafficView, View,
 };
 use evenkeel_admin::{Source, view};
-use evenkeel_backend::{Admin, BackendState, Group, Server, Slot};
+use evenkeel_backend::{Admin, Group, Slot};
 use evenkeel_config as config;
 use evenkeel_frontend::{Cause, Entrance, Shared, Snapshot};
-use evenkeel_stats::{Average, Counter, Responses, Sharded};
+use evenkeel_stats::{Average, Counter, Responses, Sharded, TrafficSheet};
 
 /// Everything the operator's doors need to know.
 pub struct Picture {
@@ -121,7 +121,7 @@ impl Picture {
             },
             listen: front.is_some() && back.is_some(),
             frontend: front.map(|e| self.frontend(e)),
-            servers: back.map_or(Vec::new(), |g| g.slots.iter().map(|slot| self.server(g, slot)).collect()),
+            servers: back.map_or(Vec::new(), |g| g.slots.iter().map(|slot| self.server(slot)).collect()),
             backend: back.map(|g| self.backend(g)),
         }
     }
@@ -168,7 +168,7 @@ impl Picture {
                 queue: state.queued() + group.slots.iter().map(|s| s.server.queued()).sum::<u32>(),
                 queue_max: state.queued_max(),
                 last_session_seconds: self.ago(&state.last_session),
-                ..self.backend_traffic(state)
+                ..traffic(sheet)
             },
             last_change_seconds: since.as_secs(),
             downtime_seconds: downtime.as_secs(),
@@ -176,32 +176,7 @@ impl Picture {
         }
     }
 
-    fn backend_traffic(&self, state: &BackendState) -> TrafficView {
-        let sheet = &state.sheet;
-        TrafficView {
-            sessions_total: sheet.sum(|s| &s.sessions),
-            requests_total: sheet.sum(|s| &s.requests),
-            bytes_in: sheet.sum(|s| &s.bytes_in),
-            bytes_out: sheet.sum(|s| &s.bytes_out),
-            denied_responses: sheet.sum(|s| &s.denied_responses),
-            connect_errors: sheet.sum(|s| &s.connect_errors),
-            response_errors: sheet.sum(|s| &s.response_errors),
-            retries: sheet.sum(|s| &s.retries),
-            redispatches: sheet.sum(|s| &s.redispatches),
-            chosen: sheet.sum(|s| &s.chosen),
-            client_aborts: sheet.sum(|s| &s.client_aborts),
-            server_aborts: sheet.sum(|s| &s.server_aborts),
-            connects: sheet.sum(|s| &s.connects),
-            reuses: sheet.sum(|s| &s.reuses),
-            internal_errors: sheet.sum(|s| &s.internal_errors),
-            failed_rewrites: sheet.sum(|s| &s.failed_rewrites),
-            responses: responses(sheet, |s| &s.responses),
-            times: times(sheet, [|s| &s.queue_time, |s| &s.connect_time, |s| &s.response_time, |s| &s.total_time]),
-            ..TrafficView::default()
-        }
-    }
-
-    fn server(&self, group: &Group, slot: &Slot) -> ServerView {
+    fn server(&self, slot: &Slot) -> ServerView {
         let (server, conf) = (&slot.server, &slot.conf);
         let check = server.check();
         let idle: u32 = server.idle.iter().map(|l| l.get()).sum();
@@ -229,43 +204,20 @@ impl Picture {
             idle_connections: idle,
             safe_idle_connections: idle,
             idle_connections_limit: self.pool_limit(),
-            traffic: self.server_traffic(group, server, conf),
+            traffic: TrafficView {
+                sessions: server.sessions.now(),
+                sessions_max: server.sessions.max(),
+                sessions_limit: conf.maxconn,
+                queue: server.queued(),
+                queue_max: server.queued_max(),
+                last_session_seconds: self.ago(&server.last_session),
+                ..traffic(&server.sheet)
+            },
         }
     }
 
     fn pool_limit(&self) -> Option<u32> {
         self.shared.snapshot.load().config.global.tune.pool_max_conn
-    }
-
-    fn server_traffic(&self, _group: &Group, server: &Server, conf: &config::Server) -> TrafficView {
-        let sheet = &server.sheet;
-        TrafficView {
-            sessions: server.sessions.now(),
-            sessions_max: server.sessions.max(),
-            sessions_limit: conf.maxconn,
-            sessions_total: sheet.sum(|s| &s.sessions),
-            requests_total: sheet.sum(|s| &s.requests),
-            queue: server.queued(),
-            queue_max: server.queued_max(),
-            bytes_in: sheet.sum(|s| &s.bytes_in),
-            bytes_out: sheet.sum(|s| &s.bytes_out),
-            denied_responses: sheet.sum(|s| &s.denied_responses),
-            connect_errors: sheet.sum(|s| &s.connect_errors),
-            response_errors: sheet.sum(|s| &s.response_errors),
-            retries: sheet.sum(|s| &s.retries),
-            redispatches: sheet.sum(|s| &s.redispatches),
-            chosen: sheet.sum(|s| &s.chosen),
-            client_aborts: sheet.sum(|s| &s.client_aborts),
-            server_aborts: sheet.sum(|s| &s.server_aborts),
-            connects: sheet.sum(|s| &s.connects),
-            reuses: sheet.sum(|s| &s.reuses),
-            internal_errors: sheet.sum(|s| &s.internal_errors),
-            failed_rewrites: sheet.sum(|s| &s.failed_rewrites),
-            responses: responses(sheet, |s| &s.responses),
-            times: times(sheet, [|s| &s.queue_time, |s| &s.connect_time, |s| &s.response_time, |s| &s.total_time]),
-            last_session_seconds: self.ago(&server.last_session),
-            ..TrafficView::default()
-        }
     }
 
     /// Seconds since the moment a worker noted as "process seconds plus one".
@@ -310,6 +262,31 @@ fn check_view(conf: &config::Check, state: &evenkeel_backend::CheckState) -> Che
         failures: state.failures,
         last: state.last.as_ref().map(result),
         last_failure: state.last_failure.as_ref().map(result),
+    }
+}
+
+/// The counters that a backend and a server have in common.
+fn traffic(sheet: &Sharded<TrafficSheet>) -> TrafficView {
+    TrafficView {
+        sessions_total: sheet.sum(|s| &s.sessions),
+        requests_total: sheet.sum(|s| &s.requests),
+        bytes_in: sheet.sum(|s| &s.bytes_in),
+        bytes_out: sheet.sum(|s| &s.bytes_out),
+        denied_responses: sheet.sum(|s| &s.denied_responses),
+        connect_errors: sheet.sum(|s| &s.connect_errors),
+        response_errors: sheet.sum(|s| &s.response_errors),
+        retries: sheet.sum(|s| &s.retries),
+        redispatches: sheet.sum(|s| &s.redispatches),
+        chosen: sheet.sum(|s| &s.chosen),
+        client_aborts: sheet.sum(|s| &s.client_aborts),
+        server_aborts: sheet.sum(|s| &s.server_aborts),
+        connects: sheet.sum(|s| &s.connects),
+        reuses: sheet.sum(|s| &s.reuses),
+        internal_errors: sheet.sum(|s| &s.internal_errors),
+        failed_rewrites: sheet.sum(|s| &s.failed_rewrites),
+        responses: responses(sheet, |s| &s.responses),
+        times: times(sheet, [|s| &s.queue_time, |s| &s.connect_time, |s| &s.response_time, |s| &s.total_time]),
+        ..TrafficView::default()
     }
 }
 

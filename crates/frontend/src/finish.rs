@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use evenkeel_backend::{BackendState, Group, Server};
+use evenkeel_stats::TrafficSheet;
 
 use crate::clock;
 use crate::conn::Conn;
@@ -142,36 +143,33 @@ impl Tally {
             front.responses.record(status);
         }
         let Some(group) = group else { return };
-        let back = group.state.sheet.shard(id);
-        back.requests.inc();
-        back.bytes_in.add(self.bytes_up);
-        back.bytes_out.add(self.bytes_out);
-        if let Some(status) = self.status {
-            back.responses.record(status);
+        self.count_traffic(group.state.sheet.shard(id));
+        if let Some(server) = &self.server {
+            self.count_traffic(server.sheet.shard(id));
         }
-        let t = self.times;
-        let pick = [
-            (&back.queue_time, t.queue),
-            (&back.connect_time, t.connect),
-            (&back.response_time, t.response),
-            (&back.total_time, t.total),
-        ];
-        pick.iter().filter(|(_, ms)| *ms >= 0).for_each(|(average, ms)| average.record(*ms as u32));
-        let Some(server) = &self.server else { return };
-        let sheet = server.sheet.shard(id);
+    }
+
+    /// What a backend and a server have in common.
+    fn count_traffic(&self, sheet: &TrafficSheet) {
         sheet.requests.inc();
         sheet.bytes_in.add(self.bytes_up);
         sheet.bytes_out.add(self.bytes_out);
         if let Some(status) = self.status {
             sheet.responses.record(status);
         }
-        let pick = [
+        let t = self.times;
+        let phases = [
             (&sheet.queue_time, t.queue),
             (&sheet.connect_time, t.connect),
             (&sheet.response_time, t.response),
             (&sheet.total_time, t.total),
         ];
-        pick.iter().filter(|(_, ms)| *ms >= 0).for_each(|(average, ms)| average.record(*ms as u32));
+        for (average, ms) in phases {
+            // A phase that was never completed is not counted.
+            if let Ok(ms) = u32::try_from(ms) {
+                average.record(ms);
+            }
+        }
     }
 
     /// Writes the log line to every target of the frontend.

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use evenkeel_backend::Stream;
 use evenkeel_config::{Bind, BindAddress};
@@ -23,6 +23,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
+use crate::clock;
 use crate::conn;
 use crate::snapshot::Snapshot;
 use crate::state::FrontendState;
@@ -209,6 +210,8 @@ pub(crate) struct Listening {
     last: RefCell<Option<Rc<Local>>>,
     /// Connections that may still need a configuration; tunnels and TCP connections under way do not.
     users: Cell<u32>,
+    /// When a reached limit was last logged.
+    complained: Cell<Option<Instant>>,
 }
 
 /// A connection that needs a configuration to serve its next request; the last one lets go of a retired snapshot.
@@ -246,6 +249,9 @@ impl Drop for Admission {
     }
 }
 
+/// A limit that stays reached is logged this often.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
+
 /// How long accepting rests when the process has no descriptor or memory left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
@@ -260,6 +266,7 @@ impl Listening {
             stop: Notify::new(),
             last: RefCell::new(None),
             users: Cell::new(0),
+            complained: Cell::new(None),
         });
         // SAFETY: an `OwnedFd` is one descriptor, open until it is dropped, and the `AsyncFd` that owns it drops it last.
         let fd = unsafe { AsyncFd::register_with_interest(socket.fd, Interest::READABLE) }?;
@@ -334,6 +341,27 @@ impl Listening {
         Some(Admission { listening: self.clone(), worker: worker.clone(), _connected: worker.connected() })
     }
 
+    /// Says which limit was reached, once in a while: under load it is reached again with every connection that ends.
+    fn complain(&self, worker: &Worker) {
+        let now = clock::now();
+        if self.complained.get().is_some_and(|at| now.saturating_duration_since(at) < COMPLAINT_INTERVAL) {
+            return;
+        }
+        self.complained.set(Some(now));
+        let process = &worker.process;
+        let (name, address) = (&self.frontend.name, &self.bind.conf.address);
+        let limit = process.maxconn.load(std::sync::atomic::Ordering::Relaxed);
+        if process.connections.now() >= limit && limit != 0 {
+            tracing::warn!("global.maxconn ({limit}) is reached; new connections on {address} wait in the kernel");
+        } else {
+            tracing::warn!(
+                "maxconn of frontend {name} ({}) or of its bind {address} ({}) is reached; new connections wait in the kernel",
+                self.frontend_limit(worker),
+                self.bind.conf.maxconn
+            );
+        }
+    }
+
     fn frontend_limit(&self, worker: &Worker) -> u32 {
         let local = self.local(worker);
         self.entrance(&local.snapshot).map_or(0, |at| local.snapshot.frontends[at].conf.maxconn)
@@ -344,10 +372,7 @@ impl Listening {
         if let Some(admission) = self.admit(worker) {
             return Some(admission);
         }
-        tracing::warn!(
-            "frontend {} or the process is at maxconn; new connections wait in the kernel",
-            self.frontend.name
-        );
+        self.complain(worker);
         let wait = poll_fn(|cx: &mut Context<'_>| {
             worker.process.gate.wait(cx.waker());
             // Looked at once more: a connection may have ended before this one joined.

@@ -11,4 +11,4 @@ mod counter;
 mod sheet;
 
 pub use counter::{Average, Counter, Gauge, Level};
-pub use sheet::{BackendSheet, FrontendSheet, Responses, ServerSheet, Sharded};
+pub use sheet::{FrontendSheet, Responses, Sharded, TrafficSheet};

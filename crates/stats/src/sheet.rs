@@ -91,10 +91,10 @@ pub struct FrontendSheet {
     pub responses: Responses,
 }
 
-/// What one worker counts for one backend.
+/// What one worker counts for one backend, and for one server: the same columns.
 #[derive(Debug, Default)]
-pub struct BackendSheet {
-    /// Requests (HTTP) or connections (TCP) that entered the backend (`stot`).
+pub struct TrafficSheet {
+    /// Requests (HTTP) or connections (TCP) that entered the backend or were given to the server (`stot`).
     pub sessions: Counter,
     /// HTTP requests (`req_tot`).
     pub requests: Counter,
@@ -102,7 +102,7 @@ pub struct BackendSheet {
     pub bytes_in: Counter,
     /// Bytes received from servers and sent to clients (`bout`).
     pub bytes_out: Counter,
-    /// Requests denied by a backend rule (`dreq`).
+    /// Requests denied by a backend rule (`dreq`); stays 0 for a server.
     pub denied_requests: Counter,
     /// Responses denied by a rule (`dresp`).
     pub denied_responses: Counter,
@@ -112,56 +112,9 @@ pub struct BackendSheet {
     pub response_errors: Counter,
     /// Retries (`wretr`).
     pub retries: Counter,
-    /// Redispatches to another server (`wredis`).
+    /// Redispatches to another server, or away from this one (`wredis`).
     pub redispatches: Counter,
-    /// Times a server was chosen by the algorithm (`lbtot`).
-    pub chosen: Counter,
-    /// Client aborts while the transfer ran (`cli_abrt`).
-    pub client_aborts: Counter,
-    /// Server aborts while the transfer ran (`srv_abrt`).
-    pub server_aborts: Counter,
-    /// Connection attempts (`connect`).
-    pub connects: Counter,
-    /// Reused connections (`reuse`).
-    pub reuses: Counter,
-    /// Internal errors (`eint`).
-    pub internal_errors: Counter,
-    /// Header rewrites that failed (`wrew`).
-    pub failed_rewrites: Counter,
-    /// Final responses by class (`hrsp_*`).
-    pub responses: Responses,
-    /// Milliseconds in queue (`qtime`).
-    pub queue_time: Average,
-    /// Milliseconds to connect (`ctime`).
-    pub connect_time: Average,
-    /// Milliseconds to the response head (`rtime`).
-    pub response_time: Average,
-    /// Milliseconds in all (`ttime`).
-    pub total_time: Average,
-}
-
-/// What one worker counts for one server: the backend's columns that make sense for one server.
-#[derive(Debug, Default)]
-pub struct ServerSheet {
-    /// Requests (HTTP) or connections (TCP) given to the server (`stot`).
-    pub sessions: Counter,
-    /// HTTP requests (`req_tot`).
-    pub requests: Counter,
-    /// Bytes sent to the server (`bin`).
-    pub bytes_in: Counter,
-    /// Bytes received from the server (`bout`).
-    pub bytes_out: Counter,
-    /// Responses denied by a rule (`dresp`).
-    pub denied_responses: Counter,
-    /// Connections that could not be made (`econ`).
-    pub connect_errors: Counter,
-    /// Responses in error (`eresp`).
-    pub response_errors: Counter,
-    /// Retries (`wretr`).
-    pub retries: Counter,
-    /// Redispatches away from this server (`wredis`).
-    pub redispatches: Counter,
-    /// Times chosen by the algorithm (`lbtot`).
+    /// Times the algorithm chose it, or any server of it (`lbtot`).
     pub chosen: Counter,
     /// Client aborts while the transfer ran (`cli_abrt`).
     pub client_aborts: Counter,
