@@ -359,3 +359,20 @@ fn a_server_that_joins_by_reload_serves_the_queue() {
         assert_eq!(client.response().unwrap().status(), 200);
     }
 }
+
+/// The server that joined is not in the configuration of the request that waits: it is passed over, and the wait still ends.
+#[test]
+fn a_wait_ends_in_time_although_a_later_server_is_free() {
+    let (gate, origins) = held(2);
+    let short = |text: String| text.replace("timeout.queue = \"60s\"", "timeout.queue = \"500ms\"");
+    let mut proxy = Proxy::start(&short(config(&origins[..1], &[", maxconn = 1"], "")));
+    let mut first = asking(&proxy);
+    arrived(&origins, &[1]);
+    let mut second = asking(&proxy);
+    queued(&proxy, 1);
+    assert!(proxy.reload(&short(config(&origins, &[", maxconn = 1", ", maxconn = 1"], ""))).status.success());
+    assert_eq!(second.response().unwrap().status(), 503);
+    queued(&proxy, 0);
+    gate.open();
+    assert_eq!(first.response().unwrap().status(), 200);
+}

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use evenkeel_backend::{Chooser, Group, Idle, Lease, Server, Stream, Waiter, dial};
 use evenkeel_config::Reuse;
@@ -42,6 +43,9 @@ pub(crate) struct Waited {
     pub(crate) backend_ahead: u32,
 }
 
+/// How often a request looks for a slot once it was offered a server that its configuration does not have.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 /// Chooses a server other than `avoid` if possible, and waits for a slot when all are full.
 pub(crate) async fn choose(
     conn: &mut Conn,
@@ -52,12 +56,14 @@ pub(crate) async fn choose(
 ) -> Result<(Chosen, Waited), End> {
     let group = &local.snapshot.groups[at];
     let mut waited = Waited::default();
+    let asked = clock::now();
+    let mut passed_over = false;
     loop {
         let src = conn.src.map(|a| a.ip());
         let slot = {
             let mut chooser = local.chooser(at).borrow_mut();
             // Who comes later does not overtake those who wait.
-            let behind = group.state.queued() > 0 && !Chooser::is_sticky(group);
+            let behind = group.state.queued() > 0 && !Chooser::is_sticky(group) && !passed_over;
             let slot = if behind { None } else { chooser.pick(group, src, avoid) };
             if slot.is_none() && chooser.usable(group) == 0 {
                 return Err(End::new(Cause::NoServer, Stage::Connect));
@@ -71,14 +77,22 @@ pub(crate) async fn choose(
             return Ok((Chosen { slot, lease }, waited));
         }
         let waiter = queue(group, slot, &mut waited)?;
-        match wait(conn, group, waiter, watch_client).await? {
+        match wait(conn, group, waiter, asked, watch_client).await? {
             Some(lease) => match group.slot_of(lease.server()) {
                 Some(slot) => {
                     conn.admission.worker.note_choice(group, lease.server());
                     return Ok((Chosen { slot, lease }, waited));
                 }
-                // The slot's server is not in this transaction's snapshot: dropping the lease passes the slot on.
-                None => continue,
+                // A server of a later configuration: its slot is passed on. Whoever waits on would be offered it again at once,
+                // so this one looks by itself from now on, now and then, for as long as the queue may take in all.
+                None => {
+                    drop(lease);
+                    passed_over = true;
+                    let _ = within(&mut conn.timer, clock::now(), Some(LOOK_AGAIN), std::future::pending::<()>()).await;
+                    if group.conf.timeout.queue.is_some_and(|limit| clock::now() - asked >= limit) {
+                        return Err(End::new(Cause::QueueTimeout, Stage::Queue));
+                    }
+                }
             },
             None => continue,
         }
@@ -105,9 +119,14 @@ fn queue(group: &Group, slot: Option<usize>, waited: &mut Waited) -> Result<Wait
 }
 
 /// Waits for the turn, for `timeout.queue`, or for the client to leave.
-async fn wait(conn: &mut Conn, group: &Group, waiter: Waiter, watch_client: bool) -> Result<Option<Lease>, End> {
+async fn wait(
+    conn: &mut Conn,
+    group: &Group,
+    waiter: Waiter,
+    since: Instant,
+    watch_client: bool,
+) -> Result<Option<Lease>, End> {
     let watch_client = watch_client && group.conf.option.abortonclose;
-    let since = clock::now();
     let Conn { stream, timer, .. } = conn;
     timer.set(since, group.conf.timeout.queue);
     let mut waiter = pin!(waiter);

@@ -218,7 +218,7 @@ const SERVER_KEYS: &[Key] = &[
             COUNT,
             Fallback::Int(0),
             "maxqueue",
-            "Requests that may wait for this server; 0 is no limit.",
+            "Requests that may wait for this very server, as they do under `balance = \"source\"`; 0 is no limit.",
             "maxqueue = 100",
         ),
         key(
