@@ -245,7 +245,7 @@ fn check(fetch: &Fetch, word: &Word, given: &Arguments, name: Range<usize>) -> R
                 Some(number) => Value::Int(number),
                 None => return bad(format!("`{}` of `{}` is a number", arg.name, fetch.name)),
             },
-            Type::Bool | Type::Ip | Type::Str => {
+            Type::Any | Type::Bool | Type::Ip | Type::Str | Type::Bin => {
                 if text.is_empty() {
                     return bad(format!("`{}` of `{}` is empty", arg.name, fetch.name));
                 }

@@ -102,7 +102,8 @@ pub(crate) fn default_for(input: Type) -> &'static MatchKind {
         Type::Bool => "bool",
         Type::Int => "int",
         Type::Ip => "ip",
-        Type::Str => "str",
+        Type::Str | Type::Any => "str",
+        Type::Bin => "bin",
     };
     find(name).expect("every type has its match kind in the table")
 }

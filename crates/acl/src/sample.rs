@@ -1,7 +1,7 @@
 //! Samples: what a fetch yields, and how one type is compared as another.
 //!
-//! Called by fetches, match kinds and formats. Never allocates: a number or an address turned into text is written into
-//! a small buffer on the stack.
+//! Called by fetches, converters, match kinds and formats. Never allocates: a number or an address turned into text is
+//! written into a small buffer on the stack, or into a buffer the caller lends.
 
 use std::fmt;
 use std::io::Write as _;
@@ -10,34 +10,47 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// The type of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Type {
+    /// Known only when there is a sample: a variable.
+    Any,
     /// True or false.
     Bool,
     /// A signed 64-bit number.
     Int,
     /// An IPv4 or IPv6 address.
     Ip,
-    /// Bytes.
+    /// Text.
     Str,
+    /// Bytes that are no text: written in hexadecimal where text is wanted.
+    Bin,
 }
 
 impl Type {
     /// The word used in documentation and errors.
     pub fn name(self) -> &'static str {
         match self {
+            Type::Any => "any",
             Type::Bool => "bool",
             Type::Int => "int",
             Type::Ip => "ip",
             Type::Str => "str",
+            Type::Bin => "bin",
         }
     }
 
-    /// Whether a sample of this type can be compared as `other`.
+    /// Whether a sample of this type can be taken as `other` (HAProxy's implicit casts).
     pub fn casts_to(self, other: Type) -> bool {
         match (self, other) {
+            (Type::Any, _) | (_, Type::Any) => true,
             (Type::Bool | Type::Int, Type::Bool | Type::Int | Type::Str) => true,
+            (Type::Int | Type::Ip, Type::Bin) => true,
             (Type::Ip, Type::Ip | Type::Str) => true,
-            (Type::Str, Type::Str | Type::Int | Type::Ip) => true,
-            (Type::Bool | Type::Int, Type::Ip) | (Type::Ip, Type::Bool | Type::Int) | (Type::Str, Type::Bool) => false,
+            (Type::Str, Type::Str | Type::Int | Type::Ip | Type::Bin) => true,
+            (Type::Bin, Type::Bin | Type::Str) => true,
+            (Type::Bool, Type::Ip | Type::Bin)
+            | (Type::Int, Type::Ip)
+            | (Type::Ip, Type::Bool | Type::Int)
+            | (Type::Str, Type::Bool)
+            | (Type::Bin, Type::Bool | Type::Int | Type::Ip) => false,
         }
     }
 }
@@ -57,17 +70,78 @@ pub enum Sample<'s> {
     Int(i64),
     /// An address.
     Ip(IpAddr),
-    /// Bytes of the message.
+    /// Text of the message.
     Str(&'s [u8]),
+    /// Bytes that are no text.
+    Bin(&'s [u8]),
 }
 
-impl Sample<'_> {
+impl<'s> Sample<'s> {
+    /// Its type.
+    pub fn kind(&self) -> Type {
+        match self {
+            Sample::Bool(_) => Type::Bool,
+            Sample::Int(_) => Type::Int,
+            Sample::Ip(_) => Type::Ip,
+            Sample::Str(_) => Type::Str,
+            Sample::Bin(_) => Type::Bin,
+        }
+    }
+
+    /// As a sample of type `to`; `None` where the types or the content do not allow it. `out` must be empty: it takes what
+    /// has to be written.
+    pub(crate) fn cast<'o>(self, to: Type, out: &'o mut Vec<u8>) -> Option<Sample<'o>>
+    where
+        's: 'o,
+    {
+        if to == Type::Any || to == self.kind() {
+            return Some(self);
+        }
+        Some(match to {
+            Type::Any => self,
+            Type::Bool => Sample::Bool(self.as_bool()?),
+            Type::Int => Sample::Int(self.as_int()?),
+            Type::Ip => Sample::Ip(self.as_ip()?),
+            Type::Str => {
+                self.write_text(out);
+                Sample::Str(out)
+            }
+            Type::Bin => match self {
+                Sample::Str(text) | Sample::Bin(text) => Sample::Bin(text),
+                Sample::Int(value) => {
+                    out.extend_from_slice(&value.to_be_bytes());
+                    Sample::Bin(out)
+                }
+                Sample::Ip(IpAddr::V4(ip)) => {
+                    out.extend_from_slice(&ip.octets());
+                    Sample::Bin(out)
+                }
+                Sample::Ip(IpAddr::V6(ip)) => {
+                    out.extend_from_slice(&ip.octets());
+                    Sample::Bin(out)
+                }
+                Sample::Bool(_) => return None,
+            },
+        })
+    }
+
+    /// Appends it as text: bytes that are no text in upper-case hexadecimal, as in HAProxy.
+    pub(crate) fn write_text(&self, out: &mut Vec<u8>) {
+        match self {
+            Sample::Bin(bytes) => {
+                const HEX: &[u8; 16] = b"0123456789ABCDEF";
+                out.extend(bytes.iter().flat_map(|b| [HEX[usize::from(b >> 4)], HEX[usize::from(b & 15)]]));
+            }
+            _ => out.extend_from_slice(self.as_bytes(&mut Scratch::new())),
+        }
+    }
+
     /// As a truth value; `None` where the types do not allow it.
     pub(crate) fn as_bool(&self) -> Option<bool> {
         match *self {
             Sample::Bool(value) => Some(value),
             Sample::Int(value) => Some(value != 0),
-            Sample::Ip(_) | Sample::Str(_) => None,
+            Sample::Ip(_) | Sample::Str(_) | Sample::Bin(_) => None,
         }
     }
 
@@ -77,7 +151,7 @@ impl Sample<'_> {
             Sample::Bool(value) => Some(i64::from(value)),
             Sample::Int(value) => Some(value),
             Sample::Str(text) => leading_int(text),
-            Sample::Ip(_) => None,
+            Sample::Ip(_) | Sample::Bin(_) => None,
         }
     }
 
@@ -86,11 +160,11 @@ impl Sample<'_> {
         match *self {
             Sample::Ip(value) => Some(value),
             Sample::Str(text) => parse_ip(text),
-            Sample::Bool(_) | Sample::Int(_) => None,
+            Sample::Bool(_) | Sample::Int(_) | Sample::Bin(_) => None,
         }
     }
 
-    /// As bytes, with `scratch` as the place for what is not text yet.
+    /// As bytes, with `scratch` as the place for what is not text yet. Bytes that are no text are taken as they are.
     pub(crate) fn as_bytes<'b>(&'b self, scratch: &'b mut Scratch) -> &'b [u8] {
         match *self {
             Sample::Bool(value) => {
@@ -102,7 +176,7 @@ impl Sample<'_> {
             }
             Sample::Int(value) => scratch.print(format_args!("{value}")),
             Sample::Ip(value) => scratch.print(format_args!("{value}")),
-            Sample::Str(text) => text,
+            Sample::Str(text) | Sample::Bin(text) => text,
         }
     }
 }
