@@ -7,8 +7,9 @@ mod header;
 mod redirect;
 mod reply;
 
+use std::borrow::Cow;
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::cond::Scope;
 use crate::ctx::{Ctx, Phase};
@@ -17,30 +18,62 @@ use crate::trace::Place;
 use crate::word::{Word, Words, starts_condition};
 
 /// Which keyword a rule line belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RuleKind {
+    /// `tcp-request.connection`: right after accept.
+    TcpConnection,
+    /// `tcp-request.session`: after PROXY header and TLS handshake.
+    TcpSession,
+    /// `tcp-request.content`: once per transaction, before the HTTP rules.
+    TcpContent,
+    /// `tcp-response.content`.
+    TcpResponse,
     /// `http-request`.
     HttpRequest,
+    /// `http-response`.
+    HttpResponse,
+    /// `http-after-response`: every answer, those made here too.
+    HttpAfterResponse,
 }
 
 impl RuleKind {
-    /// The keyword.
+    /// Every kind, in the order in which they run.
+    pub const ALL: [RuleKind; 7] = [
+        RuleKind::TcpConnection,
+        RuleKind::TcpSession,
+        RuleKind::TcpContent,
+        RuleKind::HttpRequest,
+        RuleKind::TcpResponse,
+        RuleKind::HttpResponse,
+        RuleKind::HttpAfterResponse,
+    ];
+
+    /// The key it is written under.
     pub fn keyword(self) -> &'static str {
         match self {
+            RuleKind::TcpConnection => "tcp-request.connection",
+            RuleKind::TcpSession => "tcp-request.session",
+            RuleKind::TcpContent => "tcp-request.content",
+            RuleKind::TcpResponse => "tcp-response.content",
             RuleKind::HttpRequest => "http-request",
+            RuleKind::HttpResponse => "http-response",
+            RuleKind::HttpAfterResponse => "http-after-response",
         }
     }
 
     /// The phase in which its rules run.
     pub fn phase(self) -> Phase {
         match self {
-            RuleKind::HttpRequest => Phase::Request,
+            RuleKind::TcpConnection => Phase::Accept,
+            RuleKind::TcpSession => Phase::Hello,
+            RuleKind::TcpContent | RuleKind::HttpRequest => Phase::Request,
+            RuleKind::TcpResponse | RuleKind::HttpResponse | RuleKind::HttpAfterResponse => Phase::Response,
         }
     }
 }
 
-/// Reads the words after the name of an action.
-type Parse = fn(&mut Words<'_>, &Scope<'_>) -> Result<Box<dyn Act>, Fault>;
+/// Reads the words after the name of an action; the name itself is given too, since some carry an argument.
+pub(crate) type Parse = fn(&Word, &mut Words<'_>, &Scope<'_>) -> Result<Box<dyn Act>, Fault>;
 
 /// One entry of the table of actions.
 #[derive(Debug)]
@@ -60,123 +93,63 @@ pub struct Action {
     pub(crate) parse: Parse,
 }
 
-macro_rules! actions {
-    ($($name:literal $syntax:literal $ends:literal $parse:path, $doc:literal, $example:literal;)*) => {
-        /// Every action, sorted by name.
-        pub static ACTIONS: &[Action] = &[$(Action {
-            name: $name, syntax: $syntax, kinds: &[RuleKind::HttpRequest], ends: $ends, doc: $doc, example: $example,
-            parse: $parse,
+use RuleKind::{
+    HttpAfterResponse as A, HttpRequest as Q, HttpResponse as R, TcpConnection as C, TcpContent as T, TcpResponse as U,
+    TcpSession as S,
+};
+
+/// Where actions on HTTP messages stand.
+pub(crate) const HTTP: &[RuleKind] = &[Q, R, A];
+/// Where actions on requests stand.
+pub(crate) const REQUEST: &[RuleKind] = &[Q];
+/// Where actions on responses stand.
+pub(crate) const RESPONSE: &[RuleKind] = &[R, A];
+/// Where an answer can be made.
+pub(crate) const ANSWER: &[RuleKind] = &[Q, R];
+/// Everywhere.
+pub(crate) const ANYWHERE: &[RuleKind] = &[C, S, T, U, Q, R, A];
+
+/// Builds `pub(super) static TABLE: &[Action]` of a module.
+macro_rules! action_table {
+    ($($name:literal $syntax:literal $kinds:ident $ends:literal $parse:path, $doc:literal, $example:literal;)*) => {
+        pub(super) static TABLE: &[$crate::action::Action] = &[$($crate::action::Action {
+            name: $name, syntax: $syntax, kinds: $kinds, ends: $ends, doc: $doc, example: $example, parse: $parse,
         }),*];
     };
 }
+pub(crate) use action_table;
 
-actions! {
-    "add-header" "add-header <name> <fmt>" false header::parse_add,
-        "Adds a field line after those already there. A value that cannot be written answers with 500.",
-        "add-header X-Served-Via evenkeel";
-    "allow" "allow" true reply::parse_allow,
-        "Ends this set of rules. The rules of the backend still run after an allow in the frontend.",
-        "allow if { path /api/users }";
-    "del-header" "del-header <name> [-m str|beg|end|sub|reg]" false header::parse_delete,
-        "Removes every field line of that name, or of the names that match. Case does not matter.",
-        "del-header X-Debug- -m beg";
-    "deny" "deny [status|deny_status <code>] [content-type <type>] [string <text>] [hdr <name> <fmt>]..." true
-        reply::parse_deny,
-        "Refuses the request with 403 or the status given, and the error page of that status unless a body is given.",
-        "deny deny_status 429 if { src 203.0.113.0/24 }";
-    "redirect" "redirect location <fmt>|prefix <fmt>|scheme <fmt> [code 301|302|303|307|308] [drop-query] [append-slash] \
-        [keep-query] [ignore-empty]" true redirect::parse,
-        "Answers with a redirect, 302 unless a code is given. location is taken whole (keep-query appends the query); prefix is put \
-         before path and query; scheme is put before the Host field, path and query. drop-query leaves out the query, \
-         append-slash ends the path with a slash, ignore-empty skips the rule when the location is empty.",
-        "redirect scheme https code 301 unless { dst_port 8443 }";
-    "return" "return [status <code>] [content-type <type>] [string <text>] [hdr <name> <fmt>]..." true reply::parse_return,
-        "Answers with 200 or the status given, and the body given or none.",
-        "return status 200 content-type text/plain string 'pong' hdr X-Path %[path] if { path_beg /api }";
-    "set-header" "set-header <name> <fmt>" false header::parse_set,
-        "Replaces every field line of that name by one. The value may use the old one. A value that cannot be written answers \
-         with 500.",
-        "set-header X-Real-IP %[src]";
+static ALL: LazyLock<Vec<&'static Action>> = LazyLock::new(|| {
+    let mut all: Vec<&'static Action> = [header::TABLE, redirect::TABLE, reply::TABLE].into_iter().flatten().collect();
+    all.sort_unstable_by_key(|action| action.name);
+    all
+});
+
+/// Every action, sorted by name.
+pub fn actions() -> &'static [&'static Action] {
+    &ALL
 }
-
-/// HAProxy's actions that this version does not have.
-const LATER: &[&str] = &[
-    "accept",
-    "add-acl",
-    "auth",
-    "cache-use",
-    "capture",
-    "del-acl",
-    "del-map",
-    "disable-l7-retry",
-    "do-log",
-    "do-resolve",
-    "early-hint",
-    "lua",
-    "normalize-uri",
-    "pause",
-    "reject",
-    "replace-header",
-    "replace-path",
-    "replace-pathq",
-    "replace-uri",
-    "replace-value",
-    "sc-add-gpc",
-    "sc-inc-gpc",
-    "sc-inc-gpc0",
-    "sc-inc-gpc1",
-    "sc-set-gpt",
-    "sc-set-gpt0",
-    "send-spoe-group",
-    "set-bandwidth-limit",
-    "set-dst",
-    "set-dst-port",
-    "set-log-level",
-    "set-map",
-    "set-mark",
-    "set-method",
-    "set-nice",
-    "set-path",
-    "set-pathq",
-    "set-priority-class",
-    "set-priority-offset",
-    "set-query",
-    "set-retries",
-    "set-src",
-    "set-src-port",
-    "set-timeout",
-    "set-tos",
-    "set-uri",
-    "set-var",
-    "set-var-fmt",
-    "silent-drop",
-    "strict-mode",
-    "tarpit",
-    "track-sc",
-    "track-sc0",
-    "track-sc1",
-    "track-sc2",
-    "unset-var",
-    "use-service",
-    "wait-for-body",
-    "wait-for-handshake",
-];
 
 /// The action that `word` names under `kind`.
 pub(crate) fn find(word: &Word, kind: RuleKind) -> Result<&'static Action, Fault> {
-    let name = word.text();
-    let here = || ACTIONS.iter().filter(|action| action.kinds.contains(&kind));
+    // `set-var(txn.x)` and `sc-inc-gpc(0,1)` carry their argument in the name, `track-sc0` its number.
+    let text = word.text();
+    let name = text.split('(').next().unwrap_or(&text);
+    let name = if name.starts_with("track-sc") { "track-sc" } else { name };
+    let here = || ALL.iter().copied().filter(|action| action.kinds.contains(&kind));
     if let Some(action) = here().find(|action| action.name == name) {
         return Ok(action);
     }
-    // `set-var(txn.x)` and `sc-inc-gpc(0,1)` carry their argument in the name.
-    let bare = name.split('(').next().unwrap_or(&name);
-    if LATER.contains(&bare) {
-        return Err(Fault::new(code::LATER, word.range.clone(), format!("the action `{bare}` is not in this version")));
+    if let Some(action) = ALL.iter().find(|action| action.name == name) {
+        let places: Vec<&str> = action.kinds.iter().map(|kind| kind.keyword()).collect();
+        let message = format!("`{name}` is no {} action", kind.keyword());
+        return Err(
+            Fault::new(code::ACTION, word.range.clone(), message).hint(format!("it stands in {}", places.join(", ")))
+        );
     }
     let message = format!("there is no {} action `{name}`", kind.keyword());
     Err(Fault::new(code::ACTION, word.range.clone(), message)
-        .did_you_mean(&name, here().map(|action| action.name))
+        .did_you_mean(name, here().map(|action| action.name))
         .or_hint(|| format!("the actions are {}", here().map(|action| action.name).collect::<Vec<_>>().join(", "))))
 }
 
@@ -195,6 +168,46 @@ pub(crate) enum Next<'r> {
     Allow,
     /// Nothing: the request is answered.
     Reply(Reply<'r>),
+    /// Nothing: the connection ends.
+    Close(How),
+    /// The next rule, once that happened.
+    Wait(Wait),
+}
+
+/// The end of a connection that a rule asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Close<'r> {
+    /// How it ends.
+    pub how: How,
+    /// The rule that asked for it.
+    pub place: &'r Place,
+}
+
+/// How a connection ends without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// `reject`: closed.
+    Reject,
+    /// `silent-drop`: forgotten without telling the client.
+    SilentDrop,
+}
+
+/// What rules wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// More data: a condition cannot be decided yet (`tcp-request inspect-delay`).
+    More,
+    /// `wait-for-body`: the body, or this much of it, for at most so many milliseconds.
+    Body {
+        /// Milliseconds.
+        time: u64,
+        /// Bytes that are enough; 0 = all, or a full buffer.
+        at_least: u64,
+    },
+    /// `wait-for-handshake`: the TLS handshake.
+    Handshake,
+    /// `pause`: so many milliseconds.
+    Pause(u64),
 }
 
 /// An answer made by a rule.
@@ -202,16 +215,25 @@ pub(crate) enum Next<'r> {
 pub struct Reply<'r> {
     /// Status code.
     pub status: u16,
-    /// `true` for `deny`: counted as denied, and the built-in error page of `status` is sent when `body` is `None`.
-    pub denied: bool,
     /// Why there is an answer.
     pub cause: Cause,
     /// The rule that made it.
     pub place: &'r Place,
     /// Header lines besides Content-Length and Connection.
-    pub headers: Vec<(&'r str, String)>,
+    pub headers: Vec<(Cow<'r, str>, Vec<u8>)>,
     /// Body, with its content type in `headers`.
-    pub body: Option<&'r [u8]>,
+    pub body: Content<'r>,
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub enum Content<'r> {
+    /// The page of the status as configured for the proxy, or the built-in one.
+    Page,
+    /// These bytes.
+    Bytes(Cow<'r, [u8]>),
+    /// A whole message, head included, as from an error file.
+    Message(&'r [u8]),
 }
 
 /// Why a rule answered.
@@ -219,6 +241,10 @@ pub struct Reply<'r> {
 pub enum Cause {
     /// `deny`: the error page of the status is sent when there is no body.
     Deny,
+    /// `tarpit`: as deny, after a while.
+    Tarpit,
+    /// `auth`: the client must say who it is.
+    Auth,
     /// `redirect`: no body.
     Redirect,
     /// `return`: an empty body when there is none.
@@ -230,7 +256,7 @@ pub enum Cause {
 impl<'r> Reply<'r> {
     /// The answer to an edit that could not be made.
     pub(crate) fn failed_rewrite(place: &'r Place) -> Reply<'r> {
-        Reply { status: 500, denied: false, cause: Cause::FailedRewrite, place, headers: Vec::new(), body: None }
+        Reply { status: 500, cause: Cause::FailedRewrite, place, headers: Vec::new(), body: Content::Page }
     }
 }
 
@@ -272,12 +298,15 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// A value made at run time as text, or `None` when it holds what no field value may: then the rewrite failed.
-fn field_value(bytes: Vec<u8>) -> Option<String> {
-    if bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
-        return None;
-    }
-    Some(String::from_utf8(bytes).unwrap_or_else(|err| String::from_utf8_lossy(err.as_bytes()).into_owned()))
+/// A value made at run time, or `None` when it holds what no field value may: then the rewrite failed.
+fn field_value(bytes: Vec<u8>) -> Option<Vec<u8>> {
+    (!bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))).then_some(bytes)
+}
+
+/// What stands between the parentheses of the name of an action: `txn.x` of `set-var(txn.x)`, with its bytes in `word`.
+pub(crate) fn in_name(word: &Word) -> Option<std::ops::Range<usize>> {
+    let open = word.bytes.iter().position(|&byte| byte == b'(')?;
+    (word.bytes.last() == Some(&b')')).then(|| open + 1..word.bytes.len() - 1)
 }
 
 /// The next argument, unless the line ends or its condition begins where one is due.
@@ -301,12 +330,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_sorted_and_complete() {
-        assert!(ACTIONS.windows(2).all(|pair| pair[0].name < pair[1].name));
-        assert!(LATER.windows(2).all(|pair| pair[0] < pair[1]));
-        for action in ACTIONS {
+    fn the_table_is_complete() {
+        assert!(actions().windows(2).all(|pair| pair[0].name < pair[1].name));
+        for action in actions() {
             assert!(action.syntax.starts_with(action.name) && action.doc.ends_with('.'), "{}", action.name);
-            assert!(!LATER.contains(&action.name), "{}", action.name);
+            assert!(!action.kinds.is_empty(), "{}", action.name);
         }
     }
 }

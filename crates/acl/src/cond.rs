@@ -7,8 +7,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::acl::{Acl, Acls};
+use crate::action::RuleKind;
 use crate::ctx::{Ctx, Phase};
 use crate::error::{Fault, code};
+use crate::library::Env;
 use crate::trace::Tested;
 use crate::word::{Word, Words, starts_condition};
 
@@ -36,7 +38,10 @@ pub(crate) struct Scope<'s> {
     pub(crate) text: &'s str,
     /// The phase in which the rule runs.
     pub(crate) phase: Phase,
+    /// The keyword of the rule; `None` for formats of the configuration and `use_backend`.
+    pub(crate) kind: Option<RuleKind>,
     pub(crate) acls: &'s Acls,
+    pub(crate) env: Env<'s>,
 }
 
 impl Cond {
@@ -155,9 +160,9 @@ impl Term {
                 faults.push(Fault::new(code::CONDITION, range, "there is nothing between the braces"));
                 return None;
             }
-            (Arc::new(Acl::anonymous(&inside[..length], scope.text, faults)), false, range)
+            (Arc::new(Acl::anonymous(&inside[..length], scope.text, &scope.env, faults)), false, range)
         } else {
-            match scope.acls.find(&word) {
+            match scope.acls.find(&word, &scope.env) {
                 Ok((acl, of_file)) => {
                     if of_file && !used.contains(&acl.name) {
                         used.push(acl.name.clone());
@@ -197,15 +202,18 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::acl::AclDef;
-    use crate::testing::{REQUEST, Rng, with_ctx};
+    use crate::testing::{REQUEST, Rng, env, with_ctx};
     use crate::word;
 
     fn acls() -> Acls {
-        let (acls, errors) = Acls::compile(&[
-            AclDef { name: "t", text: "path_beg /api/" },
-            AclDef { name: "f", text: "path_beg /nope/" },
-            AclDef { name: "u", text: "hdr(none) x" },
-        ]);
+        let (acls, errors) = Acls::compile(
+            &[
+                AclDef { name: "t", text: "path_beg /api/" },
+                AclDef { name: "f", text: "path_beg /nope/" },
+                AclDef { name: "u", text: "hdr(none) x" },
+            ],
+            &env(),
+        );
         assert_eq!(errors, []);
         acls
     }
@@ -213,7 +221,7 @@ mod tests {
     fn compile(text: &str, phase: Phase) -> (Cond, Vec<Arc<str>>, Vec<Fault>) {
         let words = word::split(text).unwrap();
         let (mut used, mut faults) = (Vec::new(), Vec::new());
-        let scope = Scope { text, phase, acls: &acls() };
+        let scope = Scope { text, phase, kind: None, acls: &acls(), env: env() };
         let cond = Cond::parse(&mut Words::new(&words), &scope, &mut used, &mut faults);
         (cond, used, faults)
     }

@@ -1,16 +1,25 @@
-//! What a rule may look at.
+//! What a rule may look at: a live transaction or a described one.
+//!
+//! Owns [`Ctx`] and its parts. Filled by frontend for traffic, and by `explain`, `[[test]]` and `check` from a description;
+//! rules cannot tell which. Everything is borrowed: making one costs no allocation.
 
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use evenkeel_proto::Head;
+
+use crate::sample::Sample;
+use crate::stick::{Table, Tracked};
+use crate::vars::{ProcVars, Stored, VarRef, VarScope, Vars};
 
 /// The moments at which rules run, in order; the same words in docs, logs and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
     /// A connection was accepted.
     Accept,
-    /// The TLS ClientHello is there.
+    /// Its PROXY header and TLS handshake are through.
     Hello,
     /// The request head is there.
     Request,
@@ -30,22 +39,495 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Facts about the client connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Connection<'a> {
-    /// Client address; `None` for Unix sockets.
-    pub src: Option<SocketAddr>,
-    /// Address the client connected to; `None` for Unix sockets.
-    pub dst: Option<SocketAddr>,
-    /// Frontend name.
-    pub frontend: &'a str,
+/// The time of an evaluation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds on a clock that never goes back, from an arbitrary start.
+    pub mono_ms: u64,
+    /// Microseconds since 1970 (UTC).
+    pub unix_us: i64,
 }
 
-/// What a rule looks at and edits: a live request or a described one.
-#[derive(Debug)]
+/// How many counters a connection or transaction may track (`tune.stick-counters`).
+pub const STICK_COUNTERS: usize = 12;
+
+/// The stick-table entries that are tracked, by number of the counter.
+#[derive(Debug, Default)]
+pub struct Tracks(Option<Box<[Option<Tracked>; STICK_COUNTERS]>>);
+
+impl Tracks {
+    /// What counter `at` tracks.
+    pub fn get(&self, at: usize) -> Option<&Tracked> {
+        self.0.as_ref()?.get(at)?.as_ref()
+    }
+
+    /// Lets counter `at` track `entry`.
+    pub fn set(&mut self, at: usize, entry: Tracked) {
+        if let Some(slot) = self.0.get_or_insert_default().get_mut(at) {
+            *slot = Some(entry);
+        }
+    }
+
+    /// All that is tracked, with the number of its counter.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Tracked)> {
+        self.0.iter().flat_map(|list| list.iter().enumerate()).filter_map(|(at, entry)| Some((at, entry.as_ref()?)))
+    }
+
+    /// Whether nothing is tracked.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none() || self.iter().next().is_none()
+    }
+
+    /// Ends all tracking; the room is kept for the next transaction.
+    pub fn clear(&mut self) {
+        if let Some(list) = &mut self.0 {
+            list.iter_mut().for_each(|entry| *entry = None);
+        }
+    }
+}
+
+/// What lasts as long as the client connection.
+#[derive(Debug, Default)]
+pub struct Session {
+    /// Client address as rules see it: `set-src` and the PROXY protocol change it. `None` for Unix sockets.
+    pub src: Option<SocketAddr>,
+    /// Address the client connected to, as rules see it.
+    pub dst: Option<SocketAddr>,
+    /// The two addresses of the socket itself.
+    pub real: (Option<SocketAddr>, Option<SocketAddr>),
+    /// When it was accepted, in microseconds since 1970.
+    pub accepted_us: i64,
+    /// Requests begun on it, this one included.
+    pub requests: u32,
+    /// Variables of scope `sess`.
+    pub vars: RefCell<Vars>,
+    /// What `tcp-request connection` and `session` rules track.
+    pub tracks: Tracks,
+}
+
+/// What rules leave behind in one transaction.
+#[derive(Debug, Default)]
+pub struct Memo {
+    /// Variables of scopes `txn`, `req` and `res`.
+    pub vars: RefCell<Vars>,
+    /// What content and HTTP rules track.
+    pub tracks: Tracks,
+    /// The slots of captures of the request, in the order of their declaration.
+    pub captured_request: RefCell<Slots>,
+    /// The slots of captures of the response.
+    pub captured_response: RefCell<Slots>,
+    /// What rules ask of the rest of the transaction.
+    pub wishes: Wishes,
+    /// The request id, once it was made.
+    pub unique_id: RefCell<Vec<u8>>,
+}
+
+impl Memo {
+    /// Forgets all, keeps the allocations.
+    pub fn clear(&mut self) {
+        self.vars.get_mut().clear();
+        self.tracks.clear();
+        self.captured_request.get_mut().clear();
+        self.captured_response.get_mut().clear();
+        self.unique_id.get_mut().clear();
+        self.wishes = Wishes::default();
+    }
+}
+
+/// Captured values by slot.
+#[derive(Clone, Debug, Default)]
+pub struct Slots(Vec<Option<Vec<u8>>>);
+
+impl Slots {
+    /// The value of slot `at`.
+    pub fn get(&self, at: usize) -> Option<&[u8]> {
+        self.0.get(at)?.as_deref()
+    }
+
+    /// Fills slot `at`.
+    pub fn set(&mut self, at: usize, value: &[u8]) {
+        if self.0.len() <= at {
+            self.0.resize(at + 1, None);
+        }
+        self.0[at] = Some(value.to_vec());
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// What actions ask of the rest of the transaction; `None` leaves it as configured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// `set-timeout`, in milliseconds.
+    pub timeouts: WishedTimeouts,
+    /// `set-retries`.
+    pub retries: Option<u32>,
+    /// `disable-l7-retry`.
+    pub no_l7_retry: bool,
+    /// `set-log-level`: 0 (emerg) to 7 (debug), 8 = silent.
+    pub log_level: Option<u8>,
+    /// `set-priority-class`, -2047 to 2047.
+    pub priority_class: i16,
+    /// `set-priority-offset`, milliseconds.
+    pub priority_offset: i32,
+    /// `set-nice`, -1024 to 1024.
+    pub nice: i16,
+    /// `set-bandwidth-limit` of the request and the response: bytes per second.
+    pub upload_limit: Option<u64>,
+    /// Bytes per second to the client.
+    pub download_limit: Option<u64>,
+    /// `early-hint` fields, in order.
+    pub early_hints: Vec<(Arc<str>, Vec<u8>)>,
+    /// The last rule whose action ended its rule set (`last_rule_file`, `last_rule_line`).
+    pub last_rule: Option<crate::trace::Place>,
+}
+
+/// Timeouts that rules override, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WishedTimeouts {
+    /// `client`.
+    pub client: Option<u64>,
+    /// `connect`.
+    pub connect: Option<u64>,
+    /// `queue`.
+    pub queue: Option<u64>,
+    /// `server`.
+    pub server: Option<u64>,
+    /// `tarpit`.
+    pub tarpit: Option<u64>,
+    /// `tunnel`.
+    pub tunnel: Option<u64>,
+}
+
+/// Milliseconds of the parts of a transaction; -1: did not happen (yet).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// `%Th`: PROXY header and TLS handshake.
+    pub handshake: i64,
+    /// `%Ti`: idle before the request.
+    pub idle: i64,
+    /// `%TR`: first byte of the request to the end of its head.
+    pub request: i64,
+    /// `%Tw`: in queues.
+    pub queue: i64,
+    /// `%Tc`: connecting.
+    pub connect: i64,
+    /// `%Tr`: from connected to the response head.
+    pub response: i64,
+    /// `%Td`: the response body.
+    pub data: i64,
+    /// `%Ta`: first byte of the request to the end.
+    pub active: i64,
+    /// `%Tt`: accept to the end.
+    pub total: i64,
+}
+
+impl Times {
+    /// Nothing happened yet.
+    pub const NONE: Times = Times {
+        handshake: 0,
+        idle: 0,
+        request: -1,
+        queue: -1,
+        connect: -1,
+        response: -1,
+        data: -1,
+        active: -1,
+        total: -1,
+    };
+}
+
+impl Default for Times {
+    fn default() -> Times {
+        Times::NONE
+    }
+}
+
+/// How far the transaction has come, as its driver knows it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress<'a> {
+    /// Frontend name.
+    pub frontend: &'a str,
+    /// Its number (`fe_id`).
+    pub frontend_id: u32,
+    /// Its `default_backend`.
+    pub default_backend: Option<&'a str>,
+    /// Name of the bind (`so_name`).
+    pub listener: &'a str,
+    /// Its number, from 1 (`so_id`).
+    pub listener_id: u32,
+    /// The backend, once chosen.
+    pub backend: Option<&'a str>,
+    /// Its number (`be_id`).
+    pub backend_id: u32,
+    /// The server, once chosen.
+    pub server: Option<&'a str>,
+    /// Its number (`srv_id`).
+    pub server_id: u32,
+    /// Its address.
+    pub server_addr: Option<SocketAddr>,
+    /// Our address towards it.
+    pub server_src: Option<SocketAddr>,
+    /// Whether the connection to it was used before (`bc_reused`).
+    pub reused: bool,
+    /// Times up to now.
+    pub times: Times,
+    /// When the request began, in microseconds since 1970.
+    pub began_us: i64,
+    /// Bytes read from the client.
+    pub bytes_in: u64,
+    /// Bytes written to the client.
+    pub bytes_out: u64,
+    /// Bytes written to the server.
+    pub bytes_up: u64,
+    /// Bytes read from the server.
+    pub bytes_down: u64,
+    /// Status the client got.
+    pub status: Option<u16>,
+    /// Status the server sent.
+    pub server_status: Option<u16>,
+    /// HAProxy's termination letters; empty while it runs.
+    pub letters: &'a str,
+    /// Label, code and sentence of the reason it ended; empty while it runs.
+    pub reason: [&'a str; 3],
+    /// Sessions of process, frontend, backend, server (`%ac %fc %bc %sc`).
+    pub sessions: [u64; 4],
+    /// Positions in the queues of server and backend (`%sq %bq`).
+    pub queued: [u64; 2],
+    /// Attempts after the first (`%rc`).
+    pub retries: u32,
+    /// Whether it went to another server than the one first chosen.
+    pub redispatched: bool,
+    /// Requests before this one on the log (`%lc`, `%rt`).
+    pub serial: u64,
+}
+
+/// Body bytes that are there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Body<'a> {
+    /// The bytes, chunk framing removed.
+    pub bytes: &'a [u8],
+    /// Whether they are all there will be.
+    pub complete: bool,
+}
+
+/// Which live number a fetch asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count<'n> {
+    /// Of the process.
+    Process(ProcessCount),
+    /// Of the frontend of that name.
+    Frontend(&'n str, FrontendCount),
+    /// Of the backend of that name.
+    Backend(&'n str, BackendCount),
+    /// Of the server of that backend.
+    Server(&'n str, &'n str, ServerCount),
+}
+
+/// Live numbers of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProcessCount {
+    /// Client connections (`act_conn`).
+    Connections,
+    /// Process id.
+    Pid,
+    /// Seconds since the start.
+    Uptime,
+    /// 1 during a soft stop.
+    Stopping,
+    /// Worker number.
+    Thread,
+    /// Number of workers.
+    Threads,
+}
+
+/// Live numbers of a frontend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FrontendCount {
+    /// Connections (`fe_conn`).
+    Connections,
+    /// Requests in the last second (`fe_req_rate`).
+    RequestRate,
+    /// Connections in the last second (`fe_sess_rate`).
+    SessionRate,
+    /// `timeout.client`, ms (`fe_client_timeout`).
+    ClientTimeout,
+}
+
+/// Live numbers of a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BackendCount {
+    /// Usable servers (`nbsrv`).
+    UsableServers,
+    /// Requests in flight (`be_conn`).
+    Connections,
+    /// Free slots; `None` when a server has no `maxconn` (`be_conn_free`).
+    FreeConnections,
+    /// Free slots in servers and queues (`connslots`).
+    FreeSlots,
+    /// Requests that wait (`queue`).
+    Queue,
+    /// Requests in the last second (`be_sess_rate`).
+    SessionRate,
+    /// `timeout.server`, ms (`be_server_timeout`).
+    ServerTimeout,
+    /// `timeout.tunnel`, ms (`be_tunnel_timeout`).
+    TunnelTimeout,
+    /// Its number (`be_id`).
+    Id,
+}
+
+/// Live numbers of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ServerCount {
+    /// 1 when it takes requests (`srv_is_up`).
+    Up,
+    /// Requests in flight (`srv_conn`).
+    Connections,
+    /// Free slots (`srv_conn_free`).
+    FreeConnections,
+    /// Requests that wait for it (`srv_queue`).
+    Queue,
+    /// Requests in the last second (`srv_sess_rate`).
+    SessionRate,
+    /// Weight as it counts now (`srv_weight`).
+    Weight,
+    /// Weight of the configuration (`srv_iweight`).
+    InitialWeight,
+    /// Weight as the operator set it (`srv_uweight`).
+    UserWeight,
+    /// Its number (`srv_id`).
+    Id,
+}
+
+/// The live state around the transaction, or a described one.
+pub trait World {
+    /// A live number; `None` when there is no such object or the number is not known.
+    fn count(&self, what: Count<'_>) -> Option<i64>;
+    /// The stick table of that index in the configuration.
+    fn table(&self, at: usize) -> Option<&Arc<Table>>;
+    /// The variables of the process.
+    fn proc_vars(&self) -> &ProcVars;
+    /// A random number.
+    fn random(&self) -> u64;
+    /// The name of this machine.
+    fn hostname(&self) -> &str;
+    /// The name of this node as configured, else as [`hostname`](World::hostname).
+    fn node(&self) -> &str {
+        self.hostname()
+    }
+}
+
+/// Buffers for computed samples, used again by every evaluation of a worker.
+#[derive(Debug, Default)]
+pub struct Buffers(RefCell<Vec<Vec<u8>>>);
+
+impl Buffers {
+    /// Larger ones are not kept.
+    const KEEP: usize = 64 << 10;
+
+    /// Lends an empty buffer to `f`.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let mut buffer = self.0.borrow_mut().pop().unwrap_or_default();
+        let result = f(&mut buffer);
+        if buffer.capacity() <= Buffers::KEEP {
+            buffer.clear();
+            self.0.borrow_mut().push(buffer);
+        }
+        result
+    }
+}
+
+/// What a rule looks at and edits.
 pub struct Ctx<'a> {
+    /// When in the life of the transaction this is.
+    pub phase: Phase,
+    /// What time it is.
+    pub now: Now,
     /// The client connection.
-    pub connection: Connection<'a>,
-    /// The request head.
+    pub session: &'a mut Session,
+    /// What rules leave behind.
+    pub memo: &'a mut Memo,
+    /// The request head; an empty one while there is none ([`Head::is_complete`] tells).
     pub request: &'a mut Head,
+    /// The response head, from phase Response on.
+    pub response: Option<&'a mut Head>,
+    /// The body of the message that the rules look at, or in tcp mode what the peer has sent.
+    pub body: Body<'a>,
+    /// How far it has come.
+    pub progress: Progress<'a>,
+    /// The state around it.
+    pub world: &'a dyn World,
+    /// Buffers of this worker.
+    pub buffers: &'a Buffers,
+    /// Whether no more data will come before the rules must decide (`tcp-request inspect-delay`).
+    pub last: bool,
+    /// Set by fetches whose data may still come.
+    pub undecided: Cell<bool>,
+}
+
+impl fmt::Debug for Ctx<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ctx").field("phase", &self.phase).field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+impl Ctx<'_> {
+    /// The message that header actions edit, and that `hdr` reads: the response from phase Response on.
+    pub(crate) fn message(&self) -> &Head {
+        match &self.response {
+            Some(response) if self.phase >= Phase::Response => response,
+            _ => self.request,
+        }
+    }
+
+    /// As [`message`](Ctx::message), to edit it.
+    pub(crate) fn message_mut(&mut self) -> &mut Head {
+        match &mut self.response {
+            Some(response) if self.phase >= Phase::Response => response,
+            _ => self.request,
+        }
+    }
+
+    /// A fetch found nothing, and more may come: the rule waits instead of failing.
+    pub(crate) fn may_come(&self) {
+        if !self.last {
+            self.undecided.set(true);
+        }
+    }
+
+    /// What counter `at` tracks: the transaction's own first, then the connection's.
+    pub(crate) fn tracked(&self, at: usize) -> Option<&Tracked> {
+        self.memo.tracks.get(at).or_else(|| self.session.tracks.get(at))
+    }
+
+    /// Hands the value of a variable to `f`.
+    pub fn var<R>(&self, name: &VarRef, f: impl FnOnce(&Stored) -> R) -> Option<R> {
+        match name.scope {
+            VarScope::Proc => self.world.proc_vars().read(name, f),
+            VarScope::Sess => self.session.vars.borrow().get(name).map(f),
+            VarScope::Txn | VarScope::Req | VarScope::Res => self.memo.vars.borrow().get(name).map(f),
+        }
+    }
+
+    /// Sets a variable; `false` when its scope is full.
+    pub fn set_var(&self, name: &VarRef, value: &Sample<'_>) -> bool {
+        match name.scope {
+            VarScope::Proc => self.world.proc_vars().set(name, value),
+            VarScope::Sess => self.session.vars.borrow_mut().set(name, value),
+            VarScope::Txn | VarScope::Req | VarScope::Res => self.memo.vars.borrow_mut().set(name, value),
+        }
+    }
+
+    /// Forgets a variable.
+    pub fn unset_var(&self, name: &VarRef) -> bool {
+        match name.scope {
+            VarScope::Proc => self.world.proc_vars().unset(name),
+            VarScope::Sess => self.session.vars.borrow_mut().unset(name),
+            VarScope::Txn | VarScope::Req | VarScope::Res => self.memo.vars.borrow_mut().unset(name),
+        }
+    }
 }

@@ -45,6 +45,12 @@ impl Fault {
         self
     }
 
+    /// Takes `hint` where there is one.
+    pub(crate) fn or_hint_from(mut self, hint: Option<String>) -> Fault {
+        self.hint = self.hint.or(hint);
+        self
+    }
+
     /// "did you mean", when one of `known` is near to `word`.
     pub(crate) fn did_you_mean<'k>(mut self, word: &str, known: impl IntoIterator<Item = &'k str>) -> Fault {
         self.hint = nearest(word, known).map(|name| format!("did you mean `{name}`?"));
@@ -114,6 +120,9 @@ pub(crate) mod code {
     pub(crate) const ACL_NAME: &str = "EK0318";
     pub(crate) const EMPTY: &str = "EK0319";
     pub(crate) const REGEX: &str = "EK0320";
+    pub(crate) const CONVERTER: &str = "EK0321";
+    pub(crate) const FILE: &str = "EK0322";
+    pub(crate) const CAPTURE: &str = "EK0323";
 }
 
 /// Every code this crate reports: (code, title, explanation).
@@ -252,6 +261,27 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "Regular expressions are those of the Rust `regex` crate, over bytes: linear time, hence no look-around and no\n\
          back-references. They match anywhere unless anchored with ^ and $. Write them in single quotes.\n\
          Example: path_reg '^/v[0-9]+/'",
+    ),
+    (
+        code::CONVERTER,
+        "unknown or unfit converter",
+        "Converters follow a fetch, each after a comma: `req.hdr(host),lower`. The name is not in the table, or the\n\
+         converter takes a type that what stands before it does not give.\n\
+         Example: %[src,ipmask(24)]",
+    ),
+    (
+        code::FILE,
+        "a file a rule names cannot be used",
+        "A pattern file, a map, or the file of an answer could not be read, or one of its lines is wrong. Pattern files hold\n\
+         one pattern a line, maps a key, blanks, and the value; lines that begin with # are comments.\n\
+         Example: path -f /etc/evenkeel/blocked.lst",
+    ),
+    (
+        code::CAPTURE,
+        "a capture slot that does not exist",
+        "Slots are numbered from 0 in the order of their declaration in the frontend: `capture` keys first, then\n\
+         `http-request capture ... len` rules. `id` names one that exists.\n\
+         Example: capture req.hdr(user-agent) len 64",
     ),
 ];
 

@@ -78,7 +78,7 @@ impl Format {
                 pos += 2;
                 continue;
             }
-            let (expr, part) = item(word, pos)?;
+            let (expr, part) = item(word, pos, scope)?;
             if !expr.exists_in(scope.phase) {
                 return Err(not_in_phase(expr.name(), scope.phase, word.span(part)));
             }
@@ -108,14 +108,16 @@ impl Format {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => out.extend_from_slice(text),
-                Piece::Sample(expr) => expr.write(ctx, out),
+                Piece::Sample(expr) => {
+                    expr.write(ctx, out);
+                }
             }
         }
     }
 }
 
 /// Reads the item whose percent sign stands at `start`, and where in the word it stands.
-fn item(word: &Word, start: usize) -> Result<(Expr, Range<usize>), Fault> {
+fn item(word: &Word, start: usize, scope: &Scope<'_>) -> Result<(Expr, Range<usize>), Fault> {
     let bytes = &word.bytes;
     let literal = "write %% for a percent sign";
     match bytes.get(start + 1) {
@@ -130,13 +132,7 @@ fn item(word: &Word, start: usize) -> Result<(Expr, Range<usize>), Fault> {
                 .hint("end it with `]`; an item with blanks is quoted as a whole")),
             Some(length) => {
                 let inside = start + 2..start + 2 + length;
-                let (expr, kind) = Expr::parse(word, inside.clone())?;
-                if let Some(kind) = kind {
-                    let message = format!("`_{}` compares, and an item has nothing to compare with", kind.name);
-                    return Err(Fault::new(code::FORMAT, word.span(inside), message)
-                        .hint(format!("write %[{}...]", expr.name())));
-                }
-                Ok((expr, start..start + 3 + length))
+                Ok((Expr::parse_one(word, inside, &scope.env)?, start..start + 3 + length))
             }
         },
         Some(_) => {
@@ -149,7 +145,7 @@ fn item(word: &Word, start: usize) -> Result<(Expr, Range<usize>), Fault> {
                     .hint(format!("{literal}, or %[...] for a fetch")));
             };
             let words = word::split(alias.fetch)?;
-            let (expr, _) = Expr::parse(&words[0], 0..alias.fetch.len())?;
+            let expr = Expr::parse_one(&words[0], 0..alias.fetch.len(), &scope.env)?;
             Ok((expr, part))
         }
     }
@@ -173,13 +169,12 @@ fn closing_bracket(bytes: &[u8]) -> Option<usize> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::acl::Acls;
     use crate::ctx::Phase;
-    use crate::testing::{REQUEST, with_ctx};
+    use crate::testing::{REQUEST, scope, with_ctx};
 
     fn parse(text: &str, phase: Phase) -> Result<Format, Fault> {
         let words = word::split(text).unwrap();
-        Format::parse(&words[0], &Scope { text, phase, acls: &Acls::default() })
+        Format::parse(&words[0], &scope(text, phase))
     }
 
     #[test]
@@ -220,7 +215,6 @@ mod tests {
             ("a%[src", code::FORMAT, "%[src"),
             ("a%[scr]b", code::FETCH, "scr"),
             ("a%[path_beg]b", code::FORMAT, "path_beg"),
-            ("a%[path,lower]b", code::LATER, ",lower"),
             ("%{+Q}[src]", code::LATER, "%{"),
             (r"a\r\nb", code::HEADER, r"\r"),
         ] {

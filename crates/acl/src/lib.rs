@@ -7,34 +7,52 @@
 
 mod acl;
 mod action;
+mod auth;
 mod cond;
+mod conv;
 mod ctx;
 mod error;
 mod expr;
 mod fetch;
 mod format;
+mod library;
 mod matching;
+pub mod pattern;
 mod predefined;
 mod rules;
 mod sample;
+mod scene;
+pub mod stick;
 #[cfg(test)]
 mod testing;
 mod trace;
+mod value;
+mod vars;
 mod word;
 
 pub use acl::{AclDef, Acls};
-pub use action::{Cause, Reply, RuleKind};
-pub use ctx::{Connection, Ctx, Phase};
+pub use action::{Cause, Close, Content, How, Reply, RuleKind, Wait};
+pub use auth::{Password, User, UserList};
+pub use ctx::{
+    BackendCount, Body, Buffers, Count, Ctx, FrontendCount, Memo, Now, Phase, ProcessCount, Progress, STICK_COUNTERS,
+    ServerCount, Session, Slots, Times, Tracks, WishedTimeouts, Wishes, World,
+};
 pub use error::{CODES, RuleError};
-pub use rules::{RuleLine, RuleSet, Switch, Verdict};
+pub use library::{CaptureSlot, Env, Library, Pages, ProxyDef};
+pub use rules::{Choice, RuleLine, RuleSet, Switch, Verdict};
+pub use sample::{Sample, Type};
+pub use scene::{Described, Scene};
 pub use trace::{Place, Saw, Step, Tested, Trace};
+pub use vars::{ProcVars, Stored, VarRef, VarScope, Vars};
 
 /// The tables from which the reference is generated.
 pub mod tables {
-    pub use crate::action::{ACTIONS, Action};
-    pub use crate::fetch::{Arg, FETCHES, Fetch, Pick};
+    pub use crate::action::{Action, actions};
+    pub use crate::conv::{Conv, convs};
+    pub use crate::fetch::{Fetch, Pick, fetches};
     pub use crate::format::{ALIASES, Alias};
     pub use crate::matching::{MATCHES, MatchKind};
     pub use crate::predefined::{PREDEFINED, Predefined};
     pub use crate::sample::{Sample, Type};
+    pub use crate::value::{Arg, ArgKind};
 }

@@ -7,10 +7,12 @@
 use std::sync::Arc;
 
 use crate::acl::Acls;
-use crate::action::{self, Act, Next, Reply, RuleKind};
+use crate::action::{self, Act, Close, Next, Reply, RuleKind, Wait};
 use crate::cond::{Cond, Scope};
 use crate::ctx::{Ctx, Phase};
 use crate::error::{Fault, RuleError, code};
+use crate::format::Format;
+use crate::library::Env;
 use crate::trace::{Place, Step, Trace};
 use crate::word::{self, Words, starts_condition};
 
@@ -32,13 +34,22 @@ pub struct RuleSet {
     acls_used: Vec<Arc<str>>,
 }
 
-/// Compiled `use_backend` rules.
+/// Compiled `use_backend` or `use-server` rules.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Switch {
-    /// Backend name of each rule, in rule order.
-    pub targets: Vec<Arc<str>>,
-    rules: Arc<[Rule<()>]>,
+    /// The name each rule gives, in rule order; `None` where it is worked out per request.
+    pub targets: Vec<Option<Arc<str>>>,
+    rules: Arc<[Rule<Option<Format>>]>,
     acls_used: Vec<Arc<str>>,
+}
+
+/// What a switch chose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// The target of the rule of that index, known when the configuration was loaded.
+    Rule(usize),
+    /// The rule of that index named this target.
+    Named(usize, String),
 }
 
 /// What a rule set decided.
@@ -46,10 +57,14 @@ pub struct Switch {
 pub enum Verdict<'r> {
     /// No final rule matched.
     Continue,
-    /// `allow`: skip the rest of this rule set.
+    /// `allow`, `accept`: skip the rest of this rule set.
     Allow,
     /// Evenkeel answers itself.
     Reply(Reply<'r>),
+    /// The connection ends without an answer.
+    Close(Close<'r>),
+    /// Something must happen first; then the set is evaluated on from where it stopped.
+    Wait(Wait),
 }
 
 /// One line: when it applies, and what it does then.
@@ -63,10 +78,15 @@ struct Rule<A> {
 
 impl RuleSet {
     /// Compiles the lines of `kind`; all mistakes at once.
-    pub fn compile(kind: RuleKind, lines: &[RuleLine<'_>], acls: &Acls) -> Result<RuleSet, Vec<RuleError>> {
-        let (rules, acls_used) = compile(lines, acls, kind.phase(), |words, scope| {
+    pub fn compile(
+        kind: RuleKind,
+        lines: &[RuleLine<'_>],
+        acls: &Acls,
+        env: &Env<'_>,
+    ) -> Result<RuleSet, Vec<RuleError>> {
+        let (rules, acls_used) = compile(lines, acls, Some(kind), env, |words, scope| {
             let name = words.argument(code::EMPTY, "the action")?;
-            (action::find(name, kind)?.parse)(words, scope)
+            (action::find(name, kind)?.parse)(name, words, scope)
         })?;
         Ok(RuleSet { rules: rules.into(), acls_used })
     }
@@ -91,21 +111,34 @@ impl RuleSet {
         same_rules(&self.rules, &other.rules)
     }
 
-    /// Runs the rules in order; edits are made on `ctx.request`.
-    pub fn eval<'r>(&'r self, ctx: &mut Ctx<'_>) -> Verdict<'r> {
-        self.eval_traced(ctx, None)
+    /// Runs the rules in order from `at` on, which is 0 at first; edits are made on the message of the phase. After a
+    /// [`Verdict::Wait`], `at` says where to go on.
+    pub fn eval<'r>(&'r self, ctx: &mut Ctx<'_>, at: &mut usize) -> Verdict<'r> {
+        self.eval_traced(ctx, at, None)
     }
 
     /// As [`eval`](RuleSet::eval), writing down each rule it looks at.
-    pub fn eval_traced<'r>(&'r self, ctx: &mut Ctx<'_>, mut trace: Option<&mut Trace>) -> Verdict<'r> {
-        for rule in &*self.rules {
-            if !rule.applies(ctx, trace.as_deref_mut()) {
+    pub fn eval_traced<'r>(&'r self, ctx: &mut Ctx<'_>, at: &mut usize, mut trace: Option<&mut Trace>) -> Verdict<'r> {
+        while let Some(rule) = self.rules.get(*at) {
+            ctx.undecided.set(false);
+            let applies = rule.applies(ctx, trace.as_deref_mut());
+            if !applies && ctx.undecided.get() {
+                return Verdict::Wait(Wait::More);
+            }
+            *at += 1;
+            if !applies {
                 continue;
             }
-            match rule.action.run(ctx, &rule.place) {
+            let next = rule.action.run(ctx, &rule.place);
+            if !matches!(next, Next::Rule | Next::Wait(_)) {
+                ctx.memo.wishes.last_rule = Some(rule.place.clone());
+            }
+            match next {
                 Next::Rule => {}
                 Next::Allow => return Verdict::Allow,
                 Next::Reply(reply) => return Verdict::Reply(reply),
+                Next::Close(how) => return Verdict::Close(Close { how, place: &rule.place }),
+                Next::Wait(wait) => return Verdict::Wait(wait),
             }
         }
         Verdict::Continue
@@ -113,26 +146,21 @@ impl RuleSet {
 }
 
 impl Switch {
-    /// Compiles `use_backend` lines (`api if is_api`); all mistakes at once.
-    pub fn compile(lines: &[RuleLine<'_>], acls: &Acls) -> Result<Switch, Vec<RuleError>> {
-        let mut targets: Vec<Arc<str>> = Vec::new();
-        let (rules, acls_used) = compile(lines, acls, Phase::Request, |words, _| {
-            let name = words.argument(code::EMPTY, "the backend")?;
-            let text = name.text();
+    /// Compiles lines such as `api if is_api`; `what` is "backend" or "server". All mistakes at once.
+    pub fn compile(what: &str, lines: &[RuleLine<'_>], acls: &Acls, env: &Env<'_>) -> Result<Switch, Vec<RuleError>> {
+        let mut targets: Vec<Option<Arc<str>>> = Vec::new();
+        let (rules, acls_used) = compile(lines, acls, None, env, |words, scope| {
+            let name = words.argument(code::EMPTY, &format!("the {what}"))?;
             if starts_condition(name) || name.is("{") {
-                return Err(Fault::new(code::ACTION_ARGS, name.range.clone(), "the name of the backend is missing")
-                    .hint("write the backend first: `api if { path_beg /api/ }`"));
+                let message = format!("the name of the {what} is missing");
+                return Err(Fault::new(code::ACTION_ARGS, name.range.clone(), message)
+                    .hint(format!("write the {what} first: `name if {{ path_beg /api/ }}`")));
             }
-            if text.contains('%') {
-                return Err(Fault::new(
-                    code::LATER,
-                    name.range.clone(),
-                    "backends named by an item are not in this version",
-                )
-                .hint("write one line for each backend"));
-            }
-            targets.push(text.into());
-            Ok(())
+            let format = Format::parse(name, scope)?;
+            let literal = format.literal().map(|text| Arc::from(&*String::from_utf8_lossy(text)));
+            let dynamic = literal.is_none().then_some(format);
+            targets.push(literal);
+            Ok(dynamic)
         })?;
         Ok(Switch { targets, rules: rules.into(), acls_used })
     }
@@ -152,14 +180,33 @@ impl Switch {
         self.rules.get(index).map(|rule| &rule.place)
     }
 
-    /// The index of the first rule that matches, into [`Switch::targets`].
-    pub fn pick(&self, ctx: &mut Ctx<'_>) -> Option<usize> {
+    /// What the first rule that matches names.
+    pub fn pick(&self, ctx: &mut Ctx<'_>) -> Option<Choice> {
         self.pick_traced(ctx, None)
     }
 
     /// As [`pick`](Switch::pick), writing down each rule it looks at.
-    pub fn pick_traced(&self, ctx: &mut Ctx<'_>, mut trace: Option<&mut Trace>) -> Option<usize> {
-        self.rules.iter().position(|rule| rule.applies(ctx, trace.as_deref_mut()))
+    pub fn pick_traced(&self, ctx: &mut Ctx<'_>, trace: Option<&mut Trace>) -> Option<Choice> {
+        self.pick_from(ctx, 0, trace)
+    }
+
+    /// As [`pick_traced`](Switch::pick_traced), from rule `from` on.
+    pub fn pick_from(&self, ctx: &mut Ctx<'_>, from: usize, mut trace: Option<&mut Trace>) -> Option<Choice> {
+        let rules = self.rules.iter().enumerate().skip(from);
+        let (at, rule) = rules.into_iter().find(|(_, rule)| rule.applies(ctx, trace.as_deref_mut()))?;
+        Some(match &rule.action {
+            None => Choice::Rule(at),
+            Some(format) => {
+                let mut name = Vec::new();
+                format.write(ctx, &mut name);
+                Choice::Named(at, String::from_utf8_lossy(&name).into_owned())
+            }
+        })
+    }
+
+    /// Whether there is no rule.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
     }
 }
 
@@ -200,13 +247,14 @@ type Compiled<A> = (Vec<Rule<A>>, Vec<Arc<str>>);
 fn compile<A>(
     lines: &[RuleLine<'_>],
     acls: &Acls,
-    phase: Phase,
+    kind: Option<RuleKind>,
+    env: &Env<'_>,
     mut parse: impl FnMut(&mut Words<'_>, &Scope<'_>) -> Result<A, Fault>,
 ) -> Result<Compiled<A>, Vec<RuleError>> {
     let (mut rules, mut used, mut errors) = (Vec::new(), Vec::new(), Vec::new());
     for (index, line) in lines.iter().enumerate() {
         let mut faults = Vec::new();
-        if let Some((action, cond)) = compile_line(line, acls, phase, &mut parse, &mut used, &mut faults) {
+        if let Some((action, cond)) = compile_line(line, acls, kind, env, &mut parse, &mut used, &mut faults) {
             let place = Place { file: line.file.clone(), line: line.line };
             rules.push(Rule { place, text: line.text.into(), cond, action });
         }
@@ -218,7 +266,8 @@ fn compile<A>(
 fn compile_line<A>(
     line: &RuleLine<'_>,
     acls: &Acls,
-    phase: Phase,
+    kind: Option<RuleKind>,
+    env: &Env<'_>,
     parse: &mut impl FnMut(&mut Words<'_>, &Scope<'_>) -> Result<A, Fault>,
     used: &mut Vec<Arc<str>>,
     faults: &mut Vec<Fault>,
@@ -234,7 +283,8 @@ fn compile_line<A>(
         faults.push(Fault::new(code::EMPTY, 0..line.text.len(), "the rule is empty").hint("remove the line"));
         return None;
     }
-    let scope = Scope { text: line.text, phase, acls };
+    let phase = kind.map_or(Phase::Request, RuleKind::phase);
+    let scope = Scope { text: line.text, phase, kind, acls, env: *env };
     let mut words = Words::new(&words);
     let action =
         match parse(&mut words, &scope) {

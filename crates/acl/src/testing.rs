@@ -1,9 +1,10 @@
 //! What the unit tests of this crate share: a seeded generator and the one described request of the table examples.
 #![allow(clippy::unwrap_used)]
 
-use evenkeel_proto::Head;
-
-use crate::ctx::{Connection, Ctx};
+use crate::cond::Scope;
+use crate::ctx::{Ctx, Phase};
+use crate::library::{Env, Library};
+use crate::scene::Scene;
 
 /// xorshift64*; the seed is printed by whoever asserts.
 #[derive(Debug)]
@@ -40,15 +41,28 @@ pub(crate) const REQUEST: &str = "POST /api/users?id=7 HTTP/1.1\r\n\
     X-Debug-Id: 1\r\n\
     Content-Length: 12\r\n\r\n";
 
-/// Runs `f` with a [`Ctx`] over the described request `text`, from `src` 203.0.113.9.
+/// The request `text` from 203.0.113.9.
+pub(crate) fn scene(text: &str) -> Scene {
+    Scene::new(text, "203.0.113.9:51234".parse().unwrap(), "192.0.2.10:443".parse().unwrap())
+        .unwrap_or_else(|why| panic!("{text:?} is no request: {why:?}"))
+}
+
+/// Runs `f` with a [`Ctx`] over the described request `text`.
 pub(crate) fn with_ctx<T>(text: &str, f: impl FnOnce(&mut Ctx<'_>) -> T) -> T {
-    let mut head = Head::request(text).unwrap_or_else(|why| panic!("{text:?} is no request: {why:?}"));
-    f(&mut Ctx {
-        connection: Connection {
-            src: Some("203.0.113.9:51234".parse().unwrap()),
-            dst: Some("192.0.2.10:443".parse().unwrap()),
-            frontend: "web",
-        },
-        request: &mut head,
-    })
+    scene(text).with(f)
+}
+
+/// The names that the examples of the tables refer to.
+pub(crate) fn library() -> Library {
+    Library::default()
+}
+
+/// Section `web` of [`library`]; leaked, since tests end soon.
+pub(crate) fn env() -> Env<'static> {
+    Env { library: Box::leak(Box::new(library())), proxy: "web" }
+}
+
+/// Where the word `text` is compiled in `phase` without acls of the file.
+pub(crate) fn scope(text: &str, phase: Phase) -> Scope<'_> {
+    Scope { text, phase, kind: None, acls: Box::leak(Box::default()), env: env() }
 }

@@ -6,12 +6,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::sample::Sample;
+
 /// At most this many occurrences of a sample are kept, each cut at [`SAMPLE_BYTES`].
 const OCCURRENCES: usize = 8;
 const SAMPLE_BYTES: usize = 256;
 
 /// Where a rule stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// File.
     pub file: Arc<str>,
@@ -57,19 +59,21 @@ pub struct Tested {
 }
 
 /// What one test of an acl saw.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saw {
-    /// The fetch.
-    pub fetch: &'static str,
+    /// The expression: a fetch and its converters.
+    pub fetch: Arc<str>,
     /// Its occurrences up to the one that matched, as text; long ones are cut.
     pub samples: Vec<String>,
 }
 
 impl Saw {
-    pub(crate) fn note(&mut self, sample: &[u8]) {
+    pub(crate) fn note(&mut self, sample: &Sample<'_>) {
         if self.samples.len() < OCCURRENCES {
-            let cut = &sample[..sample.len().min(SAMPLE_BYTES)];
-            self.samples.push(String::from_utf8_lossy(cut).into_owned());
+            let mut text = Vec::new();
+            sample.write_text(&mut text);
+            text.truncate(SAMPLE_BYTES);
+            self.samples.push(String::from_utf8_lossy(&text).into_owned());
         }
     }
 }

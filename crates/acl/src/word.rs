@@ -21,6 +21,12 @@ pub(crate) struct Word {
 }
 
 impl Word {
+    /// A word that stands for the bytes `range` of a line, whatever they were written with.
+    pub(crate) fn literal(bytes: &[u8], range: Range<usize>) -> Word {
+        let at = vec![range.start; bytes.len()];
+        Word { bytes: bytes.to_vec(), range, quoted: true, at }
+    }
+
     /// Whether this is the bare keyword `keyword`.
     pub(crate) fn is(&self, keyword: &str) -> bool {
         !self.quoted && self.bytes == keyword.as_bytes()

@@ -5,8 +5,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
 
-use evenkeel_acl::{AclDef, Acls, Connection, Ctx, RuleKind, RuleLine, RuleSet, Switch, Verdict};
-use evenkeel_proto::Head;
+use evenkeel_acl::{AclDef, Acls, Env, Library, RuleKind, RuleLine, RuleSet, Scene, Switch, Verdict};
 
 struct Counting;
 
@@ -57,7 +56,9 @@ fn ten_acls_without_an_edit_allocate_nothing() {
         AclDef { name: "i", text: "dst_port -m str 8443" },
         AclDef { name: "j", text: &many },
     ];
-    let (acls, errors) = Acls::compile(&defs);
+    let library = Library::default();
+    let env = Env { library: &library, proxy: "web" };
+    let (acls, errors) = Acls::compile(&defs, &env);
     assert_eq!(errors, []);
     let file: Arc<str> = "evenkeel.toml".into();
     let line = |text| RuleLine { text, file: &file, line: 1 };
@@ -69,23 +70,23 @@ fn ten_acls_without_an_edit_allocate_nothing() {
             line("redirect scheme https unless !b !{ method PUT } !HTTP_URL_ABS"),
         ],
         &acls,
+        &env,
     )
     .unwrap();
-    let switch = Switch::compile(&[line("x if a"), line("y if f or { path -m len 1 }")], &acls).unwrap();
+    let switch =
+        Switch::compile("backend", &[line("x if a"), line("y if f or { path -m len 1 }")], &acls, &env).unwrap();
 
-    let mut head = Head::request(
+    let mut scene = Scene::new(
         "GET /api/users?id=7 HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: Mozilla/5.0\r\nX-Forwarded-For: 203.0.113.7, 203.0.113.8\r\n\r\n",
+        "203.0.113.9:51234".parse().unwrap(),
+        "192.0.2.10:443".parse().unwrap(),
     )
     .unwrap();
-    let connection = Connection {
-        src: Some("203.0.113.9:51234".parse().unwrap()),
-        dst: Some("192.0.2.10:443".parse().unwrap()),
-        frontend: "web",
-    };
-    let mut ctx = Ctx { connection, request: &mut head };
     let mut run = || {
-        assert!(matches!(rules.eval(&mut ctx), Verdict::Continue));
-        assert_eq!(switch.pick(&mut ctx), None);
+        scene.with(|ctx| {
+            assert!(matches!(rules.eval(ctx, &mut 0), Verdict::Continue));
+            assert_eq!(switch.pick(ctx), None);
+        });
     };
     // A regex makes its cache on its first use in a thread.
     run();

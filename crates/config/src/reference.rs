@@ -49,7 +49,7 @@ fn rules(page: &mut String) {
          condition.\nA condition is made of named acls and acls between braces; side by side they must all hold, `or` or `||` \
          separates alternatives,\n`!` turns one around.\n\n### Actions of `http-request`\n\n| action | ends the list | | example |\n|---|---|---|---|\n",
     );
-    for action in tables::ACTIONS {
+    for action in tables::actions() {
         let ends = if action.ends { "yes" } else { "no" };
         let _ = writeln!(
             page,
@@ -60,7 +60,7 @@ fn rules(page: &mut String) {
         );
     }
     page.push_str("\n### Fetches\n\nWhat an acl looks at; also in texts as `%[fetch]`.\n\n| fetch | type | phases | | example |\n|---|---|---|---|---|\n");
-    for fetch in tables::FETCHES {
+    for fetch in tables::fetches() {
         let phases: Vec<String> = fetch.phases.iter().map(|phase| format!("{phase:?}")).collect();
         let _ = writeln!(
             page,

@@ -289,7 +289,7 @@ fn rules_know_their_place_and_backend() {
     );
     let front = &config.frontends[0];
     assert_eq!(front.http_request.len(), 2);
-    assert_eq!(front.switch.targets, [Arc::from("api")]);
+    assert_eq!(front.switch.targets, [Some(Arc::from("api"))]);
     assert_eq!(front.switch.place(0).unwrap().to_string(), "test.toml:8");
     assert!(config.backends[0].http_request.is_empty());
 }

@@ -1,5 +1,6 @@
 //! Answers that Evenkeel makes itself: error pages, and what a rule asks for.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// Standard reason phrase, RFC 9110 §15 and RFC 6585.
@@ -73,7 +74,7 @@ pub(crate) struct Answer<'a> {
     /// Status code.
     pub(crate) status: u16,
     /// Header lines besides Content-Length and Connection.
-    pub(crate) headers: &'a [(&'a str, String)],
+    pub(crate) headers: &'a [(Cow<'a, str>, Vec<u8>)],
     /// Body; `None` = the page of the status.
     pub(crate) body: Option<&'a [u8]>,
     /// Only the head is sent (the request was HEAD).
@@ -107,7 +108,7 @@ impl Answer<'_> {
         };
         let body = self.body.unwrap_or(page.as_bytes());
         for (name, value) in self.headers {
-            let _ = write!(head, "{name}: {value}\r\n");
+            let _ = write!(head, "{name}: {}\r\n", String::from_utf8_lossy(value));
         }
         if self.body.is_none() && !page.is_empty() {
             head.push_str("Cache-Control: no-cache\r\nContent-Type: text/html\r\n");

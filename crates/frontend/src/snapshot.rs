@@ -61,7 +61,7 @@ impl Snapshot {
                 Arc::new(Entrance {
                     conf: conf.clone(),
                     state: frontends.get(&conf.name),
-                    routes: conf.switch.targets.iter().map(|name| by_name.get(&**name).copied()).collect(),
+                    routes: conf.switch.targets.iter().map(|name| by_name.get(name.as_deref()?).copied()).collect(),
                     default: conf.default_backend.as_ref().and_then(|name| by_name.get(&**name).copied()),
                     log: LogPlan::new(conf, logs),
                 })

@@ -10,7 +10,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_acl::{Cause as ReplyCause, Connection as ClientFacts, Ctx, Verdict};
+use evenkeel_acl::{
+    Buffers, Cause as ReplyCause, Choice, Content, Ctx, Described, Memo, Now, Phase, Progress, Session, Verdict,
+};
 use evenkeel_backend::Group;
 use evenkeel_config::{ConnectionMode, ForwardFor};
 use evenkeel_proto::{Buf, Framing, Head, Limits, Malformed, Method, Parsed, Version};
@@ -267,6 +269,32 @@ async fn answer(conn: &mut Conn, tally: &mut Tally, time: Option<Duration>, answ
     done
 }
 
+/// Who is on the other end of the connection.
+#[derive(Clone, Copy)]
+struct ClientFacts<'a> {
+    src: Option<SocketAddr>,
+    dst: Option<SocketAddr>,
+    frontend: &'a str,
+}
+
+/// Lends what rules look at to `f`.
+fn with_ctx<R>(txn: &mut Txn, facts: ClientFacts<'_>, f: impl FnOnce(&mut Ctx<'_>) -> R) -> R {
+    f(&mut Ctx {
+        phase: Phase::Request,
+        now: Now::default(),
+        session: &mut Session { src: facts.src, dst: facts.dst, ..Session::default() },
+        memo: &mut Memo::default(),
+        request: &mut txn.req,
+        response: None,
+        body: Default::default(),
+        progress: Progress { frontend: facts.frontend, ..Progress::default() },
+        world: &Described::default(),
+        buffers: &Buffers::default(),
+        last: true,
+        undecided: false.into(),
+    })
+}
+
 /// A request on its way through the rules to a server.
 struct Course<'c> {
     local: &'c Local,
@@ -324,10 +352,13 @@ impl Course<'_> {
     }
 
     fn route(&self, txn: &mut Txn, facts: ClientFacts<'_>) -> Option<usize> {
-        let mut ctx = Ctx { connection: facts, request: &mut txn.req };
-        match self.entrance.conf.switch.pick(&mut ctx) {
+        match with_ctx(txn, facts, |ctx| self.entrance.conf.switch.pick(ctx)) {
             // A rule that names a disabled backend is passed over in favour of the default.
-            Some(rule) => self.entrance.routes[rule].or(self.entrance.default),
+            Some(Choice::Rule(rule)) => self.entrance.routes[rule].or(self.entrance.default),
+            Some(Choice::Named(_, name)) => {
+                let groups = &self.local.snapshot.groups;
+                groups.iter().position(|group| *group.conf.name == *name).or(self.entrance.default)
+            }
             None => self.entrance.default,
         }
     }
@@ -343,14 +374,15 @@ impl Course<'_> {
         if rules.is_empty() {
             return None;
         }
-        let reply = match rules.eval(&mut Ctx { connection: facts, request: &mut txn.req }) {
-            Verdict::Continue | Verdict::Allow => return None,
+        let reply = match with_ctx(txn, facts, |ctx| rules.eval(ctx, &mut 0)) {
+            Verdict::Continue | Verdict::Allow | Verdict::Wait(_) => return None,
+            Verdict::Close(_) => return Some(Next::Close),
             Verdict::Reply(reply) => reply,
         };
         let worker = conn.admission.worker.id;
         let sheet = self.entrance.state.sheet.shard(worker);
         let cause = match reply.cause {
-            ReplyCause::Deny => {
+            ReplyCause::Deny | ReplyCause::Tarpit | ReplyCause::Auth => {
                 sheet.denied_requests.inc();
                 if let Some(at) = self.group {
                     self.local.snapshot.groups[at].state.sheet.shard(worker).denied_requests.inc();
@@ -368,10 +400,11 @@ impl Course<'_> {
         let message = Answer {
             status: reply.status,
             headers: &reply.headers,
-            body: reply.body.or(match reply.cause {
-                ReplyCause::Deny | ReplyCause::FailedRewrite => None,
-                ReplyCause::Redirect | ReplyCause::Return => Some(&[]),
-            }),
+            body: match &reply.body {
+                Content::Page => None,
+                Content::Bytes(bytes) => Some(bytes),
+                Content::Message(_) => Some(&[]),
+            },
             head_only: txn.req.method() == Method::Head,
             close: !keeps,
             say_keep_alive: keeps && txn.req.version() == Version::Http10,

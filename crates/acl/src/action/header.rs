@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Act, Next, Reply, argument, field_name, written_name};
+use super::{Act, HTTP, Next, Reply, action_table, argument, field_name, written_name};
 use crate::acl;
 use crate::cond::Scope;
 use crate::ctx::Ctx;
@@ -10,7 +10,20 @@ use crate::error::{Fault, code};
 use crate::format::Format;
 use crate::matching::Matcher;
 use crate::trace::Place;
-use crate::word::Words;
+use crate::word::{Word, Words};
+
+action_table! {
+    "add-header" "add-header <name> <fmt>" HTTP false parse_add,
+        "Adds a field line after those already there. A value that cannot be written answers with 500.",
+        "add-header X-Served-Via evenkeel";
+    "del-header" "del-header <name> [-m str|beg|end|sub|reg]" HTTP false parse_delete,
+        "Removes every field line of that name, or of the names that match. Case does not matter.",
+        "del-header X-Debug- -m beg";
+    "set-header" "set-header <name> <fmt>" HTTP false parse_set,
+        "Replaces every field line of that name by one. The value may use the old one. A value that cannot be written answers \
+         with 500.",
+        "set-header X-Real-IP %[src]";
+}
 
 /// `set-header` and `add-header`.
 #[derive(Debug)]
@@ -29,11 +42,11 @@ enum Delete {
     Matching(Matcher),
 }
 
-pub(super) fn parse_set(words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
+fn parse_set(_name: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
     parse_write(words, scope, "set-header", true)
 }
 
-pub(super) fn parse_add(words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
+fn parse_add(_name: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
     parse_write(words, scope, "add-header", false)
 }
 
@@ -44,7 +57,7 @@ fn parse_write(words: &mut Words<'_>, scope: &Scope<'_>, action: &str, replace: 
     Ok(Box::new(Write { name, value, replace }))
 }
 
-pub(super) fn parse_delete(words: &mut Words<'_>, _scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
+fn parse_delete(_name: &Word, words: &mut Words<'_>, _scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
     let syntax = "del-header <name> [-m str|beg|end|sub|reg]";
     let name = argument(words, "del-header", "the header name", syntax)?;
     if !words.peek().is_some_and(|word| word.is("-m")) {
@@ -73,15 +86,18 @@ pub(super) fn parse_delete(words: &mut Words<'_>, _scope: &Scope<'_>) -> Result<
 impl Act for Write {
     fn run<'r>(&'r self, ctx: &mut Ctx<'_>, place: &'r Place) -> Next<'r> {
         let name = self.name.as_bytes();
-        let mut rendered = Vec::new();
-        let value = match self.value.literal() {
-            Some(literal) => literal,
-            None => {
-                self.value.write(ctx, &mut rendered);
-                &rendered
-            }
-        };
-        let done = if self.replace { ctx.request.set(name, value) } else { ctx.request.add(name, value) };
+        let buffers = ctx.buffers;
+        let done = buffers.with(|rendered| {
+            let value = match self.value.literal() {
+                Some(literal) => literal,
+                None => {
+                    self.value.write(ctx, rendered);
+                    rendered
+                }
+            };
+            let message = ctx.message_mut();
+            if self.replace { message.set(name, value) } else { message.add(name, value) }
+        });
         match done {
             Ok(()) => Next::Rule,
             Err(_) => Next::Reply(Reply::failed_rewrite(place)),
@@ -93,17 +109,17 @@ impl Act for Delete {
     fn run<'r>(&'r self, ctx: &mut Ctx<'_>, _place: &'r Place) -> Next<'r> {
         match self {
             Delete::Named(name) => {
-                ctx.request.remove(name.as_bytes());
+                ctx.message_mut().remove(name.as_bytes());
             }
             Delete::Matching(matcher) => {
                 let names: Vec<Vec<u8>> = ctx
-                    .request
+                    .message()
                     .fields()
                     .filter(|(name, _)| matcher.matches_bytes(name))
                     .map(|(name, _)| name.to_vec())
                     .collect();
                 for name in names {
-                    ctx.request.remove(&name);
+                    ctx.message_mut().remove(&name);
                 }
             }
         }

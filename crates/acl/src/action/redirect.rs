@@ -1,13 +1,24 @@
 //! `redirect`: an answer whose Location is made from the request.
 
-use super::{Act, Cause, Next, Reply, argument, field_value};
+use std::borrow::Cow;
+
+use super::{ANSWER, Act, Cause, Content, Next, Reply, action_table, argument, field_value};
 use crate::cond::Scope;
 use crate::ctx::Ctx;
 use crate::error::{Fault, code};
 use crate::fetch::path_and_query;
 use crate::format::Format;
 use crate::trace::Place;
-use crate::word::{Words, starts_condition};
+use crate::word::{Word, Words, starts_condition};
+
+action_table! {
+    "redirect" "redirect location <fmt>|prefix <fmt>|scheme <fmt> [code 301|302|303|307|308] [drop-query] [append-slash] \
+        [keep-query] [ignore-empty]" ANSWER true parse,
+        "Answers with a redirect, 302 unless a code is given. location is taken whole (keep-query appends the query); prefix is put \
+         before path and query; scheme is put before the Host field, path and query. drop-query leaves out the query, \
+         append-slash ends the path with a slash, ignore-empty skips the rule when the location is empty.",
+        "redirect scheme https code 301 unless { dst_port 8443 }";
+}
 
 #[derive(Debug)]
 struct Redirect {
@@ -36,7 +47,7 @@ const OPTIONS: &[&str] =
 const LATER: &[&str] = &["set-cookie", "set-cookie-fmt", "clear-cookie"];
 const SYNTAX: &str = "redirect location <fmt>|prefix <fmt>|scheme <fmt> [code <code>] [drop-query] [append-slash]";
 
-pub(super) fn parse(words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
+fn parse(_name: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
     let mut to = None;
     let mut status = 302;
     let (mut drop_query, mut append_slash, mut keep_query, mut ignore_empty) = (None, false, None, false);
@@ -168,11 +179,17 @@ impl Act for Redirect {
             return Next::Rule;
         }
         let Some(location) = field_value(location) else { return Next::Reply(Reply::failed_rewrite(place)) };
-        let mut headers = vec![("Location", location)];
+        let mut headers = vec![(Cow::Borrowed("Location"), location)];
         // The temporary ones depend on the moment; 301 and 308 may be kept (RFC 9110, 15.4).
         if matches!(self.code, 302 | 303 | 307) {
-            headers.push(("Cache-Control", "no-cache".to_owned()));
+            headers.push(("Cache-Control".into(), b"no-cache".to_vec()));
         }
-        Next::Reply(Reply { status: self.code, denied: false, cause: Cause::Redirect, place, headers, body: None })
+        Next::Reply(Reply {
+            status: self.code,
+            cause: Cause::Redirect,
+            place,
+            headers,
+            body: Content::Bytes(Cow::Borrowed(b"")),
+        })
     }
 }

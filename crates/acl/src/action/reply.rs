@@ -1,14 +1,27 @@
 //! `allow`, `deny`, `return`: the end of a set of rules, with or without an answer.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{Act, Cause, Next, Reply, argument, field_value, written_name};
+use super::{ANSWER, Act, Cause, Content, HTTP, Next, Reply, action_table, argument, field_value, written_name};
 use crate::cond::Scope;
 use crate::ctx::Ctx;
 use crate::error::{Fault, code};
 use crate::format::Format;
 use crate::trace::Place;
-use crate::word::{Words, starts_condition};
+use crate::word::{Word, Words, starts_condition};
+
+action_table! {
+    "allow" "allow" HTTP true parse_allow,
+        "Ends this set of rules. The rules of the backend still run after an allow in the frontend.",
+        "allow if { path /api/users }";
+    "deny" "deny [status|deny_status <code>] [content-type <type>] [string <text>] [hdr <name> <fmt>]..." ANSWER true parse_deny,
+        "Refuses the request with 403 or the status given, and the error page of that status unless a body is given.",
+        "deny deny_status 429 if { src 203.0.113.0/24 }";
+    "return" "return [status <code>] [content-type <type>] [string <text>] [hdr <name> <fmt>]..." ANSWER true parse_return,
+        "Answers with 200 or the status given, and the body given or none.",
+        "return status 200 content-type text/plain string 'pong' hdr X-Path %[path] if { path_beg /api }";
+}
 
 #[derive(Debug)]
 struct Allow;
@@ -22,15 +35,15 @@ struct Answer {
     body: Option<Vec<u8>>,
 }
 
-pub(super) fn parse_allow(_words: &mut Words<'_>, _scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
+fn parse_allow(_name: &Word, _words: &mut Words<'_>, _scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
     Ok(Box::new(Allow))
 }
 
-pub(super) fn parse_deny(words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
+fn parse_deny(_name: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
     parse(words, scope, Cause::Deny, "deny", 403)
 }
 
-pub(super) fn parse_return(words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
+fn parse_return(_name: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
     parse(words, scope, Cause::Return, "return", 200)
 }
 
@@ -135,17 +148,20 @@ impl Act for Answer {
             let mut text = Vec::new();
             value.write(ctx, &mut text);
             match field_value(text) {
-                Some(text) => headers.push((&**name, text)),
+                Some(text) => headers.push((Cow::Borrowed(&**name), text)),
                 None => return Next::Reply(Reply::failed_rewrite(place)),
             }
         }
         Next::Reply(Reply {
             status: self.status,
-            denied: self.cause == Cause::Deny,
             cause: self.cause,
             place,
             headers,
-            body: self.body.as_deref(),
+            body: match &self.body {
+                Some(body) => Content::Bytes(Cow::Borrowed(body)),
+                None if self.cause == Cause::Deny => Content::Page,
+                None => Content::Bytes(Cow::Borrowed(b"")),
+            },
         })
     }
 }

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use evenkeel_acl::tables::{ACTIONS, FETCHES, MATCHES};
-use evenkeel_acl::{AclDef, Acls, Phase, RuleError, RuleKind, RuleLine, RuleSet, Switch};
+use evenkeel_acl::tables::{MATCHES, actions, fetches};
+use evenkeel_acl::{AclDef, Acls, Env, Library, Phase, RuleError, RuleKind, RuleLine, RuleSet, Switch};
 
 use super::proxy::Reference;
 use super::{Cx, Layers};
@@ -36,19 +36,22 @@ pub(super) fn rules(layers: &Layers<'_, '_>, mode: Mode, cx: &mut Cx<'_>) -> Rul
             }
         }
     }
-    let (acls, errors) = Acls::compile(&defs);
+    let library = Library::default();
+    let env = Env { library: &library, proxy: layers.name };
+    let (acls, errors) = Acls::compile(&defs, &env);
     report(errors, &places, cx);
 
     let http_request = Lines::of(layers, "http-request", cx);
-    let compiled = RuleSet::compile(RuleKind::HttpRequest, &http_request.rules(), &acls);
+    let compiled = RuleSet::compile(RuleKind::HttpRequest, &http_request.rules(), &acls, &env);
     let http_request_rules = compiled.unwrap_or_else(|errors| {
         report(errors, &http_request.places, cx);
         RuleSet::default()
     });
-    http_request.dead_ends(|words| ACTIONS.iter().any(|action| action.ends && words.first() == Some(&action.name)), cx);
+    http_request
+        .dead_ends(|words| actions().iter().any(|action| action.ends && words.first() == Some(&action.name)), cx);
 
     let use_backend = Lines::of(layers, "use_backend", cx);
-    let switch = Switch::compile(&use_backend.rules(), &acls).unwrap_or_else(|errors| {
+    let switch = Switch::compile("backend", &use_backend.rules(), &acls, &env).unwrap_or_else(|errors| {
         report(errors, &use_backend.places, cx);
         Switch::default()
     });
@@ -142,7 +145,7 @@ impl<'n> Lines<'n> {
 /// Whether a fetch, with its arguments and match, has no data before there is a request.
 fn needs_request(word: &str) -> bool {
     let name = word.split('(').next().unwrap_or_default();
-    let named = |name: &str| FETCHES.iter().find(|fetch| fetch.name == name);
+    let named = |name: &str| fetches().iter().copied().find(|fetch| fetch.name == name);
     let fetch = named(name).or_else(|| {
         let (base, suffix) = name.rsplit_once('_')?;
         MATCHES.iter().any(|kind| kind.name == suffix).then(|| named(base))?
