@@ -13,7 +13,7 @@ use askama::Template;
 
 use crate::human;
 use crate::problems::{Problem, Severity, problems};
-use crate::view::{ProcessView, ServerState, View};
+use crate::view::{FailureView, ProcessView, ServerState, View};
 
 mod rows;
 
@@ -21,6 +21,9 @@ use rows::{Section, WIDTHS, fill, row_id, section};
 
 /// Rows of one proxy that are always written; of what comes on top only rows with a problem are, unless asked for.
 pub const ROWS_PER_PROXY: usize = 500;
+
+/// Reasons of failed requests that are always shown.
+const REASONS: usize = 5;
 
 /// What the reader asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,6 +67,8 @@ struct Page<'a> {
     problems: Vec<Line>,
     notices: Vec<Line>,
     calm: String,
+    failures: Vec<FailureLine<'a>>,
+    failures_left_out: String,
     sections: Vec<Section<'a>>,
     widths: [f32; 13],
 }
@@ -85,6 +90,18 @@ struct Line {
     anchor: String,
     detail: String,
     since: String,
+}
+
+/// A reason of failed requests.
+struct FailureLine<'a> {
+    code: &'a str,
+    reason: &'a str,
+    fault: &'a str,
+    count: String,
+    share: String,
+    explanation: &'a str,
+    next_step: &'a str,
+    places: String,
 }
 
 impl<'a> Page<'a> {
@@ -133,6 +150,11 @@ impl<'a> Page<'a> {
             calm: calm_text(view),
             problems: problems.into_iter().map(line).collect(),
             notices: notices.into_iter().map(line).collect(),
+            failures: p.failures.iter().take(if options.all { usize::MAX } else { REASONS }).map(failure).collect(),
+            failures_left_out: match p.failures.len().saturating_sub(REASONS) {
+                n if n > 0 && !options.all => human::plural(n, "rarer reason"),
+                _ => String::new(),
+            },
             sections: view.proxies.iter().map(|p| section(p, filter, options.all)).collect(),
             widths: WIDTHS,
         }
@@ -269,6 +291,20 @@ fn line(p: Problem) -> Line {
     }
 }
 
+fn failure(f: &FailureView) -> FailureLine<'_> {
+    let places: Vec<_> = f.places.iter().map(|p| format!("{} ({})", p.path(), human::count(p.count))).collect();
+    FailureLine {
+        code: &f.code,
+        reason: &f.reason,
+        fault: &f.fault,
+        count: human::count(f.count),
+        share: format!("{}.{}%", f.per_mille / 10, f.per_mille % 10),
+        explanation: &f.explanation,
+        next_step: &f.next_step,
+        places: places.join(", "),
+    }
+}
+
 fn escape_query(text: &str) -> String {
     let mut out = String::new();
     for b in text.bytes() {
@@ -304,6 +340,26 @@ mod tests {
         }
         assert!(html.contains("did you mean `balance`?"), "the reload's error is on the page");
         assert!(html.contains("<title>(3) Evenkeel lb1.example</title>"));
+    }
+
+    #[test]
+    fn the_page_says_why_requests_failed_and_what_to_do() {
+        let html = page(&sample::view());
+        let block = html.find("class=\"reasons\"").unwrap();
+        let block = &html[block..html.find("<table").unwrap()];
+        let (first, second) = (block.find("EV260").unwrap(), block.find("EV200").unwrap());
+        assert!(first < second, "the most frequent first");
+        for text in
+            ["servers_down", "1,204", "99.7%", "passes its health check", "what each check saw", "web \u{2192} reports"]
+        {
+            assert!(block.contains(text), "{text}: {block}");
+        }
+        assert!(!page(&sample::healthy()).contains("class=\"reasons\""), "nothing failed, nothing is said");
+        let mut view = sample::view();
+        view.process.failures = vec![view.process.failures[0].clone(); REASONS + 2];
+        assert!(page(&view).contains("2 rarer reasons"));
+        let all = render(&view, &Options { all: true, ..Options::default() });
+        assert_eq!((all.matches("EV260").count(), all.contains("rarer reason")), (REASONS + 2, false));
     }
 
     #[test]

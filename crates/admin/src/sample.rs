@@ -65,6 +65,37 @@ pub fn view() -> View {
         b.traffic.session_rate = Rate { now: 0, max: 8, history: fading() };
     }
 
+    let at = |backend: &str, server: Option<&str>, count| FailurePlace {
+        frontend: "web".into(),
+        backend: Some(backend.into()),
+        server: server.map(Into::into),
+        count,
+    };
+    view.process.failures = FailureView::rank(vec![
+        FailureView {
+            reason: "connect_refused".into(),
+            code: "EV200".into(),
+            fault: "server".into(),
+            stage: "connect".into(),
+            count: 3,
+            explanation: "the server refused the connection".into(),
+            next_step: "is it running, and does it listen on the address of the configuration?".into(),
+            places: vec![at("app", Some("app2"), 3)],
+            ..FailureView::default()
+        },
+        FailureView {
+            reason: "servers_down".into(),
+            code: "EV260".into(),
+            fault: "server".into(),
+            stage: "connect".into(),
+            count: 1_204,
+            explanation: "no server of the backend that is in service passes its health check".into(),
+            next_step: "the stats page says what each check saw".into(),
+            places: vec![at("reports", None, 1_204)],
+            ..FailureView::default()
+        },
+    ]);
+
     let postgres = proxy(&mut view, "postgres");
     postgres.servers[1].admin = AdminState::Drain;
     view
@@ -73,7 +104,7 @@ pub fn view() -> View {
 /// The same process with nothing wrong.
 pub fn healthy() -> View {
     let process = ProcessView {
-        ends: [("normal", 120), ("connect_failed", 3)].into(),
+        ends: [("normal", 120), ("connect_refused", 3)].into(),
         version: "0.1.0".into(),
         pid: 4242,
         node: "lb1.example".into(),

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// One picture of the process.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -69,6 +69,8 @@ pub struct ProcessView {
     pub reload_failed_total: u64,
     /// Requests (HTTP) and connections (TCP) by how they ended, every reason named.
     pub ends: BTreeMap<&'static str, u64>,
+    /// The reasons of what failed, most frequent first; those that did not occur are left out.
+    pub failures: Vec<FailureView>,
     /// Log lines dropped because the log thread could not keep up.
     pub dropped_logs: u64,
     /// Connections per second. Filled by the sampler.
@@ -77,6 +79,72 @@ pub struct ProcessView {
     pub request_rate: Rate,
     /// Bytes sent to clients per second. Filled by the sampler.
     pub bytes_out_rate: Rate,
+}
+
+/// One reason of failed requests and connections, with all that is to be said about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureView {
+    /// Its label, as in the log and in metrics.
+    pub reason: Cow<'static, str>,
+    /// Its code, for `evenkeel explain`.
+    pub code: Cow<'static, str>,
+    /// Whose fault it was.
+    pub fault: Cow<'static, str>,
+    /// What was going on.
+    pub stage: Cow<'static, str>,
+    /// How often since the start.
+    pub count: u64,
+    /// Of a thousand failures.
+    pub per_mille: u64,
+    /// What happened.
+    pub explanation: Cow<'static, str>,
+    /// What to do next.
+    pub next_step: Cow<'static, str>,
+    /// Where, most frequent first, at most [`FailureView::PLACES`].
+    pub places: Vec<FailurePlace>,
+}
+
+/// Where a failure happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FailurePlace {
+    /// The frontend.
+    pub frontend: String,
+    /// The backend, once one was chosen.
+    pub backend: Option<String>,
+    /// The server, once one was chosen.
+    pub server: Option<String>,
+    /// How often.
+    pub count: u64,
+}
+
+impl FailureView {
+    /// How many places are told.
+    pub const PLACES: usize = 5;
+
+    /// Brings a list into its order, counts shares, and cuts the places.
+    pub fn rank(mut all: Vec<FailureView>) -> Vec<FailureView> {
+        let sum: u64 = all.iter().map(|f| f.count).sum();
+        all.retain(|f| f.count > 0);
+        all.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.code.cmp(&b.code)));
+        for f in &mut all {
+            // A share of a sum is at most 1000.
+            f.per_mille = (u128::from(f.count) * 1000 / u128::from(sum)) as u64;
+            f.places.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.cmp(b)));
+            f.places.truncate(FailureView::PLACES);
+        }
+        all
+    }
+}
+
+impl FailurePlace {
+    /// `web`, `web → app`, `web → app/app1`.
+    pub fn path(&self) -> String {
+        match (&self.backend, &self.server) {
+            (Some(backend), Some(server)) => format!("{} \u{2192} {backend}/{server}", self.frontend),
+            (Some(backend), None) => format!("{} \u{2192} {backend}", self.frontend),
+            (None, _) => self.frontend.clone(),
+        }
+    }
 }
 
 /// How a reload ended.
@@ -516,6 +584,30 @@ mod tests {
     fn server(admin: AdminState, up: bool, check: Option<(u32, u32, u32)>) -> ServerView {
         let check = check.map(|(health, rise, fall)| CheckView { health, rise, fall, ..CheckView::default() });
         ServerView { admin, up, check, weight: 3, user_weight: 4, ..ServerView::default() }
+    }
+
+    #[test]
+    fn failures_are_ranked_with_their_shares() {
+        let place =
+            |frontend: &str, count| FailurePlace { frontend: frontend.into(), count, ..FailurePlace::default() };
+        let failure = |code: &'static str, count| FailureView {
+            code: code.into(),
+            count,
+            places: (1..9).map(|n| place(&format!("f{n}"), n)).collect(),
+            ..FailureView::default()
+        };
+        let ranked = FailureView::rank(vec![failure("a", 0), failure("b", 1), failure("d", 2), failure("c", 2)]);
+        let short: Vec<_> = ranked.iter().map(|f| (f.code.as_ref(), f.per_mille)).collect();
+        assert_eq!(short, [("c", 400), ("d", 400), ("b", 200)]);
+        let places: Vec<_> = ranked[0].places.iter().map(|p| p.count).collect();
+        assert_eq!(places, [8, 7, 6, 5, 4]);
+        assert_eq!(FailureView::rank(Vec::new()), []);
+        assert_eq!(FailureView::rank(vec![failure("a", 0)]), []);
+        let path = |backend: Option<&str>, server: Option<&str>| {
+            FailurePlace { backend: backend.map(Into::into), server: server.map(Into::into), ..place("web", 1) }.path()
+        };
+        assert_eq!(path(Some("app"), Some("s1")), "web \u{2192} app/s1");
+        assert_eq!((path(Some("app"), None), path(None, None)), ("web \u{2192} app".into(), "web".into()));
     }
 
     #[test]

@@ -15,7 +15,8 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
     after_help = "Try it:\n  evenkeel demo                          three origins, balanced on :8080, stats page on :8404\n  \
                   evenkeel check /etc/evenkeel/evenkeel.toml\n  evenkeel run -c evenkeel.toml --pid-file /run/evenkeel.pid\n  \
                   evenkeel reload --pid-file /run/evenkeel.pid\n\nEvery error of the configuration has a code: `evenkeel \
-                  explain EK0101` says what it means.",
+                  explain EK0101` says what it means. Every \
+                  failed request has a reason: `evenkeel errors` shows the most frequent ones.",
     arg_required_else_help = true
 )]
 pub struct Cli {
@@ -37,13 +38,15 @@ pub enum Command {
     Check(Check),
     /// Make a running process load its configuration again, and wait for the outcome.
     Reload(Reload),
+    /// Show why requests failed since the process started: the most frequent reasons, whose fault, and what to do next.
+    Errors(Errors),
     /// Start three small origin servers, balance them on :8080, and show one fail and recover. Ends on Ctrl-C.
     Demo(Demo),
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
-    /// Explain an error code of the configuration.
+    /// Explain an error code of the configuration, or the reason of a failed request.
     Explain {
-        /// The code, as `EK0101`; without one, all are listed.
+        /// The code, as `EK0101` or `EV200`, or a reason's word, as `connect_refused`; without one, all are listed.
         code: Option<String>,
     },
     /// Print the version.
@@ -55,11 +58,14 @@ pub enum Command {
     },
     /// Print the manual page in troff, for `man -l -`.
     Man,
-    /// Print the reference of every key, or of every metric, in Markdown.
+    /// Print the reference of every key, of every metric, or of every reason, in Markdown.
     Reference {
         /// The metrics instead of the keys.
         #[arg(long)]
         metrics: bool,
+        /// The reasons of failed requests instead of the keys.
+        #[arg(long, conflicts_with = "metrics")]
+        reasons: bool,
     },
 }
 
@@ -98,15 +104,35 @@ pub struct Check {
 /// `evenkeel reload`.
 #[derive(Debug, Args)]
 pub struct Reload {
+    #[command(flatten)]
+    pub process: Running,
+    /// Print the outcome as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `evenkeel errors`.
+#[derive(Debug, Args)]
+pub struct Errors {
+    #[command(flatten)]
+    pub process: Running,
+    /// How many reasons to show; 0 is all.
+    #[arg(short, long = "number", value_name = "N", default_value_t = 10)]
+    pub number: usize,
+    /// Print them as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which running process is asked.
+#[derive(Debug, Args)]
+pub struct Running {
     /// The file that names the running process.
     #[arg(long, value_name = "FILE", env = "EVENKEEL_PID_FILE", conflicts_with = "socket")]
     pub pid_file: Option<PathBuf>,
     /// The control socket of the running process.
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
-    /// Print the outcome as JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// `evenkeel demo`.

@@ -4,7 +4,9 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::cli::{self, Check, Cli, Command, Reload, Run};
+use evenkeel_frontend::End;
+
+use crate::cli::{self, Check, Cli, Command, Errors, Reload, Run, Running};
 use crate::control::{self, Request, Target};
 use crate::{demo, supervisor};
 
@@ -18,6 +20,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, String> {
         Command::Run(args) => run(args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => Ok(check(&args)),
         Command::Reload(args) => reload(args),
+        Command::Errors(args) => errors(args),
         Command::Demo(args) => demo::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Schema => {
             print(&format!("{:#}\n", evenkeel_config::schema()));
@@ -40,8 +43,12 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, String> {
             print(&String::from_utf8_lossy(&out));
             Ok(ExitCode::SUCCESS)
         }
-        Command::Reference { metrics } => {
-            print(&if metrics { evenkeel_admin::metrics_markdown() } else { evenkeel_config::reference_markdown() });
+        Command::Reference { metrics, reasons } => {
+            print(&match (metrics, reasons) {
+                (_, true) => evenkeel_frontend::reasons_markdown(),
+                (true, false) => evenkeel_admin::metrics_markdown(),
+                (false, false) => evenkeel_config::reference_markdown(),
+            });
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -126,18 +133,20 @@ fn check(args: &Check) -> ExitCode {
 /// The pid file that is looked for when neither `--pid-file` nor `--socket` is given.
 const DEFAULT_PID_FILE: &str = "/run/evenkeel.pid";
 
+/// The process that the command line names, or the one of the usual pid file.
+fn target(process: Running) -> Result<Target, String> {
+    match (process.pid_file, process.socket) {
+        (_, Some(path)) => Ok(Target::Socket(path)),
+        (Some(path), None) => Ok(Target::PidFile(path)),
+        (None, None) if Path::new(DEFAULT_PID_FILE).exists() => Ok(Target::PidFile(DEFAULT_PID_FILE.into())),
+        (None, None) => Err(format!(
+            "which process? {DEFAULT_PID_FILE} does not exist; name it with --pid-file FILE or --socket PATH"
+        )),
+    }
+}
+
 fn reload(args: Reload) -> Result<ExitCode, String> {
-    let target = match (args.pid_file, args.socket) {
-        (_, Some(path)) => Target::Socket(path),
-        (Some(path), None) => Target::PidFile(path),
-        (None, None) if Path::new(DEFAULT_PID_FILE).exists() => Target::PidFile(DEFAULT_PID_FILE.into()),
-        (None, None) => {
-            return Err(format!(
-                "which process? {DEFAULT_PID_FILE} does not exist; name it with --pid-file FILE or --socket PATH"
-            ));
-        }
-    };
-    let outcome = control::ask(&target, Request::Reload)?;
+    let outcome = control::ask(&target(args.process)?, Request::Reload)?;
     if args.json {
         let json = serde_json::to_value(&outcome).map_err(|e| e.to_string())?;
         print(&format!("{json:#}\n"));
@@ -149,20 +158,61 @@ fn reload(args: Reload) -> Result<ExitCode, String> {
     Ok(if outcome.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn explain(code: Option<&str>) -> Result<ExitCode, String> {
-    match code {
-        None => {
-            let list: String =
-                evenkeel_config::all_codes().iter().map(|e| format!("{}  {}\n", e.code, e.title)).collect();
-            print(&list);
-            Ok(ExitCode::SUCCESS)
-        }
-        Some(code) => match evenkeel_config::explain(&code.to_ascii_uppercase()) {
-            Some(e) => {
-                print(&format!("{}: {}\n\n{}\n", e.code, e.title, e.text.trim_end()));
-                Ok(ExitCode::SUCCESS)
-            }
-            None => Err(format!("{code} is no known code; `evenkeel explain` lists them all")),
-        },
+fn errors(args: Errors) -> Result<ExitCode, String> {
+    let outcome = control::ask(&target(args.process)?, Request::Errors)?;
+    if !outcome.ok {
+        return Err(outcome.message);
     }
+    let all = outcome.failures.len();
+    let shown = &outcome.failures[..if args.number == 0 { all } else { args.number.min(all) }];
+    if args.json {
+        let json = serde_json::to_value(shown).map_err(|e| e.to_string())?;
+        print(&format!("{json:#}\n"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = String::new();
+    for f in shown {
+        text.push_str(&format!(
+            "{:>9} {:>3}.{}%  {} {} (fault: {})\n{:18}{}\n{:18}next: {}\n",
+            f.count,
+            f.per_mille / 10,
+            f.per_mille % 10,
+            f.code,
+            f.reason,
+            f.fault,
+            "",
+            f.explanation,
+            "",
+            f.next_step
+        ));
+        for place in &f.places {
+            text.push_str(&format!("{:18}{:>9}  {}\n", "", place.count, place.path()));
+        }
+    }
+    match all - shown.len() {
+        _ if all == 0 => text.push_str("no request and no connection failed since the process started\n"),
+        0 => {}
+        n => text.push_str(&format!("and {n} rarer reason(s): -n 0 shows all\n")),
+    }
+    print(&text);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn explain(code: Option<&str>) -> Result<ExitCode, String> {
+    let Some(code) = code else {
+        let mut list: String =
+            evenkeel_config::all_codes().iter().map(|e| format!("{}  {}\n", e.code, e.title)).collect();
+        list.extend(End::all().map(|e| format!("{}   {}: {}\n", e.code, e.label, e.sentence)));
+        print(&list);
+        return Ok(ExitCode::SUCCESS);
+    };
+    let upper = code.to_ascii_uppercase();
+    if let Some(e) = evenkeel_config::explain(&upper) {
+        print(&format!("{}: {}\n\n{}\n", e.code, e.title, e.text.trim_end()));
+    } else if let Some(e) = End::all().find(|e| e.code == upper || e.label == code) {
+        print(&e.explain());
+    } else {
+        return Err(format!("{code} is no known code; `evenkeel explain` lists them all"));
+    }
+    Ok(ExitCode::SUCCESS)
 }

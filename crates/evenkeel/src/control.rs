@@ -10,6 +10,7 @@ use std::os::unix::net::{SocketAddr, UnixListener as StdListener, UnixStream as 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use evenkeel_admin::view::FailureView;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -20,6 +21,8 @@ use tokio::sync::{mpsc, oneshot};
 pub enum Request {
     /// Load the configuration again.
     Reload,
+    /// Tell why requests failed.
+    Errors,
 }
 
 /// A request and where its answer goes.
@@ -37,6 +40,9 @@ pub struct Outcome {
     /// What changed, as the plan lists it.
     #[serde(default)]
     pub changes: serde_json::Value,
+    /// Why requests failed, most frequent first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<FailureView>,
 }
 
 /// Longest request line.
@@ -115,7 +121,8 @@ async fn answer(stream: &UnixStream, requests: mpsc::UnboundedSender<Asked>) -> 
     read.map_err(|_| "no request came in time".to_owned())?.map_err(|e| e.to_string())?;
     let request = match line.trim() {
         "reload" => Request::Reload,
-        other => return Err(format!("unknown request {other:?}; known: reload")),
+        "errors" => Request::Errors,
+        other => return Err(format!("unknown request {other:?}; known: reload, errors")),
     };
     let (reply, outcome) = oneshot::channel();
     requests.send((request, reply)).map_err(|_| "the process is stopping".to_owned())?;
@@ -165,6 +172,7 @@ pub fn ask(target: &Target, request: Request) -> Result<Outcome, String> {
     stream.set_read_timeout(Some(ANSWER)).map_err(broken)?;
     let word = match request {
         Request::Reload => "reload\n",
+        Request::Errors => "errors\n",
     };
     (&stream).write_all(word.as_bytes()).map_err(broken)?;
     let mut line = String::new();

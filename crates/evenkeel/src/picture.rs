@@ -1,6 +1,7 @@
 //! The [`View`] of this moment, filled from the lasting state of frontends, backends and servers.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::Weak;
@@ -9,13 +10,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use evenkeel_admin::sampler::Sampler;
 use evenkeel_admin::view::{
-    AdminState, BackendView, CheckResult, CheckView, FrontendView, Mode, ProcessView, ProxyView, ReloadView,
-    ServerView, TimesView, TrafficView, View,
+    AdminState, BackendView, CheckResult, CheckView, FailurePlace, FailureView, FrontendView, Mode, ProcessView,
+    ProxyView, ReloadView, ServerView, TimesView, TrafficView, View,
 };
 use evenkeel_admin::{Source, view};
 use evenkeel_backend::{Admin, Group, Slot};
 use evenkeel_config as config;
-use evenkeel_frontend::{Cause, Entrance, Shared, Snapshot};
+use evenkeel_frontend::{End, Entrance, Failure, Shared, Snapshot};
 use evenkeel_stats::{Average, Counter, Responses, Sharded, TrafficSheet};
 
 /// Everything the operator's doors need to know.
@@ -60,6 +61,39 @@ impl Picture {
         all.len() as u32
     }
 
+    /// The reasons of what failed since the start, most frequent first, with the places of the present frontends.
+    pub fn failures(&self) -> Vec<FailureView> {
+        let ends = &self.shared.process.ends;
+        let mut all: Vec<FailureView> = End::all()
+            .map(|e| FailureView {
+                reason: e.label.into(),
+                code: e.code.into(),
+                fault: e.fault.label().into(),
+                stage: e.stage.label().into(),
+                count: if e.end.is_error() { ends.sum(|ends| ends.of(e.end)) } else { 0 },
+                per_mille: 0,
+                explanation: e.sentence.into(),
+                next_step: e.next.into(),
+                places: Vec::new(),
+            })
+            .collect();
+        for entrance in &self.shared.snapshot.load().frontends {
+            let mut places: HashMap<Failure, u64> = HashMap::new();
+            for shard in entrance.state.failures.iter() {
+                shard.each(|failure, n| *places.entry(failure.clone()).or_insert(0) += n);
+            }
+            for (Failure { end, backend, server }, count) in places {
+                all[end as usize].places.push(FailurePlace {
+                    frontend: entrance.conf.name.to_string(),
+                    backend: backend.map(|name| name.to_string()),
+                    server: server.map(|name| name.to_string()),
+                    count,
+                });
+            }
+        }
+        FailureView::rank(all)
+    }
+
     fn raw(&self) -> View {
         let snapshot = self.shared.snapshot.load_full();
         let proxies = snapshot.config.order.iter().map(|section| self.proxy(&snapshot, *section)).collect();
@@ -94,7 +128,7 @@ impl Picture {
             reload_ok_total: self.status.reloads_ok.get(),
             reload_failed_total: self.status.reloads_failed.get(),
             dropped_logs: self.shared.logs.dropped(),
-            ends: Cause::ALL.iter().map(|c| (c.label(), process.ends.sum(|ends| ends.of(*c)))).collect(),
+            ends: End::all().map(|e| (e.label, process.ends.sum(|ends| ends.of(e.end)))).collect(),
             ..ProcessView::default()
         }
     }
@@ -230,6 +264,7 @@ impl Picture {
 impl Source for Picture {
     fn view(&self) -> View {
         let mut view = self.raw();
+        view.process.failures = self.failures();
         self.sampler.borrow().fill(&mut view, self.shared.process.started.elapsed());
         view
     }

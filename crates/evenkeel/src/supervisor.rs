@@ -229,12 +229,19 @@ impl Supervisor {
                     let outcome = self.reload().await;
                     let _ = reply.send(outcome);
                 }
+                Event::Asked((Request::Errors, reply)) => drop(reply.send(self.errors())),
                 Event::Drain(why) => {
                     self.drain(why, &mut signals).await;
                     return;
                 }
             }
         }
+    }
+
+    /// Why requests failed since the start.
+    fn errors(&self) -> Outcome {
+        let generation = self.shared.snapshot.load().generation;
+        Outcome { ok: true, generation, failures: self.picture.failures(), ..Outcome::default() }
     }
 
     /// Loads the configuration again; what happened is answered, logged, counted, and shown on the stats page.
@@ -249,7 +256,7 @@ impl Supervisor {
                 tracing::info!("{}", message.trim_end());
                 self.picture.status.reloads_ok.set(self.picture.status.reloads_ok.get() + 1);
                 self.picture.status.config_loaded.set(unix_now());
-                Outcome { ok: true, generation, message, changes: changes.to_json() }
+                Outcome { ok: true, generation, message, changes: changes.to_json(), failures: Vec::new() }
             }
             Err(why) => {
                 let generation = self.shared.snapshot.load().generation;
@@ -257,7 +264,7 @@ impl Supervisor {
                 self.picture.status.reloads_failed.set(self.picture.status.reloads_failed.get() + 1);
                 let message =
                     format!("{}\nnothing was changed: generation {generation} stays in force", why.trim_end());
-                Outcome { ok: false, generation, message, changes: serde_json::Value::Null }
+                Outcome { generation, message, ..Outcome::default() }
             }
         };
         let error = (!outcome.ok).then(|| outcome.message.clone());
@@ -361,10 +368,13 @@ impl Supervisor {
                     tracing::warn!("SIGINT again: leaving at once");
                     break;
                 },
-                Some((_, reply)) = self.requests.recv() => {
-                    let message = "the process is draining and reloads no more".to_owned();
-                    let _ = reply.send(Outcome { message, ..Outcome::default() });
-                }
+                Some((request, reply)) = self.requests.recv() => drop(reply.send(match request {
+                    Request::Errors => self.errors(),
+                    Request::Reload => {
+                        let message = "the process is draining and reloads no more".to_owned();
+                        Outcome { message, ..Outcome::default() }
+                    }
+                })),
             }
             if deadline.is_some_and(|d| Instant::now() >= d) {
                 tracing::warn!(

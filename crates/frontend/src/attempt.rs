@@ -89,7 +89,7 @@ impl<'l> Attempts<'l> {
                             chosen
                         }
                         Err(end) => {
-                            match end.stage {
+                            match end.stage() {
                                 Stage::Queue => tally.waited(asked, Waited::default()),
                                 // There was nothing to wait for.
                                 _ => tally.times.queue = -1,
@@ -119,7 +119,7 @@ impl<'l> Attempts<'l> {
         sheet.connect_errors.inc();
         backend.connect_errors.inc();
         if tally.retries >= group.conf.retries {
-            return Err(End::new(refused.cause, Stage::Connect));
+            return Err(refused.end);
         }
         tally.retries += 1;
         sheet.retries.inc();

@@ -1,45 +1,74 @@
-//! How a transaction or connection ended: one value that yields the status, HAProxy's termination letters, the metric
-//! label, the class for counters, and the sentence a person reads. Every mapping is a total match.
+//! How a transaction or connection ended: one small value that yields the code, the label of logs and metrics, whose fault it
+//! was, the sentences a person reads, HAProxy's termination letters, and the status and `Proxy-Status` of an answer.
+//!
+//! Made where the fact is known (txn, upstream, exchange, relay), read by finish and by every exporter. Every mapping is a
+//! total match or an index into the one table, so a new end cannot be forgotten anywhere.
 
-/// Why it ended.
+use std::io;
+
+use evenkeel_backend::{Admin, Group};
+use evenkeel_proto::{Framing, Malformed};
+
+mod manual;
+mod table;
+
+pub use manual::markdown;
+pub use table::End;
+
+/// What is known of one end.
+#[derive(Debug)]
+pub struct Entry {
+    /// The end.
+    pub end: End,
+    /// `EV` and three digits; never changed, never given to another.
+    pub code: &'static str,
+    /// The word in logs and metrics; as lasting as the code.
+    pub label: &'static str,
+    /// Whose fault it was.
+    pub fault: Fault,
+    /// First of HAProxy's termination letters.
+    pub letter: u8,
+    /// What was going on.
+    pub stage: Stage,
+    /// The status a client gets when nothing of a response was sent, unless a rule names another; `None`: none is sent.
+    pub status: Option<u16>,
+    /// The error type of RFC 9209 section 2.3.
+    pub proxy_status: Option<&'static str>,
+    /// What happened.
+    pub sentence: &'static str,
+    /// What to do next.
+    pub next: &'static str,
+}
+
+/// Whose fault an end was: who could have avoided it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Cause {
-    /// Nothing went wrong.
-    Normal,
-    /// The client closed or reset.
-    ClientAborted,
-    /// The client was silent too long.
-    ClientTimeout,
-    /// The request breaks the protocol.
-    BadRequest,
-    /// A rule denied the request.
-    Denied,
-    /// Evenkeel answered itself: redirect, return.
-    Answered,
-    /// No rule and no default gave a backend.
-    NoBackend,
-    /// No server of the backend is usable.
-    NoServer,
-    /// No slot became free within `timeout.queue`.
-    QueueTimeout,
-    /// Every server and its queue is full.
-    QueueFull,
-    /// The server could not be connected to: refused, reset, unreachable.
-    ConnectFailed,
-    /// The server did not accept within `timeout.connect`.
-    ConnectTimeout,
-    /// The server closed or reset.
-    ServerAborted,
-    /// The server was silent too long.
-    ServerTimeout,
-    /// The response breaks the protocol.
-    BadResponse,
-    /// A local resource ran out: descriptors, ports, memory.
-    Exhausted,
-    /// The server left the configuration and its connections are closed.
-    ServerRemoved,
-    /// A rule could not be applied.
-    Internal,
+pub enum Fault {
+    /// Nothing failed.
+    Nobody,
+    /// The client, or its network.
+    Client,
+    /// The server, or the way to it.
+    Server,
+    /// The configuration, its rules and limits, and those of the machine.
+    Operator,
+    /// Evenkeel.
+    Proxy,
+    /// Somebody who took a server out of service.
+    Admin,
+}
+
+impl Fault {
+    /// The word in logs and JSON.
+    pub fn label(self) -> &'static str {
+        match self {
+            Fault::Nobody => "nobody",
+            Fault::Client => "client",
+            Fault::Server => "server",
+            Fault::Operator => "operator",
+            Fault::Proxy => "proxy",
+            Fault::Admin => "admin",
+        }
+    }
 }
 
 /// What was going on.
@@ -47,9 +76,11 @@ pub enum Cause {
 pub enum Stage {
     /// Receiving the request.
     Request,
+    /// Held by a tarpit rule.
+    Tarpit,
     /// Waiting for a slot.
     Queue,
-    /// Connecting.
+    /// Finding a server and connecting.
     Connect,
     /// Waiting for the response head.
     Headers,
@@ -59,47 +90,16 @@ pub enum Stage {
     Done,
 }
 
-/// The end of a transaction or connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct End {
-    /// Why.
-    pub cause: Cause,
-    /// During what.
-    pub stage: Stage,
-}
-
-impl End {
-    /// Everything went well.
-    pub const NORMAL: End = End { cause: Cause::Normal, stage: Stage::Done };
-
-    /// An end for `cause` during `stage`.
-    pub fn new(cause: Cause, stage: Stage) -> End {
-        End { cause, stage }
-    }
-
-    /// The first two letters of HAProxy's termination state.
-    pub fn letters(self) -> [u8; 2] {
-        [self.cause.letter(), self.stage.letter(self.cause)]
-    }
-
-    /// Whether something went wrong (`option.dontlog-normal` keeps such lines).
-    pub fn is_error(self) -> bool {
-        !matches!(self.cause, Cause::Normal | Cause::Answered)
-    }
-}
-
 impl Stage {
-    fn letter(self, cause: Cause) -> u8 {
+    fn letter(self) -> u8 {
         match self {
             Stage::Request => b'R',
+            Stage::Tarpit => b'T',
             Stage::Queue => b'Q',
             Stage::Connect => b'C',
             Stage::Headers => b'H',
             Stage::Data => b'D',
-            Stage::Done => match cause {
-                Cause::Normal => b'-',
-                _ => b'D',
-            },
+            Stage::Done => b'-',
         }
     }
 
@@ -107,6 +107,7 @@ impl Stage {
     pub fn label(self) -> &'static str {
         match self {
             Stage::Request => "request",
+            Stage::Tarpit => "tarpit",
             Stage::Queue => "queue",
             Stage::Connect => "connect",
             Stage::Headers => "headers",
@@ -116,153 +117,175 @@ impl Stage {
     }
 }
 
-impl Cause {
-    /// Every cause, in the order of the manual.
-    pub const ALL: [Cause; 18] = [
-        Cause::Normal,
-        Cause::ClientAborted,
-        Cause::ClientTimeout,
-        Cause::BadRequest,
-        Cause::Denied,
-        Cause::Answered,
-        Cause::NoBackend,
-        Cause::NoServer,
-        Cause::QueueTimeout,
-        Cause::QueueFull,
-        Cause::ConnectFailed,
-        Cause::ConnectTimeout,
-        Cause::ServerAborted,
-        Cause::ServerTimeout,
-        Cause::BadResponse,
-        Cause::Exhausted,
-        Cause::ServerRemoved,
-        Cause::Internal,
-    ];
+impl End {
+    /// How many there are.
+    pub const COUNT: usize = table::TABLE.len();
 
-    fn letter(self) -> u8 {
-        match self {
-            Cause::Normal => b'-',
-            Cause::ClientAborted => b'C',
-            Cause::ClientTimeout => b'c',
-            Cause::BadRequest | Cause::Denied | Cause::BadResponse => b'P',
-            Cause::Answered => b'L',
-            Cause::NoBackend | Cause::NoServer | Cause::ConnectFailed | Cause::ServerAborted | Cause::QueueFull => b'S',
-            Cause::QueueTimeout | Cause::ConnectTimeout | Cause::ServerTimeout => b's',
-            Cause::Exhausted => b'R',
-            Cause::ServerRemoved => b'D',
-            Cause::Internal => b'I',
-        }
+    /// Every end, in the order of its code.
+    pub fn all() -> impl Iterator<Item = &'static Entry> {
+        table::TABLE.iter()
+    }
+
+    /// The end whose code is `code`, in capitals.
+    pub fn with_code(code: &str) -> Option<&'static Entry> {
+        End::all().find(|e| e.code == code)
+    }
+
+    /// Its entry.
+    #[inline]
+    pub fn entry(self) -> &'static Entry {
+        &table::TABLE[self as usize]
+    }
+
+    /// The first two letters of HAProxy's termination state.
+    pub fn letters(self) -> [u8; 2] {
+        let entry = self.entry();
+        [entry.letter, entry.stage.letter()]
+    }
+
+    /// What was going on.
+    pub fn stage(self) -> Stage {
+        self.entry().stage
     }
 
     /// The status a client gets when nothing of a response was sent yet; `None`: the connection just closes.
     pub fn status(self) -> Option<u16> {
-        match self {
-            Cause::Normal | Cause::Answered => None,
-            Cause::ClientAborted | Cause::BadRequest => Some(400),
-            Cause::ClientTimeout => Some(408),
-            Cause::Denied => Some(403),
-            Cause::NoBackend
-            | Cause::NoServer
-            | Cause::QueueTimeout
-            | Cause::QueueFull
-            | Cause::ConnectFailed
-            | Cause::ConnectTimeout
-            | Cause::Exhausted
-            | Cause::ServerRemoved => Some(503),
-            Cause::ServerAborted | Cause::BadResponse => Some(502),
-            Cause::ServerTimeout => Some(504),
-            Cause::Internal => Some(500),
+        self.entry().status
+    }
+
+    /// Whether something went wrong (`option.dontlog-normal` keeps such lines).
+    #[inline]
+    pub fn is_error(self) -> bool {
+        self.entry().fault != Fault::Nobody
+    }
+
+    /// Whether the client closed or reset: nobody may be there to read an answer.
+    pub(crate) fn client_left(self) -> bool {
+        self.entry().letter == b'C'
+    }
+
+    /// Whether the client left or was silent too long.
+    pub(crate) fn client_failed(self) -> bool {
+        matches!(self.entry().letter, b'C' | b'c')
+    }
+
+    /// Why a request head is refused; [`Malformed::status`] is the status of each.
+    pub(crate) fn bad_request(why: Malformed) -> End {
+        match why {
+            Malformed::BareLf | Malformed::BareCr => End::RequestBadLineEnd,
+            Malformed::BadMethod | Malformed::BadTarget | Malformed::FragmentInTarget | Malformed::BadStatusLine => {
+                End::RequestBadLine
+            }
+            Malformed::BadVersion => End::RequestBadVersion,
+            Malformed::Http2Preface => End::RequestHttp2Preface,
+            Malformed::ObsFold
+            | Malformed::SpaceBeforeColon
+            | Malformed::BadFieldName
+            | Malformed::BadFieldValue
+            | Malformed::TooManyConnectionOptions => End::RequestBadField,
+            Malformed::TargetTooLong => End::RequestTargetTooLong,
+            Malformed::TooManyFields => End::RequestTooManyFields,
+            Malformed::HeadTooLarge => End::RequestHeadTooLarge,
+            Malformed::MissingHost | Malformed::DuplicateHost | Malformed::BadHost | Malformed::HostMismatch => {
+                End::RequestBadHost
+            }
+            Malformed::BadContentLength
+            | Malformed::ConflictingContentLength
+            | Malformed::LengthAndTransferEncoding
+            | Malformed::TransferEncodingInHttp10 => End::RequestBadFraming,
+            Malformed::BadTransferEncoding => End::RequestUnknownCoding,
+            Malformed::BodyNotAllowed => End::RequestBodyNotAllowed,
+            Malformed::ChunkTooLarge => End::RequestChunkTooLarge,
+            Malformed::TrailersTooLarge => End::RequestTrailersTooLarge,
+            Malformed::BadChunkSize
+            | Malformed::ChunkExtensionTooLong
+            | Malformed::BadChunkEnd
+            | Malformed::BadTrailer => End::RequestBadChunk,
+            Malformed::TruncatedBody => End::ClientClosedInBody,
         }
     }
 
-    /// The stable word in the JSON log and in metrics.
-    pub fn label(self) -> &'static str {
-        match self {
-            Cause::Normal => "normal",
-            Cause::ClientAborted => "client_aborted",
-            Cause::ClientTimeout => "client_timeout",
-            Cause::BadRequest => "bad_request",
-            Cause::Denied => "denied",
-            Cause::Answered => "answered",
-            Cause::NoBackend => "no_backend",
-            Cause::NoServer => "no_server",
-            Cause::QueueTimeout => "queue_timeout",
-            Cause::QueueFull => "queue_full",
-            Cause::ConnectFailed => "connect_failed",
-            Cause::ConnectTimeout => "connect_timeout",
-            Cause::ServerAborted => "server_aborted",
-            Cause::ServerTimeout => "server_timeout",
-            Cause::BadResponse => "bad_response",
-            Cause::Exhausted => "exhausted",
-            Cause::ServerRemoved => "server_removed",
-            Cause::Internal => "internal",
+    /// Why a response is refused of which the client has seen nothing.
+    pub(crate) fn bad_response(why: Malformed) -> End {
+        match why {
+            Malformed::BadStatusLine
+            | Malformed::BadVersion
+            | Malformed::BadMethod
+            | Malformed::BadTarget
+            | Malformed::FragmentInTarget
+            | Malformed::Http2Preface
+            | Malformed::TargetTooLong => End::ResponseBadStatusLine,
+            Malformed::BareLf
+            | Malformed::BareCr
+            | Malformed::ObsFold
+            | Malformed::SpaceBeforeColon
+            | Malformed::BadFieldName
+            | Malformed::BadFieldValue
+            | Malformed::MissingHost
+            | Malformed::DuplicateHost
+            | Malformed::BadHost
+            | Malformed::HostMismatch
+            | Malformed::TooManyConnectionOptions => End::ResponseBadField,
+            Malformed::TooManyFields | Malformed::HeadTooLarge => End::ResponseHeadTooLarge,
+            Malformed::BadContentLength
+            | Malformed::ConflictingContentLength
+            | Malformed::LengthAndTransferEncoding
+            | Malformed::TransferEncodingInHttp10
+            | Malformed::BadTransferEncoding
+            | Malformed::BodyNotAllowed
+            | Malformed::BadChunkSize
+            | Malformed::ChunkTooLarge
+            | Malformed::ChunkExtensionTooLong
+            | Malformed::BadChunkEnd
+            | Malformed::BadTrailer
+            | Malformed::TrailersTooLarge
+            | Malformed::TruncatedBody => End::ResponseBadFraming,
         }
     }
 
-    /// What happened, for a person.
-    pub fn sentence(self) -> &'static str {
-        match self {
-            Cause::Normal => "the transaction completed",
-            Cause::ClientAborted => "the client closed the connection before the transaction was over",
-            Cause::ClientTimeout => "the client was silent longer than its timeout",
-            Cause::BadRequest => "the request breaks HTTP and reached no server",
-            Cause::Denied => "a rule denied the request",
-            Cause::Answered => "a rule answered the request",
-            Cause::NoBackend => "no use_backend rule matched and there is no default_backend",
-            Cause::NoServer => "no server of the backend is up and in service",
-            Cause::QueueTimeout => "no server had a free slot within timeout.queue",
-            Cause::QueueFull => "every server is at its maxconn and its queue is full",
-            Cause::ConnectFailed => "the server refused the connection or could not be reached",
-            Cause::ConnectTimeout => "the server did not accept the connection within timeout.connect",
-            Cause::ServerAborted => "the server closed the connection before the response was complete",
-            Cause::ServerTimeout => "the server was silent longer than timeout.server",
-            Cause::BadResponse => "the response breaks HTTP and was not passed on",
-            Cause::Exhausted => "the proxy ran out of descriptors, ports or memory",
-            Cause::ServerRemoved => "the server left the configuration, which asks to close its connections",
-            Cause::Internal => "a rule could not be applied",
+    /// The server closed in the middle of a response body of this framing.
+    pub(crate) fn response_cut(framing: Framing) -> End {
+        match framing {
+            Framing::Length(_) => End::ResponseCutShort,
+            Framing::Chunked => End::ResponseChunksCut,
+            // The end of the connection is the end of such a message: only a reset can cut it.
+            Framing::Empty | Framing::UntilClose | Framing::Tunnel => End::ServerResetInResponse,
+        }
+    }
+
+    /// Why a connection could not be made.
+    pub(crate) fn connect_failed(error: &io::Error) -> End {
+        // The numbers of the operating system are no closed list: what is not known here is named by the general entry.
+        match error.raw_os_error() {
+            Some(libc::ECONNREFUSED) => End::ConnectRefused,
+            Some(libc::ECONNRESET | libc::ECONNABORTED | libc::EPIPE) => End::ConnectReset,
+            Some(libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EHOSTDOWN | libc::ENETDOWN) => End::ConnectUnreachable,
+            Some(libc::ETIMEDOUT) => End::ConnectTimeout,
+            Some(libc::ENOENT) => End::ConnectNoSocket,
+            Some(libc::EACCES | libc::EPERM) => End::ConnectNotPermitted,
+            Some(libc::EADDRNOTAVAIL) => End::NoLocalPort,
+            Some(libc::EMFILE | libc::ENFILE) => End::NoDescriptor,
+            Some(libc::ENOBUFS | libc::ENOMEM) => End::NoMemory,
+            Some(_) | None => End::ConnectFailed,
+        }
+    }
+
+    /// Why no server of `group` may take traffic.
+    pub(crate) fn no_server(group: &Group) -> End {
+        let servers = || group.slots.iter().map(|slot| &slot.server);
+        if group.slots.is_empty() {
+            End::BackendEmpty
+        } else if servers().all(|s| s.admin() == Admin::Maint) {
+            End::ServersInMaintenance
+        } else if group.slots.iter().any(|slot| slot.server.is_usable() && slot.conf.weight == 0) {
+            End::ServersWeightless
+        } else if servers().all(|s| !s.is_up() || s.admin() == Admin::Maint) {
+            End::ServersDown
+        } else {
+            End::ServersDraining
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_are_unique_and_failures_have_a_status() {
-        let mut labels: Vec<_> = Cause::ALL.iter().map(|c| c.label()).collect();
-        labels.sort_unstable();
-        labels.dedup();
-        assert_eq!(labels.len(), Cause::ALL.len());
-        for cause in Cause::ALL {
-            let end = End::new(cause, Stage::Headers);
-            assert_eq!(end.is_error(), cause.status().is_some(), "{cause:?}");
-        }
-    }
-
-    #[test]
-    fn letters_are_those_of_the_reference() {
-        let table = [
-            (Cause::Normal, Stage::Done, b"--"),
-            (Cause::ClientAborted, Stage::Request, b"CR"),
-            (Cause::ClientTimeout, Stage::Request, b"cR"),
-            (Cause::BadRequest, Stage::Request, b"PR"),
-            (Cause::Answered, Stage::Request, b"LR"),
-            (Cause::QueueTimeout, Stage::Queue, b"sQ"),
-            (Cause::QueueFull, Stage::Queue, b"SQ"),
-            (Cause::ClientAborted, Stage::Queue, b"CQ"),
-            (Cause::NoServer, Stage::Connect, b"SC"),
-            (Cause::ConnectTimeout, Stage::Connect, b"sC"),
-            (Cause::ServerAborted, Stage::Headers, b"SH"),
-            (Cause::ServerTimeout, Stage::Headers, b"sH"),
-            (Cause::ClientAborted, Stage::Headers, b"CH"),
-            (Cause::BadResponse, Stage::Headers, b"PH"),
-            (Cause::ServerAborted, Stage::Data, b"SD"),
-            (Cause::ClientTimeout, Stage::Data, b"cD"),
-            (Cause::Exhausted, Stage::Connect, b"RC"),
-        ];
-        for (cause, stage, letters) in table {
-            assert_eq!(&End::new(cause, stage).letters(), letters, "{cause:?} {stage:?}");
-        }
-    }
-}
+mod tests;

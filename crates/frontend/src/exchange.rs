@@ -14,7 +14,7 @@ use evenkeel_proto::{Connection, Framing, Head, Limits, Method, Parsed, Version}
 
 use crate::bufs::Stock;
 use crate::clock;
-use crate::end::{Cause, End, Stage};
+use crate::end::End;
 use crate::listener::Admission;
 use crate::pump::{Blocked, Failed, Pump};
 use crate::timer::Timer;
@@ -129,7 +129,7 @@ impl<'a> Exchange<'a> {
     /// Runs to the end.
     pub(crate) async fn run(&mut self, timer: &mut Timer) -> Outcome {
         if let Err(failed) = self.up.feed(self.req.surplus(), self.stock) {
-            return Outcome::Failed(self.request_failed(failed));
+            return Outcome::Failed(request_failed(failed));
         }
         poll_fn(|cx| self.poll(cx, timer)).await
     }
@@ -142,10 +142,10 @@ impl<'a> Exchange<'a> {
         if moved != (self.up.written, self.up.read, self.down.written, self.down.read, self.heard) {
             self.active = clock::now();
         }
-        let (cause, after) = self.waiting_for();
+        let (end, after) = self.waiting_for();
         timer.set(self.active, after);
         ready!(timer.poll_expired(cx));
-        Poll::Ready(Outcome::Failed(End::new(cause, self.stage())))
+        Poll::Ready(Outcome::Failed(end))
     }
 
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
@@ -154,7 +154,7 @@ impl<'a> Exchange<'a> {
                 Poll::Ready(Ok(())) => self.up_state = UpState::Done,
                 // What the server has to say counts more than what it did not want to hear.
                 Poll::Ready(Err(Failed::TargetClosed)) => self.up_state = UpState::Refused,
-                Poll::Ready(Err(failed)) => return Poll::Ready(Outcome::Failed(self.request_failed(failed))),
+                Poll::Ready(Err(failed)) => return Poll::Ready(Outcome::Failed(request_failed(failed))),
                 Poll::Pending => {}
             }
         }
@@ -173,9 +173,7 @@ impl<'a> Exchange<'a> {
                 }
                 Phase::Body => match ready!(self.down.poll(cx, self.server, self.client, self.stock)) {
                     Ok(()) => self.phase = Phase::Rest,
-                    Err(Failed::SourceClosed) => return failed(Cause::ServerAborted, Stage::Data),
-                    Err(Failed::SourceMalformed) => return failed(Cause::BadResponse, Stage::Data),
-                    Err(Failed::TargetClosed) => return Poll::Ready(Outcome::Failed(self.client_gone())),
+                    Err(failed) => return Poll::Ready(Outcome::Failed(self.response_failed(failed))),
                 },
                 // An early answer: the server still gets the rest, unless the client was told that nobody reads it.
                 Phase::Rest if self.up_state == UpState::Running && self.client_keeps => return Poll::Pending,
@@ -195,11 +193,11 @@ impl<'a> Exchange<'a> {
         loop {
             match self.server.poll_readable(cx) {
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(End::new(Cause::ServerAborted, Stage::Headers))),
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(self.server_gone(true))),
                 Poll::Pending => {
                     let watch = self.terms.abort_on_close && self.up_state != UpState::Running;
                     if watch && client_left(self.client, cx, &mut self.client_speaks) {
-                        return Poll::Ready(Err(End::new(Cause::ClientAborted, Stage::Headers)));
+                        return Poll::Ready(Err(End::ClientClosedWaiting));
                     }
                     return Poll::Pending;
                 }
@@ -208,7 +206,7 @@ impl<'a> Exchange<'a> {
                 self.res.replace_block(self.stock.small());
             }
             match self.server.try_read(self.res.block_mut().spare_mut()) {
-                Ok(0) => return Poll::Ready(Err(End::new(Cause::ServerAborted, Stage::Headers))),
+                Ok(0) => return Poll::Ready(Err(self.server_gone(false))),
                 Ok(n) => {
                     self.heard = true;
                     self.res.block_mut().advance(n);
@@ -217,28 +215,27 @@ impl<'a> Exchange<'a> {
                     }
                 }
                 Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-                Err(_) => return Poll::Ready(Err(End::new(Cause::ServerAborted, Stage::Headers))),
+                Err(_) => return Poll::Ready(Err(self.server_gone(true))),
             }
         }
     }
 
     /// `Some` when a head was complete: `Some(None)` to go on, `Some(Some(outcome))` when the exchange is over.
     fn try_head(&mut self) -> Result<Option<Option<Outcome>>, End> {
-        let bad = End::new(Cause::BadResponse, Stage::Headers);
         match self.res.parse_response(self.terms.limits, self.req.method()) {
             Ok(Parsed::Partial) => return Ok(None),
             Ok(Parsed::Complete) => {}
-            Err(_) => return Err(bad),
+            Err(why) => return Err(End::bad_response(why)),
         }
         match self.res.status() {
-            101 if self.req.upgrade().is_none() => Err(bad),
+            101 if self.req.upgrade().is_none() => Err(End::ResponseUnwantedSwitch),
             101 => self.tunnel(Connection::Upgrade),
             100..=199 => {
                 self.pass_interim();
                 Ok(Some(None))
             }
             _ if self.res.framing() == Framing::Tunnel => self.tunnel(Connection::None),
-            _ => self.begin_body().map(|()| Some(None)).map_err(|_| bad),
+            _ => self.begin_body().map(|()| Some(None)),
         }
     }
 
@@ -261,7 +258,7 @@ impl<'a> Exchange<'a> {
         Ok(Some(Some(Outcome::Tunnel)))
     }
 
-    fn begin_body(&mut self) -> Result<(), Failed> {
+    fn begin_body(&mut self) -> Result<(), End> {
         self.head_at = Some(clock::now());
         let from = self.res.framing();
         let modern = self.req.version() == Version::Http11;
@@ -289,41 +286,53 @@ impl<'a> Exchange<'a> {
             // Broken within the first bytes: the client need not see the head of it.
             Err(failed) => {
                 self.down.forget_unsent();
-                Err(failed)
+                Err(match failed {
+                    Failed::SourceMalformed(why) => End::bad_response(why),
+                    Failed::SourceClosed | Failed::SourceReset | Failed::TargetClosed => End::ResponseBadFraming,
+                })
             }
         }
     }
 
-    fn request_failed(&self, failed: Failed) -> End {
+    /// The server closed, or reset, before the head of its response was complete.
+    fn server_gone(&self, reset: bool) -> End {
+        match (self.heard, reset) {
+            (true, _) => End::ServerClosedInHead,
+            (false, true) => End::ServerResetUnanswered,
+            (false, false) => End::ServerClosedUnanswered,
+        }
+    }
+
+    fn response_failed(&self, failed: Failed) -> End {
         match failed {
-            Failed::SourceMalformed => End::new(Cause::BadRequest, self.stage()),
-            Failed::SourceClosed | Failed::TargetClosed => End::new(Cause::ClientAborted, self.stage()),
+            Failed::SourceClosed => End::response_cut(self.res.framing()),
+            Failed::SourceReset => End::ServerResetInResponse,
+            Failed::SourceMalformed(_) => End::ResponseBadChunk,
+            Failed::TargetClosed => self.client_gone(),
         }
     }
 
     fn client_gone(&self) -> End {
-        End::new(Cause::ClientAborted, self.stage())
-    }
-
-    /// HAProxy's second letter: `D` while a body moves in either direction, `H` while only the response is awaited.
-    fn stage(&self) -> Stage {
-        match (self.phase, self.up_state) {
-            (Phase::Head, UpState::Running) if self.up.blocked == Blocked::Source => Stage::Data,
-            (Phase::Head, _) => Stage::Headers,
-            (Phase::Body | Phase::Rest, _) => Stage::Data,
+        match self.phase {
+            Phase::Head => End::ClientClosedWaiting,
+            Phase::Body | Phase::Rest => End::ClientClosedInResponse,
         }
     }
 
-    /// Who is being waited for, and how long.
-    fn waiting_for(&self) -> (Cause, Option<Duration>) {
-        let client = (Cause::ClientTimeout, self.terms.client_timeout);
-        let server = (Cause::ServerTimeout, self.terms.server_timeout);
+    /// How it ends when what is awaited does not come, and how long that may take.
+    fn waiting_for(&self) -> (End, Option<Duration>) {
+        let Terms { client_timeout, server_timeout, .. } = self.terms;
         if self.phase == Phase::Body && !self.down.is_flushed() {
-            return client;
+            return (End::ClientNotReading, client_timeout);
         }
-        match (self.up_state, self.up.blocked) {
-            (UpState::Running, Blocked::Source) => client,
-            _ => server,
+        match (self.phase, self.up_state, self.up.blocked) {
+            (_, UpState::Running, Blocked::Source) => (End::ClientSlowBody, client_timeout),
+            (Phase::Head, UpState::Running, Blocked::Target) => (End::ServerNotReading, server_timeout),
+            (Phase::Head, UpState::Done | UpState::Refused, _) if self.res.block().is_empty() => {
+                (End::ResponseTimeout, server_timeout)
+            }
+            (Phase::Head, UpState::Done | UpState::Refused, _) => (End::ResponseHeadSlow, server_timeout),
+            (Phase::Body | Phase::Rest, _, _) => (End::ResponseStalled, server_timeout),
         }
     }
 
@@ -362,8 +371,11 @@ impl<'a> Exchange<'a> {
     }
 }
 
-fn failed(cause: Cause, stage: Stage) -> Poll<Outcome> {
-    Poll::Ready(Outcome::Failed(End::new(cause, stage)))
+fn request_failed(failed: Failed) -> End {
+    match failed {
+        Failed::SourceMalformed(why) => End::bad_request(why),
+        Failed::SourceClosed | Failed::SourceReset | Failed::TargetClosed => End::ClientClosedInBody,
+    }
 }
 
 /// CONNECT and upgrades carry no body of their own before the answer.

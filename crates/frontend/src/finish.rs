@@ -8,9 +8,10 @@ use evenkeel_stats::TrafficSheet;
 
 use crate::clock;
 use crate::conn::Conn;
-use crate::end::{Cause, End, Stage};
+use crate::end::{End, Fault, Stage};
 use crate::log::{Queues, Record, RequestLine, Times};
 use crate::snapshot::Entrance;
+use crate::state::Failure;
 use crate::upstream::{Upstream, Waited};
 use crate::worker::Worker;
 
@@ -58,7 +59,7 @@ impl Tally {
             bytes_in: 0,
             bytes_out: 0,
             bytes_up: 0,
-            end: End::new(Cause::Internal, Stage::Request),
+            end: End::Internal,
             retries: 0,
             redispatched: false,
             stale: false,
@@ -111,20 +112,16 @@ impl Tally {
     /// Counts against backend and server what was theirs or the client's fault.
     pub(crate) fn blame(&self, group: &Group, up: &Upstream, worker: usize) {
         let (backend, server) = (group.state.sheet.shard(worker), up.server().sheet.shard(worker));
-        match self.end.cause {
-            Cause::ServerAborted | Cause::ServerTimeout | Cause::BadResponse => {
-                backend.response_errors.inc();
-                server.response_errors.inc();
-                if self.end.stage == Stage::Data {
-                    backend.server_aborts.inc();
-                    server.server_aborts.inc();
-                }
+        if self.end.client_failed() {
+            backend.client_aborts.inc();
+            server.client_aborts.inc();
+        } else if self.end.entry().fault == Fault::Server {
+            backend.response_errors.inc();
+            server.response_errors.inc();
+            if self.end.stage() == Stage::Data {
+                backend.server_aborts.inc();
+                server.server_aborts.inc();
             }
-            Cause::ClientAborted | Cause::ClientTimeout => {
-                backend.client_aborts.inc();
-                server.client_aborts.inc();
-            }
-            _ => {}
         }
     }
 
@@ -132,12 +129,12 @@ impl Tally {
     pub(crate) fn count(&mut self, worker: &Worker, entrance: &Entrance, group: Option<&Arc<Group>>) {
         let id = worker.id;
         self.times.total = self.since_begin();
-        worker.process.ends.shard(id).record(self.end.cause);
+        worker.process.ends.shard(id).record(self.end);
         let front = entrance.state.sheet.shard(id);
         front.bytes_in.add(self.bytes_in);
         front.bytes_out.add(self.bytes_out);
-        if self.end.cause == Cause::Internal {
-            front.internal_errors.inc();
+        if self.end.is_error() {
+            self.count_failure(entrance, group, id);
         }
         if let Some(status) = self.status {
             front.responses.record(status);
@@ -147,6 +144,22 @@ impl Tally {
         if let Some(server) = &self.server {
             self.count_traffic(server.sheet.shard(id));
         }
+    }
+
+    #[cold]
+    fn count_failure(&self, entrance: &Entrance, group: Option<&Arc<Group>>, worker: usize) {
+        let front = entrance.state.sheet.shard(worker);
+        if matches!(self.end, End::RewriteFailed | End::ResponseRewriteFailed) {
+            front.failed_rewrites.inc();
+        }
+        if self.end.status() == Some(500) && self.end != End::Tarpitted {
+            front.internal_errors.inc();
+        }
+        entrance.state.failures.shard(worker).record(Failure {
+            end: self.end,
+            backend: group.map(|g| g.conf.name.clone()),
+            server: self.server.as_ref().map(|s| s.name.clone()),
+        });
     }
 
     /// What a backend and a server have in common.

@@ -27,9 +27,9 @@ mod txn;
 mod upstream;
 mod worker;
 
-pub use end::{Cause, End, Stage};
+pub use end::{End, Entry as EndEntry, Fault, Stage, markdown as reasons_markdown};
 pub use listener::{BindError, BindState, open, probe};
 pub use log::{LogPlan, Logs, Target};
 pub use snapshot::{Entrance, Snapshot};
-pub use state::{Ends, FrontendState, Frontends, Gate, Process};
+pub use state::{Ends, Failure, Failures, FrontendState, Frontends, Gate, Process};
 pub use worker::{Command, Handle, Shared, Socket, spawn};

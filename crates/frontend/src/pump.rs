@@ -7,7 +7,7 @@ use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
 use evenkeel_backend::Stream;
-use evenkeel_proto::{Buf, Decoder, Framing, chunk_header, last_chunk};
+use evenkeel_proto::{Buf, Decoder, Framing, Malformed, chunk_header, last_chunk};
 
 use crate::bufs::Stock;
 
@@ -52,10 +52,12 @@ pub(crate) enum Blocked {
 /// Why a pump cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failed {
-    /// The source closed in the middle, or was reset.
+    /// The source closed in the middle.
     SourceClosed,
+    /// The source was reset.
+    SourceReset,
     /// The source breaks the framing.
-    SourceMalformed,
+    SourceMalformed(Malformed),
     /// The target takes no more.
     TargetClosed,
 }
@@ -113,7 +115,7 @@ impl Pump {
     /// Decodes what `buf` holds and queues it with its framing.
     fn settle(&mut self, buf: Option<Buf>, stock: &Stock) -> Result<(), Failed> {
         if let Some(mut buf) = buf {
-            let decoded = self.decoder.decode(buf.filled_mut()).map_err(|_| Failed::SourceMalformed)?;
+            let decoded = self.decoder.decode(buf.filled_mut()).map_err(Failed::SourceMalformed)?;
             if decoded.consumed < buf.len() {
                 let mut rest = stock.small();
                 let raw = &buf.filled()[decoded.consumed..];
@@ -183,7 +185,7 @@ impl Pump {
                 return Poll::Pending;
             }
             if std::task::ready!(source.poll_readable(cx)).is_err() {
-                return Poll::Ready(Err(Failed::SourceClosed));
+                return Poll::Ready(Err(Failed::SourceReset));
             }
             self.fill(source, stock)?;
         }
@@ -218,7 +220,7 @@ impl Pump {
                 stock.give_back(buf);
                 match e.kind() {
                     io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(()),
-                    _ => Err(Failed::SourceClosed),
+                    _ => Err(Failed::SourceReset),
                 }
             }
         }

@@ -15,7 +15,7 @@ use evenkeel_proto::Buf;
 use crate::bufs::Stock;
 use crate::clock;
 use crate::conn::Conn;
-use crate::end::{Cause, End, Stage};
+use crate::end::End;
 use crate::pump::BURST;
 use crate::timer::Timer;
 use crate::worker::Asleep;
@@ -25,8 +25,8 @@ use crate::worker::Asleep;
 pub(crate) struct Limits {
     /// Neither side sends anything: `timeout.tunnel`.
     pub(crate) idle: Option<Duration>,
-    /// Which side is blamed when `idle` is over.
-    pub(crate) blame: Cause,
+    /// How it ends when `idle` is over: which side is blamed.
+    pub(crate) blame: End,
     /// After the client closed its sending side: `timeout.client-fin`.
     pub(crate) client_fin: Option<Duration>,
     /// After the server closed its sending side: `timeout.server-fin`.
@@ -38,9 +38,9 @@ impl Limits {
     pub(crate) fn new(client: &ClientTimeouts, server: &ServerTimeouts) -> Limits {
         let both = [client.client, server.server];
         let blame = match both {
-            [Some(c), Some(s)] if s < c => Cause::ServerTimeout,
-            [None, Some(_)] => Cause::ServerTimeout,
-            _ => Cause::ClientTimeout,
+            [Some(c), Some(s)] if s < c => End::TunnelIdleServer,
+            [None, Some(_)] => End::TunnelIdleServer,
+            [_, None] | [Some(_), Some(_)] => End::TunnelIdleClient,
         };
         Limits {
             idle: server.tunnel.or(client.tunnel).or(both.into_iter().flatten().min()),
@@ -171,7 +171,7 @@ impl Relay {
             // A place among the sleepers, so that the control thread's word is heard by an idle tunnel too.
             place.get_or_insert_with(|| worker.sleepers.enter(cx.waker()));
             if server.is_cut() {
-                return Poll::Ready(End::new(Cause::ServerRemoved, Stage::Data));
+                return Poll::Ready(End::ServerRemoved);
             }
             self.poll(cx, stream, up, &worker.stock, timer)
         })
@@ -194,29 +194,30 @@ impl Relay {
         let mut moved = false;
         let up = self.up.poll(cx, client, server, stock, &mut moved);
         let down = self.down.poll(cx, server, client, stock, &mut moved);
-        let cause = match (&up, &down) {
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::NORMAL),
-            (Poll::Ready(Err(Broken::Source)), _) | (_, Poll::Ready(Err(Broken::Target))) => Some(Cause::ClientAborted),
-            (Poll::Ready(Err(Broken::Target)), _) | (_, Poll::Ready(Err(Broken::Source))) => Some(Cause::ServerAborted),
-            _ => None,
-        };
-        if let Some(cause) = cause {
-            return Poll::Ready(End::new(cause, Stage::Data));
+        match (&up, &down) {
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Normal),
+            (Poll::Ready(Err(Broken::Source)), _) | (_, Poll::Ready(Err(Broken::Target))) => {
+                return Poll::Ready(End::TunnelClientReset);
+            }
+            (Poll::Ready(Err(Broken::Target)), _) | (_, Poll::Ready(Err(Broken::Source))) => {
+                return Poll::Ready(End::TunnelServerReset);
+            }
+            (Poll::Pending, _) | (_, Poll::Pending) => {}
         }
         if moved {
             self.active = clock::now();
         }
-        let (after, cause) = self.patience();
+        let (after, end) = self.patience();
         timer.set(self.active, after);
-        timer.poll_expired(cx).map(|()| End::new(cause, Stage::Data))
+        timer.poll_expired(cx).map(|()| end)
     }
 
-    /// How long silence may last now, and who is blamed for it.
-    fn patience(&self) -> (Option<Duration>, Cause) {
+    /// How long silence may last now, and how it ends then.
+    fn patience(&self) -> (Option<Duration>, End) {
         let Limits { idle, blame, client_fin, server_fin } = self.limits;
         match (self.up.eof, self.down.eof, client_fin, server_fin) {
-            (true, _, Some(fin), _) => (Some(fin), Cause::ClientTimeout),
-            (_, true, _, Some(fin)) => (Some(fin), Cause::ServerTimeout),
+            (true, _, Some(fin), _) => (Some(fin), End::TunnelClientFin),
+            (_, true, _, Some(fin)) => (Some(fin), End::TunnelServerFin),
             _ => (idle, blame),
         }
     }

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use crate::end::End;
+
 /// Standard reason phrase, RFC 9110 §15 and RFC 6585.
 pub(crate) fn reason(status: u16) -> &'static str {
     match status {
@@ -53,7 +55,9 @@ pub(crate) fn reason(status: u16) -> &'static str {
 fn sentence(status: u16) -> &'static str {
     match status {
         400 => "Your client sent a request that is not valid HTTP.",
+        401 => "A name and a password are needed for this request.",
         403 => "A rule of this site does not allow this request.",
+        405 => "This protocol is not spoken here.",
         408 => "Your client did not send a complete request in time.",
         413 => "The request carries a body that is not accepted here.",
         414 => "The address of the request is too long.",
@@ -83,12 +87,14 @@ pub(crate) struct Answer<'a> {
     pub(crate) close: bool,
     /// A keep-alive that must be said, for an HTTP/1.0 client.
     pub(crate) say_keep_alive: bool,
+    /// What `Proxy-Status` tells (`option.proxy-status`).
+    pub(crate) tells: Option<End>,
 }
 
 impl Answer<'_> {
     /// The built-in page of `status`, after which the connection closes.
     pub(crate) fn error(status: u16) -> Answer<'static> {
-        Answer { status, headers: &[], body: None, head_only: false, close: true, say_keep_alive: false }
+        Answer { status, headers: &[], body: None, head_only: false, close: true, say_keep_alive: false, tells: None }
     }
 
     /// Appends the whole message.
@@ -109,6 +115,10 @@ impl Answer<'_> {
         let body = self.body.unwrap_or(page.as_bytes());
         for (name, value) in self.headers {
             let _ = write!(head, "{name}: {}\r\n", String::from_utf8_lossy(value));
+        }
+        // RFC 9209 §2: a list of one member, with the error type as a token and our code as a string.
+        if let Some((end, token)) = self.tells.and_then(|end| Some((end.entry(), end.entry().proxy_status?))) {
+            let _ = write!(head, "Proxy-Status: evenkeel; error={token}; details=\"{}\"\r\n", end.code);
         }
         if self.body.is_none() && !page.is_empty() {
             head.push_str("Cache-Control: no-cache\r\nContent-Type: text/html\r\n");
@@ -133,6 +143,30 @@ impl Answer<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn proxy_status_is_told_when_asked_for() {
+        let text = |tells| {
+            let mut out = Vec::new();
+            Answer { tells, ..Answer::error(503) }.write(&mut out);
+            String::from_utf8(out).expect("ASCII")
+        };
+        let told = text(Some(End::ConnectRefused));
+        assert!(told.contains("\r\nProxy-Status: evenkeel; error=connection_refused; details=\"EV200\"\r\n"), "{told}");
+        assert!(!text(None).contains("Proxy-Status"));
+        for entry in End::all().filter(|e| e.status.is_some()) {
+            assert!(text(Some(entry.end)).contains(entry.code), "{}", entry.code);
+        }
+    }
+
+    #[test]
+    fn every_status_of_an_end_has_a_page_of_its_own() {
+        for entry in End::all() {
+            let Some(status) = entry.status else { continue };
+            assert_ne!(sentence(status), sentence(0), "{}", entry.code);
+            assert!(!matches!(reason(status), "Client Error" | "Server Error"), "{}", entry.code);
+        }
+    }
 
     #[test]
     fn pages_are_framed_by_their_length() {

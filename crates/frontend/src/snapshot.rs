@@ -6,6 +6,7 @@ use std::sync::Arc;
 use evenkeel_backend::{Group, Registry};
 use evenkeel_config as config;
 
+use crate::end::End;
 use crate::log::{LogPlan, Logs};
 use crate::state::{FrontendState, Frontends};
 
@@ -35,6 +36,16 @@ pub struct Entrance {
     pub default: Option<usize>,
     /// Where and how its transactions are logged.
     pub log: LogPlan,
+}
+
+impl Entrance {
+    /// Why a request has no backend; `matched`: a `use_backend` rule named one.
+    pub(crate) fn unrouted(&self, matched: bool) -> End {
+        match matched || self.conf.default_backend.is_some() {
+            true => End::BackendDisabled,
+            false => End::NoBackend,
+        }
+    }
 }
 
 impl Snapshot {

@@ -7,10 +7,10 @@ use std::task::Waker;
 use std::time::Instant;
 
 use evenkeel_config::Config;
-use evenkeel_stats::{FrontendSheet, Gauge, Sharded};
+use evenkeel_stats::{Counter, FrontendSheet, Gauge, Sharded};
 use parking_lot::Mutex;
 
-use crate::end::Cause;
+use crate::end::End;
 
 /// One frontend's lasting state; a frontend is its name.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct FrontendState {
     pub sessions: Gauge,
     /// Counted by the workers.
     pub sheet: Sharded<FrontendSheet>,
+    /// What went wrong, by where; written by the workers.
+    pub failures: Sharded<Failures>,
 }
 
 /// Every frontend this process knows, by name. Written at a reload only.
@@ -43,6 +45,7 @@ impl Frontends {
                 name: name.clone(),
                 sessions: Gauge::default(),
                 sheet: Sharded::new(self.workers),
+                failures: Sharded::new(self.workers),
             })
         };
         self.known.lock().entry(name.clone()).or_insert_with(make).clone()
@@ -66,7 +69,7 @@ pub struct Process {
     pub maxconn: AtomicU32,
     /// Where accept loops wait for room.
     pub gate: Gate,
-    /// Transactions and connections by how they ended, one cell per [`Cause`], sharded by worker.
+    /// Transactions and connections by how they ended, one cell per [`End`], sharded by worker.
     pub ends: Sharded<Ends>,
     /// Set by a soft stop: idle connections close, running ones end with `Connection: close`.
     draining: AtomicBool,
@@ -97,20 +100,60 @@ impl Process {
     }
 }
 
-/// Ends counted by cause.
-#[derive(Debug, Default)]
-pub struct Ends([evenkeel_stats::Counter; Cause::ALL.len()]);
+/// Ends counted by kind.
+#[derive(Debug)]
+pub struct Ends([Counter; End::COUNT]);
+
+impl Default for Ends {
+    fn default() -> Ends {
+        Ends(std::array::from_fn(|_| Counter::default()))
+    }
+}
 
 impl Ends {
     /// Counts one end.
     #[inline]
-    pub fn record(&self, cause: Cause) {
-        self.0[cause as usize].inc();
+    pub fn record(&self, end: End) {
+        self.0[end as usize].inc();
     }
 
-    /// The cell of one cause.
-    pub fn of(&self, cause: Cause) -> &evenkeel_stats::Counter {
-        &self.0[cause as usize]
+    /// The cell of one end.
+    pub fn of(&self, end: End) -> &Counter {
+        &self.0[end as usize]
+    }
+}
+
+/// Failures of one frontend by where they happened. Written by one worker, and only when something failed; read by the
+/// operator's doors.
+#[derive(Debug, Default)]
+pub struct Failures(Mutex<HashMap<Failure, u64>>);
+
+/// What failed where.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Failure {
+    /// How it ended.
+    pub end: End,
+    /// The backend, once one was chosen.
+    pub backend: Option<Arc<str>>,
+    /// The server, once one was chosen.
+    pub server: Option<Arc<str>>,
+}
+
+impl Failures {
+    /// Places told apart for one frontend and worker; failures beyond are counted without their place.
+    pub const PLACES: usize = 512;
+
+    /// Counts one failure.
+    pub fn record(&self, failure: Failure) {
+        let mut counts = self.0.lock();
+        let known = counts.len() < Failures::PLACES || counts.contains_key(&failure);
+        let failure = if known { failure } else { Failure { backend: None, server: None, ..failure } };
+        *counts.entry(failure).or_insert(0) += 1;
+    }
+
+    /// Calls `visit` with each failure and its count.
+    pub fn each(&self, mut visit: impl FnMut(&Failure, u64)) {
+        self.0.lock().iter().for_each(|(failure, n)| visit(failure, *n));
     }
 }
 
@@ -233,13 +276,31 @@ mod tests {
     }
 
     #[test]
-    fn ends_are_counted_by_cause() {
-        let process = Process::new(2, 10);
-        for (n, cause) in Cause::ALL.iter().enumerate() {
-            (0..n).for_each(|_| process.ends.shard(n % 2).record(*cause));
+    fn failures_keep_their_place_up_to_a_bound() {
+        let failures = Failures::default();
+        let at = |n: usize| Failure { end: End::ConnectRefused, backend: Some(format!("b{n}").into()), server: None };
+        for n in 0..Failures::PLACES + 100 {
+            failures.record(at(n));
         }
-        for (n, cause) in Cause::ALL.iter().enumerate() {
-            assert_eq!(process.ends.sum(|e| e.of(*cause)), n as u64, "{cause:?}");
+        failures.record(at(3));
+        let (mut all, mut places, mut nowhere) = (0, 0, 0);
+        failures.each(|failure, n| {
+            all += n;
+            places += 1;
+            nowhere += if failure.backend.is_none() { n } else { 0 };
+        });
+        assert_eq!((all, places, nowhere), (Failures::PLACES as u64 + 101, Failures::PLACES + 1, 100));
+        failures.each(|failure, n| assert!(*failure != at(3) || n == 2, "a place that is known counts on"));
+    }
+
+    #[test]
+    fn ends_are_counted_by_kind() {
+        let process = Process::new(2, 10);
+        for (n, entry) in End::all().enumerate() {
+            (0..n).for_each(|_| process.ends.shard(n % 2).record(entry.end));
+        }
+        for (n, entry) in End::all().enumerate() {
+            assert_eq!(process.ends.sum(|e| e.of(entry.end)), n as u64, "{}", entry.label);
         }
         assert!(!process.is_draining());
         process.drain();

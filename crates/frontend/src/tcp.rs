@@ -3,7 +3,6 @@
 use crate::attempt::Attempts;
 use crate::clock;
 use crate::conn::Conn;
-use crate::end::{Cause, End, Stage};
 use crate::finish::Tally;
 use crate::relay::{Half, Limits, Relay};
 
@@ -21,7 +20,7 @@ pub(crate) async fn serve(mut conn: Conn) {
             tally.times.queue = 0;
             Attempts::new(&local, at).next(&mut conn, &mut tally, false).await
         }
-        None => Err(End::new(Cause::NoBackend, Stage::Connect)),
+        None => Err(entrance.unrouted(false)),
     };
     let group = group_at.map(|at| local.snapshot.groups[at].clone());
     // From here on only the server and its own settings are held, not the configuration.

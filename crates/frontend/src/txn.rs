@@ -8,7 +8,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use evenkeel_acl::{
     Buffers, Cause as ReplyCause, Choice, Content, Ctx, Described, Memo, Now, Phase, Progress, Session, Verdict,
@@ -21,7 +20,7 @@ use crate::attempt::Attempts;
 use crate::bufs::Stock;
 use crate::clock;
 use crate::conn::Conn;
-use crate::end::{Cause, End, Stage};
+use crate::end::End;
 use crate::exchange::{Exchange, Outcome, Terms, is_idempotent};
 use crate::finish::Tally;
 use crate::log::RequestLine;
@@ -80,8 +79,8 @@ pub(crate) async fn never_came(conn: &mut Conn) {
     if probe {
         return;
     }
-    tally.end = End::new(Cause::ClientTimeout, Stage::Request);
-    if answer(conn, &mut tally, entrance.conf.timeout.client, &Answer::error(408)).await {
+    tally.end = End::ClientSilent;
+    if answer(conn, &mut tally, &entrance, Answer::error(408)).await {
         tally.status = Some(408);
     }
     entrance.state.sheet.shard(conn.admission.worker.id).request_errors.inc();
@@ -213,28 +212,26 @@ async fn read_head(
 
 /// Answers and logs a request that never became one.
 async fn refuse(conn: &mut Conn, txn: &Txn, entrance: &Arc<Entrance>, mut tally: Tally, why: NoHead) -> Next {
-    let (cause, status) = match &why {
+    tally.end = match why {
         NoHead::Nothing => return Next::Keep,
-        NoHead::Closed | NoHead::Aborted => (Cause::ClientAborted, 400),
-        NoHead::TimedOut => (Cause::ClientTimeout, 408),
-        NoHead::Malformed(why) => (Cause::BadRequest, why.status()),
+        NoHead::Closed => End::ClientClosedSilently,
+        NoHead::Aborted => End::ClientClosedInHead,
+        NoHead::TimedOut => End::ClientSlowHead,
+        NoHead::Malformed(why) => End::bad_request(why),
     };
-    let silent = matches!(why, NoHead::Closed);
+    let silent = tally.end == End::ClientClosedSilently;
     if silent && entrance.conf.option.ignore_probes {
         return Next::Close;
     }
-    tally.end = End::new(cause, Stage::Request);
     tally.bytes_in = txn.req.block().len() as u64;
     let sheet = entrance.state.sheet.shard(conn.admission.worker.id);
-    tally.status = Some(status);
+    tally.status = tally.end.status();
     let mut sent = false;
     // A connection that closed without a word is no request and no error.
-    if !silent {
+    if let Some(status) = tally.status.filter(|_| !silent) {
         sheet.requests.inc();
         sheet.request_errors.inc();
-        sent = answer(conn, &mut tally, entrance.conf.timeout.client, &Answer::error(status)).await;
-    }
-    if !silent {
+        sent = answer(conn, &mut tally, entrance, Answer::error(status)).await;
         tally.count(&conn.admission.worker, entrance, None);
     }
     if !(silent && entrance.conf.option.dontlognull) {
@@ -244,9 +241,11 @@ async fn refuse(conn: &mut Conn, txn: &Txn, entrance: &Arc<Entrance>, mut tally:
 }
 
 /// Writes an answer of our own; `false` when the client is gone or does not read.
-async fn answer(conn: &mut Conn, tally: &mut Tally, time: Option<Duration>, answer: &Answer<'_>) -> bool {
+/// [`Tally::end`] is known by then.
+async fn answer(conn: &mut Conn, tally: &mut Tally, entrance: &Entrance, answer: Answer<'_>) -> bool {
     let mut out = Vec::with_capacity(512);
-    answer.write(&mut out);
+    let tells = entrance.conf.option.proxy_status.then_some(tally.end);
+    Answer { tells, ..answer }.write(&mut out);
     let Conn { stream, timer, .. } = conn;
     let mut sent = 0;
     let write = poll_fn(|cx| {
@@ -264,7 +263,7 @@ async fn answer(conn: &mut Conn, tally: &mut Tally, time: Option<Duration>, answ
         }
         std::task::Poll::Ready(true)
     });
-    let done = within(timer, clock::now(), time, write).await == Ok(true);
+    let done = within(timer, clock::now(), entrance.conf.timeout.client, write).await == Ok(true);
     tally.bytes_out += sent as u64;
     done
 }
@@ -335,8 +334,9 @@ impl Course<'_> {
         if let Some(next) = self.apply(&conf.http_request, conn, txn, facts).await {
             return next;
         }
-        let Some(at) = self.route(txn, facts) else {
-            return self.fail(conn, txn, End::new(Cause::NoBackend, Stage::Connect)).await;
+        let at = match self.route(txn, facts) {
+            Ok(at) => at,
+            Err(end) => return self.fail(conn, txn, end).await,
         };
         self.group = Some(at);
         let local = self.local;
@@ -351,16 +351,17 @@ impl Course<'_> {
         self.attempt(conn, txn, at).await
     }
 
-    fn route(&self, txn: &mut Txn, facts: ClientFacts<'_>) -> Option<usize> {
-        match with_ctx(txn, facts, |ctx| self.entrance.conf.switch.pick(ctx)) {
-            // A rule that names a disabled backend is passed over in favour of the default.
-            Some(Choice::Rule(rule)) => self.entrance.routes[rule].or(self.entrance.default),
+    fn route(&self, txn: &mut Txn, facts: ClientFacts<'_>) -> Result<usize, End> {
+        let rule = with_ctx(txn, facts, |ctx| self.entrance.conf.switch.pick(ctx));
+        // A rule that names a disabled backend is passed over in favour of the default.
+        let named = match &rule {
+            Some(Choice::Rule(rule)) => self.entrance.routes[*rule],
             Some(Choice::Named(_, name)) => {
-                let groups = &self.local.snapshot.groups;
-                groups.iter().position(|group| *group.conf.name == *name).or(self.entrance.default)
+                self.local.snapshot.groups.iter().position(|group| *group.conf.name == **name)
             }
-            None => self.entrance.default,
-        }
+            None => None,
+        };
+        named.or(self.entrance.default).ok_or_else(|| self.entrance.unrouted(rule.is_some()))
     }
 
     /// Runs one rule set; `Some` when it answered the request.
@@ -381,21 +382,20 @@ impl Course<'_> {
         };
         let worker = conn.admission.worker.id;
         let sheet = self.entrance.state.sheet.shard(worker);
-        let cause = match reply.cause {
+        self.tally.end = match reply.cause {
             ReplyCause::Deny | ReplyCause::Tarpit | ReplyCause::Auth => {
                 sheet.denied_requests.inc();
                 if let Some(at) = self.group {
                     self.local.snapshot.groups[at].state.sheet.shard(worker).denied_requests.inc();
                 }
-                Cause::Denied
+                End::Denied
             }
-            ReplyCause::FailedRewrite => Cause::Internal,
+            ReplyCause::FailedRewrite => End::RewriteFailed,
             ReplyCause::Redirect | ReplyCause::Return => {
                 sheet.intercepted.inc();
-                Cause::Answered
+                End::Answered
             }
         };
-        self.tally.end = End::new(cause, Stage::Request);
         let keeps = self.client_may_stay(conn, txn) && txn.req.framing() == Framing::Empty;
         let message = Answer {
             status: reply.status,
@@ -408,9 +408,10 @@ impl Course<'_> {
             head_only: txn.req.method() == Method::Head,
             close: !keeps,
             say_keep_alive: keeps && txn.req.version() == Version::Http10,
+            tells: None,
         };
         self.tally.status = Some(reply.status);
-        let sent = answer(conn, &mut self.tally, self.entrance.conf.timeout.client, &message).await;
+        let sent = answer(conn, &mut self.tally, self.entrance, message).await;
         Some(match (sent, keeps) {
             (false, _) => Next::Close,
             (true, false) => Next::Linger,
@@ -490,7 +491,7 @@ impl Course<'_> {
         }
         let next = match outcome {
             Outcome::Done => {
-                self.tally.end = End::NORMAL;
+                self.tally.end = End::Normal;
                 conn.leftover = sent.leftover.take();
                 if server_keeps {
                     let limit = self.local.snapshot.config.global.tune.pool_max_conn;
@@ -511,7 +512,7 @@ impl Course<'_> {
                 self.tunnel = Some(Tunnel { up, to_server: sent.leftover.take(), to_client });
                 Next::Close
             }
-            Outcome::Failed(End { cause: Cause::ServerAborted, .. })
+            Outcome::Failed(End::ServerClosedUnanswered | End::ServerResetUnanswered)
                 if unanswered && up.reused && !self.tally.stale =>
             {
                 self.tally.stale = true;
@@ -520,10 +521,10 @@ impl Course<'_> {
                     return Err(Again::SameServer);
                 }
                 // HAProxy's way: no error page, so that the client repeats what must not be repeated without it.
-                self.tally.end = End::new(Cause::ServerAborted, Stage::Headers);
+                self.tally.end = End::ServerClosedReused;
                 Next::Close
             }
-            Outcome::Failed(end @ End { cause: Cause::ServerAborted, .. }) if repeatable => {
+            Outcome::Failed(end @ (End::ServerClosedUnanswered | End::ServerResetUnanswered)) if repeatable => {
                 self.tally.end = end;
                 self.tally.blame(group, &up, worker.id);
                 self.recycle(txn, &worker.stock, sent, received);
@@ -559,20 +560,19 @@ impl Course<'_> {
     /// Ends a transaction of which the client has seen nothing yet.
     async fn fail(&mut self, conn: &mut Conn, txn: &Txn, end: End) -> Next {
         self.tally.end = end;
-        let Some(status) = end.cause.status() else { return Next::Close };
-        if end.cause == Cause::ClientAborted && end.stage == Stage::Data {
+        let Some(status) = end.status() else { return Next::Close };
+        if end == End::ClientClosedInBody {
             // The client went away in the middle of its own request: nobody is there to read an answer.
             self.tally.status = Some(status);
             return Next::Close;
         }
         let mut message = Answer::error(status);
-        let keeps =
-            end.cause != Cause::ClientAborted && self.client_may_stay(conn, txn) && txn.req.framing() == Framing::Empty;
+        let keeps = !end.client_left() && self.client_may_stay(conn, txn) && txn.req.framing() == Framing::Empty;
         message.head_only = txn.req.method() == Method::Head;
         message.close = !keeps;
         message.say_keep_alive = keeps && txn.req.version() == Version::Http10;
         self.tally.status = Some(status);
-        if !answer(conn, &mut self.tally, self.entrance.conf.timeout.client, &message).await {
+        if !answer(conn, &mut self.tally, self.entrance, message).await {
             return Next::Close;
         }
         if !keeps {

@@ -13,7 +13,7 @@ use evenkeel_config::Reuse;
 
 use crate::clock;
 use crate::conn::Conn;
-use crate::end::{Cause, End, Stage};
+use crate::end::End;
 use crate::timer::{Expired, within};
 use crate::worker::{Local, Worker};
 
@@ -66,7 +66,7 @@ pub(crate) async fn choose(
             let behind = group.state.queued() > 0 && !Chooser::is_sticky(group) && !passed_over;
             let slot = if behind { None } else { chooser.pick(group, src, avoid) };
             if slot.is_none() && chooser.usable(group) == 0 {
-                return Err(End::new(Cause::NoServer, Stage::Connect));
+                return Err(End::no_server(group));
             }
             slot
         };
@@ -90,7 +90,7 @@ pub(crate) async fn choose(
                     passed_over = true;
                     let _ = within(&mut conn.timer, clock::now(), Some(LOOK_AGAIN), std::future::pending::<()>()).await;
                     if group.conf.timeout.queue.is_some_and(|limit| clock::now() - asked >= limit) {
-                        return Err(End::new(Cause::QueueTimeout, Stage::Queue));
+                        return Err(End::QueueTimeout);
                     }
                 }
             },
@@ -107,7 +107,7 @@ fn queue(group: &Group, slot: Option<usize>, waited: &mut Waited) -> Result<Wait
         let chosen = &group.slots[slot];
         let limit = chosen.conf.maxqueue;
         if limit != 0 && chosen.server.queued() >= limit {
-            return Err(End::new(Cause::QueueFull, Stage::Queue));
+            return Err(End::QueueFull);
         }
         let waiter = Waiter::for_server(&chosen.server);
         waited.server_ahead = waiter.ahead;
@@ -136,9 +136,9 @@ async fn wait(
             return Poll::Ready(Ok(turn));
         }
         if watch_client && client_left(stream, cx, &mut speaks) {
-            return Poll::Ready(Err(End::new(Cause::ClientAborted, Stage::Queue)));
+            return Poll::Ready(Err(End::ClientClosedInQueue));
         }
-        timer.poll_expired(cx).map(|()| Err(End::new(Cause::QueueTimeout, Stage::Queue)))
+        timer.poll_expired(cx).map(|()| Err(End::QueueTimeout))
     })
     .await
 }
@@ -193,8 +193,8 @@ pub(crate) async fn connect(conn: &mut Conn, group: &Group, chosen: Chosen, fres
         within(&mut conn.timer, clock::now(), group.conf.timeout.connect, dial(conf, group.conf.keepalive)).await;
     match dialled {
         Ok(Ok(stream)) => Ok(Upstream { stream, lease: Some(lease), reused: false, epoch, server }),
-        Ok(Err(e)) => Err(Refused { slot, cause: cause_of(&e) }),
-        Err(Expired) => Err(Refused { slot, cause: Cause::ConnectTimeout }),
+        Ok(Err(e)) => Err(Refused { slot, end: End::connect_failed(&e) }),
+        Err(Expired) => Err(Refused { slot, end: End::ConnectTimeout }),
     }
 }
 
@@ -202,14 +202,7 @@ pub(crate) async fn connect(conn: &mut Conn, group: &Group, chosen: Chosen, fres
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refused {
     pub(crate) slot: usize,
-    pub(crate) cause: Cause,
-}
-
-fn cause_of(error: &io::Error) -> Cause {
-    match error.raw_os_error() {
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EADDRNOTAVAIL) => Cause::Exhausted,
-        _ => Cause::ConnectFailed,
-    }
+    pub(crate) end: End,
 }
 
 fn pooled(conn: &Conn, group: &Group, server: &Arc<Server>) -> Option<Idle> {

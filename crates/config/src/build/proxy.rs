@@ -141,6 +141,7 @@ fn frontend(
             dontlognull: layers.switch("option.dontlognull", false),
             dontlog_normal: layers.switch("option.dontlog-normal", false),
             ignore_probes: layers.switch("option.http-ignore-probes", false),
+            proxy_status: layers.switch("option.proxy-status", false),
         },
         log: shared.log.clone(),
         log_format: log::format(layers, shared.mode, cx),

@@ -497,6 +497,14 @@ static OPTION: Table = Table {
             "Every change of a check's result is logged, not only of the server's state.",
             "log-health-checks = true",
         ),
+        switch(
+            "proxy-status",
+            Sections::CLIENT,
+            "",
+            "Answers that Evenkeel makes itself say why in a `Proxy-Status` field (RFC 9209), with the error type and the code of the reason.",
+            "proxy-status = true",
+        )
+        .http(),
         key(
             "redispatch",
             Sections::SERVER,

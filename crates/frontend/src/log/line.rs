@@ -244,9 +244,15 @@ impl Record<'_> {
         }
         let letters = self.end.letters();
         object.text("termination", &String::from_utf8_lossy(&letters));
-        object.text("reason", self.end.cause.label());
-        object.text("stage", self.end.stage.label());
-        object.text("explanation", self.end.cause.sentence());
+        let reason = self.end.entry();
+        object.text("reason", reason.label);
+        object.text("stage", reason.stage.label());
+        object.text("explanation", reason.sentence);
+        if self.end.is_error() {
+            object.text("reason_code", reason.code);
+            object.text("fault", reason.fault.label());
+            object.text("next_step", reason.next);
+        }
         let q = &self.queues;
         for (name, level) in [
             ("connections_process", q.process),
@@ -341,7 +347,6 @@ fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::end::{Cause, Stage};
 
     fn record<'a>(server: Option<&'a Arc<str>>) -> Record<'a> {
         Record {
@@ -355,7 +360,7 @@ mod tests {
             status: Some(200),
             bytes_out: 2750,
             bytes_in: 120,
-            end: End::NORMAL,
+            end: End::Normal,
             queues: Queues { process: 1, frontend: 1, backend: 1, server: 1, ..Queues::default() },
             retries: 0,
             redispatched: false,
@@ -393,7 +398,7 @@ mod tests {
         r.status = None;
         r.redispatched = true;
         r.retries = 3;
-        r.end = End::new(Cause::ServerAborted, Stage::Connect);
+        r.end = End::ConnectRefused;
         assert!(
             undated(&line(&r, LogFormat::Http)).ends_with(
                 "static/<NOSRV> 10/0/30/69/109 -1 2750 - - SC-- 1/1/1/1/+3 0/0 \"GET /#22#0A#23#FF HTTP/1.1\""
@@ -405,7 +410,7 @@ mod tests {
     fn tcp_line_is_haproxys() {
         let server: Arc<str> = "s".into();
         let mut r = record(Some(&server));
-        r.end = End::new(Cause::ClientTimeout, Stage::Data);
+        r.end = End::TunnelIdleClient;
         assert_eq!(
             undated(&line(&r, LogFormat::Tcp)),
             "10.0.1.2:33317 [] http-in static/s 0/30/109 2750 cD 1/1/1/1/0 0/0"
@@ -422,5 +427,14 @@ mod tests {
         assert_eq!(v["status"], 200);
         assert!(v["time_response_ms"].is_null() && v["server"].is_null());
         assert_eq!(v["reason"], "normal");
+        assert!(v.get("fault").is_none() && v.get("reason_code").is_none() && v.get("next_step").is_none());
+        r.end = End::ServersDown;
+        let v: Value = serde_json::from_str(&line(&r, LogFormat::Json)).expect("valid JSON");
+        assert_eq!(
+            (&v["reason"], &v["reason_code"], &v["fault"]),
+            (&"servers_down".into(), &"EV260".into(), &"server".into())
+        );
+        assert_eq!((&v["stage"], &v["termination"]), (&"connect".into(), &"SC".into()));
+        assert!(v["next_step"].is_string());
     }
 }

@@ -266,8 +266,8 @@ fn a_source_that_ends_in_the_middle_is_told_from_one_that_is_done() {
             (Framing::Chunked, b"4\r\nbody\r\n", Err(Failed::SourceClosed)),
             (Framing::Chunked, b"4\r\nbody\r\n0\r\n", Err(Failed::SourceClosed)),
             (Framing::Chunked, b"4\r\nbody\r\n0\r\n\r\n", Ok(())),
-            (Framing::Chunked, b"4\r\nbodyX", Err(Failed::SourceMalformed)),
-            (Framing::Chunked, b"no size\r\n", Err(Failed::SourceMalformed)),
+            (Framing::Chunked, b"4\r\nbodyX", Err(Failed::SourceMalformed(Malformed::BadChunkEnd))),
+            (Framing::Chunked, b"no size\r\n", Err(Failed::SourceMalformed(Malformed::BadChunkSize))),
             (Framing::UntilClose, b"", Ok(())),
             (Framing::UntilClose, b"all of it", Ok(())),
         ] {

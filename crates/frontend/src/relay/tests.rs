@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
-const NEVER: Limits = Limits { idle: None, blame: Cause::ClientTimeout, client_fin: None, server_fin: None };
+const NEVER: Limits = Limits { idle: None, blame: End::TunnelIdleClient, client_fin: None, server_fin: None };
 
 fn run<F: Future>(test: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
@@ -111,7 +111,7 @@ fn what_one_side_says_the_other_hears() {
                 talk(client_rng, client, &up[up_first..]),
                 talk(server_rng, server, &down[down_first..]),
             );
-            assert_eq!(ended, (End::NORMAL, up_len as u64, down_len as u64), "seed {seed}");
+            assert_eq!(ended, (End::Normal, up_len as u64, down_len as u64), "seed {seed}");
             assert!(client_heard == down && server_heard == up, "seed {seed}");
         }
     });
@@ -140,7 +140,7 @@ fn a_half_closed_side_still_hears_the_other() {
                 assert_eq!(early.read(&mut [0]).await.unwrap(), 0);
             };
             let (ended, ()) = tokio::join!(tunnel.run(), story);
-            let expected = if client_first { (End::NORMAL, 8, 18) } else { (End::NORMAL, 18, 8) };
+            let expected = if client_first { (End::Normal, 8, 18) } else { (End::Normal, 18, 8) };
             assert_eq!(ended, expected, "client first: {client_first}");
         }
     });
@@ -149,13 +149,13 @@ fn a_half_closed_side_still_hears_the_other() {
 #[test]
 fn a_reset_is_blamed_on_the_side_it_came_from() {
     run(async {
-        for (client_breaks, cause) in [(true, Cause::ClientAborted), (false, Cause::ServerAborted)] {
+        for (client_breaks, blamed) in [(true, End::TunnelClientReset), (false, End::TunnelServerReset)] {
             let (tunnel, client, server) = Tunnel::new(Half::default(), Half::default(), NEVER).await;
             let (broken, kept) = if client_breaks { (client, server) } else { (server, client) };
             socket2::SockRef::from(&broken).set_linger(Some(Duration::ZERO)).unwrap();
             drop(broken);
             let (end, up, down) = tunnel.run().await;
-            assert_eq!((end, up, down), (End::new(cause, Stage::Data), 0, 0));
+            assert_eq!((end, up, down), (blamed, 0, 0));
             drop(kept);
         }
     });
@@ -165,18 +165,18 @@ fn a_reset_is_blamed_on_the_side_it_came_from() {
 fn silence_ends_a_tunnel_and_is_blamed_as_configured() {
     run(async {
         let zero = Some(Duration::ZERO);
-        for blame in [Cause::ClientTimeout, Cause::ServerTimeout] {
+        for blame in [End::TunnelIdleClient, End::TunnelIdleServer] {
             let (tunnel, _client, _server) =
                 Tunnel::new(Half::default(), Half::default(), Limits { idle: zero, blame, ..NEVER }).await;
-            assert_eq!(tunnel.run().await, (End::new(blame, Stage::Data), 0, 0));
+            assert_eq!(tunnel.run().await, (blame, 0, 0));
         }
         // Only the half-closed side's own limit applies once it has closed.
-        for (client_closes, cause) in [(true, Cause::ClientTimeout), (false, Cause::ServerTimeout)] {
+        for (client_closes, end) in [(true, End::TunnelClientFin), (false, End::TunnelServerFin)] {
             let limits = Limits { client_fin: zero, server_fin: zero, ..NEVER };
             let (tunnel, client, server) = Tunnel::new(Half::default(), Half::default(), limits).await;
             let (mut closes, _kept) = if client_closes { (client, server) } else { (server, client) };
             closes.shutdown().await.unwrap();
-            assert_eq!(tunnel.run().await.0, End::new(cause, Stage::Data));
+            assert_eq!(tunnel.run().await.0, end);
         }
     });
 }
@@ -194,14 +194,14 @@ fn limits_come_from_the_most_exact_timeout() {
     let server =
         |server, tunnel| ServerTimeouts { connect: secs(99), server, server_fin: secs(2), queue: secs(99), tunnel };
     for (c, s, idle, blame) in [
-        (client(secs(30), None), server(secs(20), None), secs(20), Cause::ServerTimeout),
-        (client(secs(20), None), server(secs(30), None), secs(20), Cause::ClientTimeout),
-        (client(secs(20), None), server(secs(20), None), secs(20), Cause::ClientTimeout),
-        (client(None, None), server(secs(20), None), secs(20), Cause::ServerTimeout),
-        (client(secs(20), None), server(None, None), secs(20), Cause::ClientTimeout),
-        (client(None, None), server(None, None), None, Cause::ClientTimeout),
-        (client(secs(20), secs(60)), server(secs(30), None), secs(60), Cause::ClientTimeout),
-        (client(secs(20), secs(60)), server(secs(30), secs(50)), secs(50), Cause::ClientTimeout),
+        (client(secs(30), None), server(secs(20), None), secs(20), End::TunnelIdleServer),
+        (client(secs(20), None), server(secs(30), None), secs(20), End::TunnelIdleClient),
+        (client(secs(20), None), server(secs(20), None), secs(20), End::TunnelIdleClient),
+        (client(None, None), server(secs(20), None), secs(20), End::TunnelIdleServer),
+        (client(secs(20), None), server(None, None), secs(20), End::TunnelIdleClient),
+        (client(None, None), server(None, None), None, End::TunnelIdleClient),
+        (client(secs(20), secs(60)), server(secs(30), None), secs(60), End::TunnelIdleClient),
+        (client(secs(20), secs(60)), server(secs(30), secs(50)), secs(50), End::TunnelIdleClient),
     ] {
         let limits = Limits::new(&c, &s);
         assert_eq!((limits.idle, limits.blame), (idle, blame), "{c:?} {s:?}");

@@ -1,0 +1,284 @@
+//! The closed list of ends, one entry each: the only place where a reason is described.
+//!
+//! Codes are grouped by whose fault it was (`EV1xx` client, `EV2xx` server, `EV3xx` operator, `EV4xx` proxy, `EV5xx` admin)
+//! and stay what they are: an entry may be added, its code and label are never changed or given to another. An entry exists
+//! only when something produces it.
+
+use super::{Entry, Fault, Stage};
+
+macro_rules! ends {
+    ($($variant:ident = $code:literal $label:literal, $fault:ident, $letter:literal $stage:ident, $status:expr, $token:expr,
+        $sentence:literal, $next:literal;)+) => {
+        /// How a transaction or connection ended.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum End {
+            $(#[doc = $sentence] $variant,)+
+        }
+
+        /// Every end, in the order of its code; an end is the index of its entry.
+        pub(super) static TABLE: [Entry; [$($code),+].len()] = [
+            $(Entry {
+                end: End::$variant,
+                code: $code,
+                label: $label,
+                fault: Fault::$fault,
+                letter: $letter,
+                stage: Stage::$stage,
+                status: $status,
+                proxy_status: $token,
+                sentence: $sentence,
+                next: $next,
+            },)+
+        ];
+    };
+}
+
+ends! {
+    Normal = "EV000" "normal", Nobody, b'-' Done, None, None,
+        "the transaction completed",
+        "nothing";
+    Answered = "EV001" "answered", Nobody, b'L' Request, None, Some("proxy_internal_response"),
+        "a rule answered the request",
+        "nothing";
+
+    ClientSilent = "EV100" "client_silent", Client, b'c' Request, Some(408), Some("http_request_error"),
+        "the client connected and sent nothing within timeout.http-request",
+        "nothing when these are port scans or a browser's spare connections; option.http-ignore-probes leaves them out";
+    ClientClosedSilently = "EV101" "client_closed_silently", Client, b'C' Request, Some(400), Some("http_request_error"),
+        "the client connected and left without a word",
+        "nothing: this is what another balancer's health check looks like; option.dontlognull leaves it out of the log";
+    ClientClosedInHead = "EV102" "client_closed_in_head", Client, b'C' Request, Some(400), Some("http_request_error"),
+        "the client closed the connection in the middle of the request head",
+        "nothing when it is rare; else look for what cuts connections between client and proxy";
+    ClientClosedInBody = "EV103" "client_closed_in_body", Client, b'C' Data, Some(400), Some("http_request_error"),
+        "the client closed the connection in the middle of the request body",
+        "nothing when it is rare: an upload was given up; else look for what cuts connections between client and proxy";
+    ClientClosedInQueue = "EV104" "client_closed_in_queue", Client, b'C' Queue, Some(400), Some("http_request_error"),
+        "the client closed the connection while its request waited for a free slot",
+        "look at the time in queue: add servers or raise their maxconn when clients lose patience";
+    ClientClosedWaiting = "EV105" "client_closed_waiting", Client, b'C' Headers, Some(400), Some("http_request_error"),
+        "the client closed the connection while it waited for the response",
+        "look at the response time of the server: a slow application makes clients leave";
+    ClientClosedInResponse = "EV106" "client_closed_in_response", Client, b'C' Data, None, None,
+        "the client closed the connection in the middle of the response",
+        "nothing: tabs are closed and downloads are given up";
+    ClientSlowHead = "EV110" "client_slow_head", Client, b'c' Request, Some(408), Some("http_request_error"),
+        "the client did not send a whole request head within timeout.http-request",
+        "nothing when it is rare; many from one address are an attack, many from everywhere a network in trouble";
+    ClientSlowBody = "EV111" "client_slow_body", Client, b'c' Data, Some(408), Some("http_request_error"),
+        "the client sent nothing of the rest of its request body for timeout.client",
+        "raise timeout.client if such clients are legitimate; otherwise nothing";
+    ClientNotReading = "EV112" "client_not_reading", Client, b'c' Data, None, None,
+        "the client took nothing of the response for timeout.client",
+        "raise timeout.client if clients pause downloads on purpose; otherwise nothing";
+    BodyWaitTimeout = "EV113" "body_wait_timeout", Client, b'c' Request, Some(408), Some("http_request_error"),
+        "the client did not send the body that a wait-for-body rule asks for in time",
+        "raise the time of the rule if such clients are legitimate";
+    RequestBadLine = "EV120" "request_bad_line", Client, b'P' Request, Some(400), Some("http_request_error"),
+        "the request line is not valid HTTP",
+        "look at the client; TLS or another protocol sent to a plain HTTP port looks like this too";
+    RequestBadVersion = "EV121" "request_bad_version", Client, b'P' Request, Some(400), Some("http_request_error"),
+        "the request names an HTTP version that is not 1.0 or 1.1",
+        "look at the client";
+    RequestHttp2Preface = "EV122" "request_http2_preface", Client, b'P' Request, Some(405), Some("http_request_error"),
+        "the client speaks HTTP/2 without having agreed on it",
+        "make the client speak HTTP/1.1 to this port";
+    RequestBadLineEnd = "EV123" "request_bad_line_end", Client, b'P' Request, Some(400), Some("http_request_error"),
+        "a line of the request head does not end with CR LF",
+        "look at the client: such requests are hand-made or an attempt to smuggle one request in another";
+    RequestBadField = "EV124" "request_bad_field", Client, b'P' Request, Some(400), Some("http_request_error"),
+        "a field line of the request is not valid HTTP",
+        "look at the client: a blank before a colon, a control character, or a folded line";
+    RequestBadHost = "EV125" "request_bad_host", Client, b'P' Request, Some(400), Some("http_request_error"),
+        "the request has no Host, several, an invalid one, or one that differs from its target",
+        "look at the client";
+    RequestBadFraming = "EV126" "request_bad_framing", Client, b'P' Request, Some(400), Some("http_request_error"),
+        "the length of the request body is given in a way that recipients may read differently",
+        "look at the client: two lengths, or a length beside a transfer coding, are how requests are smuggled";
+    RequestUnknownCoding = "EV127" "request_unknown_coding", Client, b'P' Request, Some(422), Some("http_request_error"),
+        "the request uses a transfer coding other than chunked",
+        "make the client use chunked, or Content-Encoding for compression";
+    RequestBodyNotAllowed = "EV128" "request_body_not_allowed", Client, b'P' Request, Some(413), Some("http_request_error"),
+        "the request has a body that its method or version does not allow",
+        "look at the client: CONNECT, or GET, HEAD and DELETE in HTTP/1.0, carry none";
+    RequestTargetTooLong = "EV129" "request_target_too_long", Client, b'P' Request, Some(414), Some("http_request_error"),
+        "the request target is longer than tune.http.maxuri",
+        "move data from the query into the body, or raise tune.http.maxuri";
+    RequestTooManyFields = "EV130" "request_too_many_fields", Client, b'P' Request, Some(431), Some("http_request_error"),
+        "the request has more fields than tune.http.maxhdr",
+        "look at what adds fields on the way, or raise tune.http.maxhdr";
+    RequestHeadTooLarge = "EV131" "request_head_too_large", Client, b'P' Request, Some(431), Some("http_request_error"),
+        "the request head is larger than tune.bufsize",
+        "look for a cookie or a token that grew, or raise tune.bufsize";
+    RequestBadChunk = "EV132" "request_bad_chunk", Client, b'P' Data, Some(400), Some("http_request_error"),
+        "the request body is not valid chunked coding",
+        "look at the client; the server saw the beginning and a closed connection, never a whole request";
+    RequestChunkTooLarge = "EV133" "request_chunk_too_large", Client, b'P' Data, Some(413), Some("http_request_error"),
+        "a chunk of the request body is larger than 2 GiB",
+        "make the client send smaller chunks";
+    RequestTrailersTooLarge = "EV134" "request_trailers_too_large", Client, b'P' Data, Some(431), Some("http_request_error"),
+        "the trailers of the request are larger than the limit",
+        "make the client send what it has to say as header fields, or less of it";
+    TunnelClientReset = "EV150" "tunnel_client_reset", Client, b'C' Data, None, None,
+        "the client reset the connection while both sides could still send",
+        "nothing when it is rare: a client that ends without a farewell";
+    TunnelIdleClient = "EV151" "tunnel_idle_client", Client, b'c' Data, None, None,
+        "neither side sent anything for timeout.tunnel, or for timeout.client when none is set",
+        "raise timeout.tunnel, or send a ping within it";
+    TunnelClientFin = "EV152" "tunnel_client_fin", Client, b'c' Data, None, None,
+        "the client had closed its sending side and nothing moved any more for timeout.client-fin",
+        "raise timeout.client-fin if servers answer late to clients that have sent all";
+
+    ConnectRefused = "EV200" "connect_refused", Server, b'S' Connect, Some(503), Some("connection_refused"),
+        "the server refused the connection",
+        "is it running, and does it listen on the address of the configuration?";
+    ConnectReset = "EV201" "connect_reset", Server, b'S' Connect, Some(503), Some("connection_terminated"),
+        "the server reset the connection while it was made",
+        "look for a full accept queue, or a firewall between here and the server";
+    ConnectUnreachable = "EV202" "connect_unreachable", Server, b'S' Connect, Some(503), Some("destination_ip_unroutable"),
+        "the network has no way to the server",
+        "is the host up, and does `ip route get ADDRESS` know a way to it?";
+    ConnectTimeout = "EV203" "connect_timeout", Server, b's' Connect, Some(503), Some("connection_timeout"),
+        "the server did not accept the connection within timeout.connect",
+        "look for a host that is down, a firewall that drops, or a full accept queue on the server";
+    ConnectFailed = "EV204" "connect_failed", Server, b'S' Connect, Some(503), Some("destination_unavailable"),
+        "the connection to the server failed",
+        "try it by hand from this machine: `curl -v` or `nc -vz` with the server's address";
+    ConnectNoSocket = "EV205" "connect_no_socket", Server, b'S' Connect, Some(503), Some("destination_not_found"),
+        "the socket file of the server does not exist",
+        "is the server running, and is the path in the configuration the one it listens on?";
+    ServerClosedUnanswered = "EV210" "server_closed_unanswered", Server, b'S' Headers, Some(502), Some("connection_terminated"),
+        "the server took the request and closed the connection without a byte of a response",
+        "look for a crash, a restart, or a worker that was killed, in the server's own log at this time";
+    ServerResetUnanswered = "EV211" "server_reset_unanswered", Server, b'S' Headers, Some(502), Some("connection_terminated"),
+        "the server reset the connection without a byte of a response",
+        "look for a crash, a restart, or a server that closes before it has read the whole request";
+    ServerClosedInHead = "EV212" "server_closed_in_head", Server, b'S' Headers, Some(502), Some("http_response_incomplete"),
+        "the server closed the connection in the middle of the response head",
+        "look for a crash in the server's own log at this time";
+    ServerClosedReused = "EV213" "server_closed_reused", Server, b'S' Headers, None, None,
+        "the server closed a kept connection under a request that must not be repeated; the client was left to repeat it",
+        "make the server keep idle connections longer than the proxy does";
+    ResponseTimeout = "EV214" "response_timeout", Server, b's' Headers, Some(504), Some("http_response_timeout"),
+        "the server sent no response within timeout.server",
+        "look for what made the application slow, or raise timeout.server if it may take so long";
+    ResponseHeadSlow = "EV215" "response_head_slow", Server, b's' Headers, Some(504), Some("http_response_timeout"),
+        "the server stopped in the middle of the response head for timeout.server",
+        "look for a blocked or killed worker of the application";
+    ServerNotReading = "EV216" "server_not_reading", Server, b's' Headers, Some(504), Some("connection_write_timeout"),
+        "the server took nothing of the request body for timeout.server",
+        "look for a blocked worker of the application";
+    ResponseBadStatusLine = "EV220" "response_bad_status_line", Server, b'P' Headers, Some(502), Some("http_protocol_error"),
+        "what the server sent does not begin with an HTTP status line",
+        "does the server speak plain HTTP on this port? A TLS port, or another protocol, looks like this";
+    ResponseBadField = "EV221" "response_bad_field", Server, b'P' Headers, Some(502), Some("http_protocol_error"),
+        "a field line of the response is not valid HTTP",
+        "look at the header fields that the application sets";
+    ResponseBadFraming = "EV222" "response_bad_framing", Server, b'P' Headers, Some(502), Some("http_protocol_error"),
+        "the length of the response body is given in a way that recipients may read differently",
+        "look for two lengths, a length beside a transfer coding, or an invalid first chunk from the application";
+    ResponseHeadTooLarge = "EV223" "response_head_too_large", Server, b'P' Headers, Some(502),
+        Some("http_response_header_section_size"),
+        "the response head has more bytes than tune.bufsize or more fields than tune.http.maxhdr",
+        "look for cookies that the application sets again and again, or raise the limits";
+    ResponseUnwantedSwitch = "EV224" "response_unwanted_switch", Server, b'P' Headers, Some(502), Some("http_upgrade_failed"),
+        "the server switched to another protocol that the client had not asked for",
+        "look at the application: status 101 answers a request with Upgrade only";
+    ResponseBadChunk = "EV225" "response_bad_chunk", Server, b'P' Data, None, None,
+        "the response body is not valid chunked coding; what the client got is cut",
+        "look at the application: two writers in one response look like this";
+    ResponseCutShort = "EV230" "response_cut_short", Server, b'S' Data, None, None,
+        "the server closed the connection before it had sent as much as its Content-Length says; what the client got is cut",
+        "look for a crash or a restart of the server, or a wrong Content-Length";
+    ResponseChunksCut = "EV231" "response_chunks_cut", Server, b'S' Data, None, None,
+        "the server closed the connection before the last chunk; what the client got is cut",
+        "look for a crash or an exception in the application after it had begun to answer";
+    ServerResetInResponse = "EV232" "server_reset_in_response", Server, b'S' Data, None, None,
+        "the server reset the connection in the middle of the response; what the client got is cut",
+        "look for a crash or a restart of the server";
+    ResponseStalled = "EV233" "response_stalled", Server, b's' Data, None, None,
+        "the server stopped sending the response, or taking the rest of the request, for timeout.server",
+        "look for what blocks the application, or raise timeout.server if it streams with pauses";
+    TunnelServerReset = "EV250" "tunnel_server_reset", Server, b'S' Data, None, None,
+        "the server reset the connection while both sides could still send",
+        "look for a crash or a restart of the server";
+    TunnelIdleServer = "EV251" "tunnel_idle_server", Server, b's' Data, None, None,
+        "neither side sent anything for timeout.server, or for timeout.tunnel when it is set",
+        "raise timeout.tunnel, or send a ping within it";
+    TunnelServerFin = "EV252" "tunnel_server_fin", Server, b's' Data, None, None,
+        "the server had closed its sending side and nothing moved any more for timeout.server-fin",
+        "raise timeout.server-fin if clients send on after the server has said all";
+    ServersDown = "EV260" "servers_down", Server, b'S' Connect, Some(503), Some("destination_unavailable"),
+        "no server of the backend that is in service passes its health check",
+        "the stats page says what each check saw";
+
+    NoBackend = "EV300" "no_backend", Operator, b'S' Connect, Some(503), Some("proxy_configuration_error"),
+        "no use_backend rule matched and there is no default_backend",
+        "set default_backend, or a rule that answers such requests";
+    BackendDisabled = "EV301" "backend_disabled", Operator, b'S' Connect, Some(503), Some("proxy_configuration_error"),
+        "the backend that was chosen is disabled and no other takes its place",
+        "enable it, or set default_backend to one that is";
+    BackendEmpty = "EV302" "backend_empty", Operator, b'S' Connect, Some(503), Some("proxy_configuration_error"),
+        "the backend has no servers",
+        "give it servers, or a rule that answers its requests";
+    ServersWeightless = "EV303" "servers_weightless", Operator, b'S' Connect, Some(503), Some("destination_unavailable"),
+        "every server of the backend that could serve has weight 0",
+        "give one of them a weight";
+    QueueTimeout = "EV304" "queue_timeout", Operator, b's' Queue, Some(503), Some("connection_limit_reached"),
+        "no server had a free slot within timeout.queue",
+        "add servers, raise maxconn of those there are, or find out why they answer slowly";
+    QueueFull = "EV305" "queue_full", Operator, b'S' Queue, Some(503), Some("connection_limit_reached"),
+        "the server is at its maxconn and its queue at maxqueue",
+        "add servers, raise maxconn of those there are, or find out why they answer slowly";
+    ConnectNotPermitted = "EV306" "connect_not_permitted", Operator, b'S' Connect, Some(503), Some("destination_unavailable"),
+        "this machine does not let the proxy connect to the server",
+        "look at the local firewall's output rules, the rights of the socket file, or what source and interface ask for";
+    NoLocalPort = "EV310" "no_local_port", Operator, b'R' Connect, Some(503), Some("proxy_internal_error"),
+        "no local port is left for connections to the server, or its source address is not of this machine",
+        "widen net.ipv4.ip_local_port_range, let http-reuse keep connections, or correct source";
+    NoDescriptor = "EV311" "no_descriptor", Operator, b'R' Connect, Some(503), Some("proxy_internal_error"),
+        "the process has no file descriptor left",
+        "raise its limit (systemd: LimitNOFILE=) or lower global.maxconn";
+    NoMemory = "EV312" "no_memory", Operator, b'R' Connect, Some(503), Some("proxy_internal_error"),
+        "the system has no memory left for another connection",
+        "look at the memory of the machine and of its sockets (net.ipv4.tcp_mem), or lower global.maxconn";
+    Denied = "EV320" "denied", Operator, b'P' Request, Some(403), Some("http_request_denied"),
+        "a rule denied the request",
+        "look at the deny rules of the frontend and the backend if it should have passed";
+    Unauthorized = "EV321" "unauthorized", Operator, b'L' Request, Some(401), Some("http_request_denied"),
+        "a rule asked for a name and a password that the request did not carry",
+        "nothing: a browser's first request looks like this; many from one address are somebody guessing";
+    Tarpitted = "EV322" "tarpitted", Operator, b'P' Tarpit, Some(500), Some("http_request_denied"),
+        "a tarpit rule held the request and then refused it",
+        "look at the tarpit rules if it should have passed";
+    Rejected = "EV323" "rejected", Operator, b'P' Request, None, None,
+        "a reject rule closed the connection without an answer",
+        "look at the reject rules if it should have passed";
+    SilentDropped = "EV324" "silent_dropped", Operator, b'P' Request, None, None,
+        "a silent-drop rule left the connection without telling the client",
+        "look at the silent-drop rules if it should have passed";
+    ResponseDenied = "EV325" "response_denied", Operator, b'P' Headers, Some(502), Some("proxy_internal_response"),
+        "a rule denied the response of the server",
+        "look at the http-response rules if it should have passed";
+    RewriteFailed = "EV326" "rewrite_failed", Operator, b'P' Request, Some(500), Some("proxy_internal_error"),
+        "a rule could not change the request, for lack of room or because the outcome would not be valid HTTP",
+        "make the rule write less, or raise tune.bufsize";
+    ResponseRewriteFailed = "EV327" "response_rewrite_failed", Operator, b'P' Headers, Some(500), Some("proxy_internal_error"),
+        "a rule could not change the response, for lack of room or because the outcome would not be valid HTTP",
+        "make the rule write less, or raise tune.bufsize";
+
+    Internal = "EV400" "internal", Proxy, b'I' Request, Some(500), Some("proxy_internal_error"),
+        "Evenkeel could not tell how it ended, which is a fault of Evenkeel",
+        "report it, with the log line and the configuration of the frontend";
+
+    ServersInMaintenance = "EV500" "servers_in_maintenance", Admin, b'S' Connect, Some(503), Some("destination_unavailable"),
+        "every server of the backend is in maintenance",
+        "bring one back into service";
+    ServersDraining = "EV501" "servers_draining", Admin, b'S' Connect, Some(503), Some("destination_unavailable"),
+        "every server of the backend that works is draining or in maintenance",
+        "bring one back into service";
+    ServerRemoved = "EV502" "server_removed", Admin, b'D' Data, None, None,
+        "the server left the configuration and its connections are closed",
+        "nothing: on-remove asks for it";
+}
