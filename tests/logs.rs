@@ -104,11 +104,11 @@ fn a_json_line_says_why() {
     let deny = "http-request = [\"deny if { path /deny }\", \"redirect location / if { path /away }\"]";
     let proxy = Proxy::start(&config(&origin, "[{ target = \"stdout\", format = \"json\" }]", deny));
     for (path, status, letters, reason, stage) in [
-        ("/none", 503, "SC", "no_server", "connect"),
+        ("/none", 503, "SC", "servers_in_maintenance", "connect"),
         ("/deny", 403, "PR", "denied", "request"),
         ("/away", 302, "LR", "answered", "request"),
-        ("/mute", 502, "SH", "server_aborted", "headers"),
-        ("/junk", 502, "PH", "bad_response", "headers"),
+        ("/mute", 502, "SH", "server_closed_unanswered", "headers"),
+        ("/junk", 502, "PH", "response_bad_status_line", "headers"),
     ] {
         let mark = proxy.process().mark();
         assert_eq!(ask(&proxy, path), status, "{path}");
@@ -117,7 +117,7 @@ fn a_json_line_says_why() {
         let got = (v["status"].as_u64(), v["termination"].as_str(), v["reason"].as_str(), v["stage"].as_str());
         assert_eq!(got, (Some(status.into()), Some(letters), Some(reason), Some(stage)), "{line}");
         assert!(v["explanation"].as_str().is_some_and(|s| s.contains(' ')), "{line}");
-        if reason == "no_server" {
+        if reason == "servers_in_maintenance" {
             assert!(v["server"].is_null() && v["time_connect_ms"].is_null(), "{line}");
         }
     }
@@ -127,7 +127,7 @@ fn a_json_line_says_why() {
     assert_eq!(client.ask("GET / HTTP/1.1\r\nX Y: z\r\n\r\n").unwrap().status(), 400);
     let line = proxy.process().wait_line(mark, "of JSON", |l| l.starts_with('{'));
     let v: Value = serde_json::from_str(&line).unwrap();
-    assert_eq!((v["reason"].as_str(), v.get("method")), (Some("bad_request"), None), "{line}");
+    assert_eq!((v["reason"].as_str(), v.get("method")), (Some("request_bad_field"), None), "{line}");
 }
 
 /// `<PRI>Mmm dd hh:mm:ss TAG[PID]: TEXT` (RFC 3164 section 4.1, without the host name, as HAProxy's local format).

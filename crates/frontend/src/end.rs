@@ -169,7 +169,7 @@ impl End {
         matches!(self.entry().letter, b'C' | b'c')
     }
 
-    /// Why a request head is refused; [`Malformed::status`] is the status of each.
+    /// Why a request is refused: a head with the status of [`Malformed::status`], a body with 400.
     pub(crate) fn bad_request(why: Malformed) -> End {
         match why {
             Malformed::BareLf | Malformed::BareCr => End::RequestBadLineEnd,
@@ -272,17 +272,14 @@ impl End {
 
     /// Why no server of `group` may take traffic.
     pub(crate) fn no_server(group: &Group) -> End {
-        let servers = || group.slots.iter().map(|slot| &slot.server);
         if group.slots.is_empty() {
             End::BackendEmpty
-        } else if servers().all(|s| s.admin() == Admin::Maint) {
-            End::ServersInMaintenance
         } else if group.slots.iter().any(|slot| slot.server.is_usable() && slot.conf.weight == 0) {
             End::ServersWeightless
-        } else if servers().all(|s| !s.is_up() || s.admin() == Admin::Maint) {
+        } else if group.slots.iter().any(|slot| slot.server.admin() == Admin::Ready) {
             End::ServersDown
         } else {
-            End::ServersDraining
+            End::ServersInMaintenance
         }
     }
 }

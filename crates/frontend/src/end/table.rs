@@ -114,10 +114,10 @@ ends! {
     RequestBadChunk = "EV132" "request_bad_chunk", Client, b'P' Data, Some(400), Some("http_request_error"),
         "the request body is not valid chunked coding",
         "look at the client; the server saw the beginning and a closed connection, never a whole request";
-    RequestChunkTooLarge = "EV133" "request_chunk_too_large", Client, b'P' Data, Some(413), Some("http_request_error"),
+    RequestChunkTooLarge = "EV133" "request_chunk_too_large", Client, b'P' Data, Some(400), Some("http_request_error"),
         "a chunk of the request body is larger than 2 GiB",
         "make the client send smaller chunks";
-    RequestTrailersTooLarge = "EV134" "request_trailers_too_large", Client, b'P' Data, Some(431), Some("http_request_error"),
+    RequestTrailersTooLarge = "EV134" "request_trailers_too_large", Client, b'P' Data, Some(400), Some("http_request_error"),
         "the trailers of the request are larger than the limit",
         "make the client send what it has to say as header fields, or less of it";
     TunnelClientReset = "EV150" "tunnel_client_reset", Client, b'C' Data, None, None,
@@ -273,12 +273,9 @@ ends! {
         "report it, with the log line and the configuration of the frontend";
 
     ServersInMaintenance = "EV500" "servers_in_maintenance", Admin, b'S' Connect, Some(503), Some("destination_unavailable"),
-        "every server of the backend is in maintenance",
+        "every server of the backend is in maintenance or draining",
         "bring one back into service";
-    ServersDraining = "EV501" "servers_draining", Admin, b'S' Connect, Some(503), Some("destination_unavailable"),
-        "every server of the backend that works is draining or in maintenance",
-        "bring one back into service";
-    ServerRemoved = "EV502" "server_removed", Admin, b'D' Data, None, None,
+    ServerRemoved = "EV501" "server_removed", Admin, b'D' Data, None, None,
         "the server left the configuration and its connections are closed",
         "nothing: on-remove asks for it";
 }
