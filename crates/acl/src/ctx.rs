@@ -116,6 +116,8 @@ pub struct Memo {
     pub captured_request: RefCell<Slots>,
     /// The slots of captures of the response.
     pub captured_response: RefCell<Slots>,
+    /// What `capture cookie` kept, as `name=value`: slot 0 of the request, slot 1 of the response.
+    pub captured_cookies: RefCell<Slots>,
     /// What rules ask of the rest of the transaction.
     pub wishes: Wishes,
     /// The request id, once it was made.
@@ -129,6 +131,7 @@ impl Memo {
         self.tracks.clear();
         self.captured_request.get_mut().clear();
         self.captured_response.get_mut().clear();
+        self.captured_cookies.get_mut().clear();
         self.unique_id.get_mut().clear();
         self.wishes = Wishes::default();
     }
@@ -301,8 +304,14 @@ pub struct Progress<'a> {
     pub retries: u32,
     /// Whether it went to another server than the one first chosen.
     pub redispatched: bool,
-    /// Requests before this one on the log (`%lc`, `%rt`).
+    /// Requests of the process before this one (`%rt`).
     pub serial: u64,
+    /// Lines the frontend logged before this one (`%lc`).
+    pub logged: u64,
+    /// Capture slots the frontend declares for requests and for responses: braces are logged where there are any.
+    pub captures: [usize; 2],
+    /// Whether the line is written before the end (`option logasap`): what still grows is marked with a `+`.
+    pub early: bool,
 }
 
 /// Body bytes that are there.
@@ -415,6 +424,10 @@ pub trait World {
     fn random(&self) -> u64;
     /// The name of this machine.
     fn hostname(&self) -> &str;
+    /// Seconds that local time is ahead of UTC at `unix_s` (dates of logs).
+    fn utc_offset(&self, _unix_s: i64) -> i32 {
+        0
+    }
     /// The name of this node as configured, else as [`hostname`](World::hostname).
     fn node(&self) -> &str {
         self.hostname()

@@ -36,6 +36,8 @@ pub struct Described {
     pub random: u64,
     /// The name of the machine.
     pub hostname: String,
+    /// Seconds that local time is ahead of UTC.
+    pub utc_offset: i32,
 }
 
 impl Default for Described {
@@ -49,6 +51,7 @@ impl Default for Described {
             vars: ProcVars::default(),
             random: 0x5eed,
             hostname: "localhost".into(),
+            utc_offset: 0,
         }
     }
 }
@@ -77,6 +80,10 @@ impl World for Described {
 
     fn hostname(&self) -> &str {
         &self.hostname
+    }
+
+    fn utc_offset(&self, _unix_s: i64) -> i32 {
+        self.utc_offset
     }
 }
 
