@@ -168,8 +168,14 @@ fn version_in_its_spellings() {
 
 #[test]
 fn help_is_for_a_person() {
-    for args in [&["--help"][..], &["run", "--help"], &["check", "--help"], &["reload", "--help"], &["demo", "--help"]]
-    {
+    for args in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["check", "--help"],
+        &["reload", "--help"],
+        &["errors", "--help"],
+        &["demo", "--help"],
+    ] {
         let out = evenkeel(args);
         assert!(out.status.success() && stdout(&out).contains("Usage:"), "{args:?}: {out:?}");
     }
@@ -248,13 +254,15 @@ fn run_on_a_broken_file_shows_where() {
 }
 
 #[test]
-fn reload_of_nobody() {
+fn nobody_is_asked() {
     let dir = tempfile::tempdir().unwrap();
     let gone = dir.path().join("no.pid");
     let gone = gone.to_str().unwrap();
-    one_sentence(&evenkeel(&["reload", "--pid-file", gone]), &[gone]);
+    for command in ["reload", "errors"] {
+        one_sentence(&evenkeel(&[command, "--pid-file", gone]), &[gone]);
+        one_sentence(&evenkeel(&[command, "--socket", gone]), &[gone]);
+    }
     // A pid far beyond what the kernel hands out.
     let stale = file(dir.path(), "stale.pid", "4194304999\n");
     one_sentence(&evenkeel(&["reload", "--pid-file", stale.to_str().unwrap()]), &[]);
-    one_sentence(&evenkeel(&["reload", "--socket", gone]), &[gone]);
 }

@@ -63,5 +63,29 @@ pub fn markdown() -> String {
             );
         }
     }
+    index(
+        &mut out,
+        "By status",
+        "status",
+        "The answers that Evenkeel makes itself; `-` is no answer, or one that had begun.",
+        |e| e.status.map_or("-".to_owned(), |status| status.to_string()),
+    );
+    index(&mut out, "By termination letters", "letters", "The first two letters in HAProxy's log formats.", |e| {
+        let [first, second] = e.end.letters().map(char::from);
+        format!("`{first}{second}`")
+    });
     out
+}
+
+/// A table from what an entry has to all entries that have it.
+fn index(out: &mut String, title: &str, column: &str, says: &str, of: impl Fn(&Entry) -> String) {
+    let _ = write!(out, "\n## {title}\n\n{says}\n\n| {column} | reasons |\n|---|---|\n");
+    let mut keys: Vec<String> = End::all().map(&of).collect();
+    keys.sort();
+    keys.dedup();
+    for key in keys {
+        let reasons: Vec<_> =
+            End::all().filter(|e| of(e) == key).map(|e| format!("`{}` ({})", e.label, e.code)).collect();
+        let _ = writeln!(out, "| {key} | {} |", reasons.join(", "));
+    }
 }

@@ -211,7 +211,7 @@ ends! {
         "raise timeout.server-fin if clients send on after the server has said all";
     ServersDown = "EV260" "servers_down", Server, b'S' Connect, Some(503), Some("destination_unavailable"),
         "no server of the backend that is in service passes its health check",
-        "the stats page says what each check saw";
+        "look at the stats page: it tells what each check saw";
 
     NoBackend = "EV300" "no_backend", Operator, b'S' Connect, Some(503), Some("proxy_configuration_error"),
         "no use_backend rule matched and there is no default_backend",
