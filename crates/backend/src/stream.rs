@@ -3,10 +3,10 @@
 //! Non-blocking calls plus readiness polls, so that a pump can hold a buffer only while bytes move.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::task::{Context, Poll, Waker};
 
-use nix::sys::socket::{MsgFlags, recv, sendmsg};
+use nix::sys::socket::{MsgFlags, recv, sendmsg, setsockopt, sockopt};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
@@ -110,6 +110,18 @@ impl Stream {
     pub fn reset_on_close(&self) {
         // A socket that is gone already needs no reset.
         let _ = self.socket().set_linger(Some(std::time::Duration::ZERO));
+    }
+
+    /// Makes the coming close say nothing to the peer, which then waits in vain (`silent-drop`). Needs CAP_NET_ADMIN; without
+    /// it a reset is sent that routers drop on the way.
+    pub fn forget_on_close(&self) {
+        let Stream::Tcp(stream) = self else { return };
+        let fd = stream.as_fd();
+        // A socket under repair is closed without a segment being sent.
+        if setsockopt(&fd, sockopt::TcpRepair, &1).is_err() {
+            let _ = setsockopt(&fd, sockopt::Ipv4Ttl, &1);
+            self.reset_on_close();
+        }
     }
 
     /// The address the peer connected to; `None` for Unix sockets.

@@ -134,6 +134,16 @@ pub struct Frontend {
     pub maxconn: u32,
     /// Client-side timeouts.
     pub timeout: ClientTimeouts,
+    /// `tcp-request.connection` rules: right after accept.
+    pub tcp_request_connection: Arc<RuleSet>,
+    /// `tcp-request.session` rules: once the connection stands.
+    pub tcp_request_session: Arc<RuleSet>,
+    /// `tcp-request.content` rules: once per transaction, before the HTTP rules.
+    pub tcp_request_content: Arc<RuleSet>,
+    /// `http-response` rules.
+    pub http_response: Arc<RuleSet>,
+    /// `http-after-response` rules.
+    pub http_after_response: Arc<RuleSet>,
     /// `http-request` rules, in order.
     pub http_request: Arc<RuleSet>,
     /// `use_backend` rules; `switch.targets[i]` is the name of rule i's backend.
@@ -165,6 +175,8 @@ pub struct ClientTimeouts {
     pub http_request: Option<Duration>,
     /// Idle time between two requests (`timeout.http-keep-alive`).
     pub http_keep_alive: Option<Duration>,
+    /// How long a `tarpit` rule holds a request (`timeout.tarpit`).
+    pub tarpit: Option<Duration>,
     /// Inactivity of a tunnel, if the backend sets none (`timeout.tunnel`).
     pub tunnel: Option<Duration>,
 }
@@ -285,6 +297,14 @@ pub struct Backend {
     pub redispatch: i32,
     /// `http-reuse`.
     pub reuse: Reuse,
+    /// `tcp-request.content` rules.
+    pub tcp_request_content: Arc<RuleSet>,
+    /// `tcp-response.content` rules.
+    pub tcp_response: Arc<RuleSet>,
+    /// `http-response` rules.
+    pub http_response: Arc<RuleSet>,
+    /// `http-after-response` rules.
+    pub http_after_response: Arc<RuleSet>,
     /// `http-request` rules of the backend, run after the frontend's.
     pub http_request: Arc<RuleSet>,
     /// Options.

@@ -38,6 +38,7 @@ fn the_smallest_file_has_safe_defaults() {
             client_fin: None,
             http_request: seconds(10),
             http_keep_alive: seconds(10),
+            tarpit: seconds(5),
             tunnel: seconds(3600),
         }
     );

@@ -4,10 +4,46 @@
 //! so a reading is never older than the work done since.
 
 use std::cell::Cell;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
+
+use evenkeel_acl::Now;
 
 thread_local! {
     static CLOCK: Clock = Clock { now: Cell::new(Instant::now()), left: Cell::new(0) };
+    static WALL: Cell<(Instant, i64)> = Cell::new((Instant::now(), wall()));
+}
+
+/// How long a look at the wall clock serves, so that steps of it are followed.
+const WALL_SERVES: Duration = Duration::from_secs(1);
+
+fn wall() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// The time as rules see it; `start` is the start of the process, from which the monotonic milliseconds count.
+pub(crate) fn for_rules(start: Instant) -> Now {
+    let now = now();
+    Now { mono_ms: millis(now.saturating_duration_since(start)), unix_us: unix_us(now) }
+}
+
+/// Microseconds since 1970 at `at`.
+pub(crate) fn unix_us(at: Instant) -> i64 {
+    WALL.with(|cell| {
+        let (mut anchor, mut wall_us) = cell.get();
+        if at.saturating_duration_since(anchor) > WALL_SERVES {
+            (anchor, wall_us) = (Instant::now(), wall());
+            cell.set((anchor, wall_us));
+        }
+        match at.checked_duration_since(anchor) {
+            Some(after) => wall_us + after.as_micros() as i64,
+            None => wall_us - (anchor - at).as_micros() as i64,
+        }
+    })
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 struct Clock {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use evenkeel_acl::Session;
 use evenkeel_backend::Stream;
 use evenkeel_config::{BindAddress, Mode};
 use evenkeel_proto::Buf;
@@ -12,13 +13,14 @@ use crate::listener::{Admission, Served};
 use crate::snapshot::Entrance;
 use crate::timer::Timer;
 use crate::upstream::Upstream;
-use crate::{h1, tcp};
+use crate::{admit, h1, tcp};
 
 /// A client connection.
 #[derive(Debug)]
 pub(crate) struct Conn {
     pub(crate) stream: Stream,
-    pub(crate) src: Option<SocketAddr>,
+    /// What rules know of it and leave with it; its `src` is the client for logs, headers and balancing.
+    pub(crate) session: Session,
     pub(crate) admission: Admission,
     /// Held while a configuration is needed: until the connection becomes a tunnel.
     pub(crate) served: Option<Served>,
@@ -35,33 +37,44 @@ pub(crate) struct Conn {
 
 impl Conn {
     /// The address the client connected to, looked up only when rules may ask for it.
-    pub(crate) fn destination(&self, entrance: &Entrance) -> Option<SocketAddr> {
-        let asked = !entrance.conf.http_request.is_empty() || !entrance.conf.switch.targets.is_empty();
-        match &self.admission.listening.bind.conf.address {
+    fn destination(stream: &Stream, admission: &Admission, entrance: &Entrance) -> Option<SocketAddr> {
+        match &admission.listening.bind.conf.address {
             BindAddress::Inet(address) if !address.ip().is_unspecified() => Some(*address),
-            BindAddress::Inet(_) | BindAddress::Fd(_) if asked => self.stream.local_addr(),
+            BindAddress::Inet(_) | BindAddress::Fd(_) if entrance.has_rules => stream.local_addr(),
             BindAddress::Inet(_) | BindAddress::Fd(_) | BindAddress::Unix(_) => None,
         }
     }
 }
 
-/// Serves an accepted connection in a task of its own.
+/// Serves an accepted connection in a task of its own, unless the rules on connections refuse it.
 pub(crate) fn spawn(stream: Stream, src: Option<SocketAddr>, admission: Admission) {
     let worker = &admission.worker;
     let local = admission.listening.local(worker);
     let Some(at) = admission.listening.entrance(&local.snapshot) else { return };
     let entrance = &local.snapshot.frontends[at];
-    entrance.state.sheet.shard(worker.id).connections.inc();
+    let sheet = entrance.state.sheet.shard(worker.id);
+    sheet.connections.inc();
+    let accepted = clock::now();
+    let dst = Conn::destination(&stream, &admission, entrance);
+    let mut session = Session { src, dst, real: (src, dst), ..Session::default() };
+    if entrance.has_rules {
+        session.accepted_us = clock::unix_us(accepted);
+        if let Err(refused) = admit::connection(worker, &local.snapshot, entrance, &mut session) {
+            refused.count(sheet);
+            refused.close(&stream);
+            return;
+        }
+    }
     let mode = entrance.conf.mode;
     drop(local);
     let served = Some(admission.listening.served());
     let conn = Conn {
         stream,
-        src,
+        session,
         admission,
         served,
         timer: Timer::default(),
-        accepted: clock::now(),
+        accepted,
         requests: 0,
         leftover: None,
         own: None,

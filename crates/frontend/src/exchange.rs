@@ -32,6 +32,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) client_keeps: bool,
     /// The server is asked to close after its response.
     pub(crate) server_closes: bool,
+    /// Rules look at the response before it is passed on.
+    pub(crate) judged: bool,
     /// Tells whether the client's connection is to end for reasons outside the exchange.
     pub(crate) admission: &'a Admission,
 }
@@ -41,7 +43,7 @@ pub(crate) struct Terms<'a> {
 pub(crate) struct Exchange<'a> {
     client: &'a Stream,
     server: &'a Stream,
-    req: &'a Head,
+    req: &'a mut Head,
     res: &'a mut Head,
     stock: &'a Stock,
     terms: Terms<'a>,
@@ -51,6 +53,10 @@ pub(crate) struct Exchange<'a> {
     phase: Phase,
     /// The client has begun its next request while it waits.
     client_speaks: bool,
+    /// The final head is parsed, and the rules have seen it or are about to.
+    settled: bool,
+    /// What came with the request head is under way.
+    fed: bool,
     /// Bytes of the response were read.
     pub(crate) heard: bool,
     /// When the head of the final response was complete.
@@ -82,6 +88,8 @@ enum Phase {
 pub(crate) enum Outcome {
     /// The response was passed on whole.
     Done,
+    /// The head of the final response is there, and rules want to look at it; run on when they have.
+    Answered,
     /// From now on both sides speak another protocol.
     Tunnel,
     /// It failed; whether the client got anything tells [`Exchange::response_begun`].
@@ -93,7 +101,7 @@ impl<'a> Exchange<'a> {
     pub(crate) fn new(
         client: &'a Stream,
         server: &'a Stream,
-        req: &'a Head,
+        req: &'a mut Head,
         res: &'a mut Head,
         stock: &'a Stock,
         terms: Terms<'a>,
@@ -118,6 +126,8 @@ impl<'a> Exchange<'a> {
             up_state: UpState::Running,
             phase: Phase::Head,
             client_speaks: false,
+            settled: false,
+            fed: false,
             heard: false,
             head_at: None,
             client_keeps: terms.client_keeps,
@@ -126,9 +136,11 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Runs to the end.
+    /// Runs to the end, or until [`Outcome::Answered`].
     pub(crate) async fn run(&mut self, timer: &mut Timer) -> Outcome {
-        if let Err(failed) = self.up.feed(self.req.surplus(), self.stock) {
+        if !std::mem::replace(&mut self.fed, true)
+            && let Err(failed) = self.up.feed(self.req.surplus(), self.stock)
+        {
             return Outcome::Failed(request_failed(failed));
         }
         poll_fn(|cx| self.poll(cx, timer)).await
@@ -222,10 +234,16 @@ impl<'a> Exchange<'a> {
 
     /// `Some` when a head was complete: `Some(None)` to go on, `Some(Some(outcome))` when the exchange is over.
     fn try_head(&mut self) -> Result<Option<Option<Outcome>>, End> {
-        match self.res.parse_response(self.terms.limits, self.req.method()) {
-            Ok(Parsed::Partial) => return Ok(None),
-            Ok(Parsed::Complete) => {}
-            Err(why) => return Err(End::bad_response(why)),
+        if !self.settled {
+            match self.res.parse_response(self.terms.limits, self.req.method()) {
+                Ok(Parsed::Partial) => return Ok(None),
+                Ok(Parsed::Complete) => {}
+                Err(why) => return Err(End::bad_response(why)),
+            }
+            if self.terms.judged && !matches!(self.res.status(), 100 | 102..=199) {
+                self.settled = true;
+                return Ok(Some(Some(Outcome::Answered)));
+            }
         }
         match self.res.status() {
             101 if self.req.upgrade().is_none() => Err(End::ResponseUnwantedSwitch),
@@ -363,6 +381,11 @@ impl<'a> Exchange<'a> {
     /// Whether the client's connection may serve another request.
     pub(crate) fn client_keeps(&self) -> bool {
         self.request_done() && self.client_keeps
+    }
+
+    /// Request and response, for rules.
+    pub(crate) fn heads(&mut self) -> (&mut Head, &mut Head) {
+        (self.req, self.res)
     }
 
     /// Takes the exchange apart: `(up, down)`.

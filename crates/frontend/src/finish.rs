@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use evenkeel_acl::Progress;
 use evenkeel_backend::{BackendState, Group, Server};
 use evenkeel_stats::TrafficSheet;
 
@@ -67,6 +68,39 @@ impl Tally {
             surplus_counted: false,
             backend: None,
             server: None,
+        }
+    }
+
+    /// How far the transaction has come, for rules and formats.
+    pub(crate) fn progress<'p>(&'p self, entrance: &'p Entrance, group: Option<&'p Group>) -> Progress<'p> {
+        let server = self.server.as_ref();
+        let t = self.times;
+        Progress {
+            frontend: &entrance.conf.name,
+            frontend_id: entrance.conf.id,
+            default_backend: entrance.conf.default_backend.as_deref(),
+            listener_id: 1,
+            backend: group.map(|group| &*group.conf.name),
+            backend_id: group.map_or(0, |group| group.conf.id),
+            server: server.map(|server| &*server.name),
+            server_id: server.map_or(0, |server| server.index as u32 + 1),
+            times: evenkeel_acl::Times {
+                request: t.request,
+                queue: t.queue,
+                connect: t.connect,
+                response: t.response,
+                active: t.total,
+                total: t.total,
+                ..evenkeel_acl::Times::NONE
+            },
+            began_us: clock::unix_us(self.began),
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            bytes_up: self.bytes_up,
+            status: self.status,
+            retries: self.retries,
+            redispatched: self.redispatched,
+            ..Progress::default()
         }
     }
 
@@ -201,7 +235,7 @@ impl Tally {
             return;
         }
         let record = Record {
-            client: conn.src,
+            client: conn.session.src,
             listener: 1,
             began: self.began,
             frontend: &entrance.conf.name,

@@ -6,6 +6,8 @@
 //!
 //! To read a request's life in order: `listener` → `conn` → `h1` → `txn` → `attempt` → `upstream` → `exchange` → `finish`.
 
+mod admit;
+mod around;
 mod attempt;
 mod bufs;
 mod clock;
@@ -14,6 +16,7 @@ mod end;
 mod exchange;
 mod finish;
 mod h1;
+mod judge;
 mod listener;
 mod log;
 mod pump;

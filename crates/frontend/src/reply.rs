@@ -81,6 +81,8 @@ pub(crate) struct Answer<'a> {
     pub(crate) headers: &'a [(Cow<'a, str>, Vec<u8>)],
     /// Body; `None` = the page of the status.
     pub(crate) body: Option<&'a [u8]>,
+    /// A whole message as configured (`errorfile`), instead of the page or a body: its framing is ours.
+    pub(crate) message: Option<&'a [u8]>,
     /// Only the head is sent (the request was HEAD).
     pub(crate) head_only: bool,
     /// The connection closes after it.
@@ -94,11 +96,24 @@ pub(crate) struct Answer<'a> {
 impl Answer<'_> {
     /// The built-in page of `status`, after which the connection closes.
     pub(crate) fn error(status: u16) -> Answer<'static> {
-        Answer { status, headers: &[], body: None, head_only: false, close: true, say_keep_alive: false, tells: None }
+        Answer {
+            status,
+            headers: &[],
+            body: None,
+            message: None,
+            head_only: false,
+            close: true,
+            say_keep_alive: false,
+            tells: None,
+        }
     }
 
     /// Appends the whole message.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        if let Some(message) = self.message {
+            self.write_message(message, out);
+            return;
+        }
         let mut head = String::with_capacity(256);
         // Writing to a string cannot fail.
         let _ = write!(head, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
@@ -135,6 +150,42 @@ impl Answer<'_> {
         head.push_str("\r\n");
         out.extend_from_slice(head.as_bytes());
         if !self.head_only && !matches!(self.status, 204 | 304) {
+            out.extend_from_slice(body);
+        }
+    }
+}
+
+impl Answer<'_> {
+    /// A configured message: its lines but those on framing and connection, which are ours.
+    fn write_message(&self, message: &[u8], out: &mut Vec<u8>) {
+        let split = memchr::memmem::find(message, b"\r\n\r\n").unwrap_or(message.len());
+        let (head, body) = (&message[..split], message.get(split + 4..).unwrap_or_default());
+        for (at, line) in head.split(|&b| b == b'\n').enumerate() {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let name = line.split(|&b| b == b':').next().unwrap_or_default();
+            let ours: [&[u8]; 4] = [b"content-length", b"connection", b"transfer-encoding", b"keep-alive"];
+            if at > 0 && ours.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+                continue;
+            }
+            match (at, line.iter().position(|&b| b == b' ')) {
+                (0, Some(blank)) => {
+                    out.extend_from_slice(b"HTTP/1.1");
+                    out.extend_from_slice(&line[blank..]);
+                }
+                _ => out.extend_from_slice(line),
+            }
+            out.extend_from_slice(b"\r\n");
+        }
+        let mut rest = String::new();
+        let _ = write!(rest, "Content-Length: {}\r\n", body.len());
+        if self.close {
+            rest.push_str("Connection: close\r\n");
+        } else if self.say_keep_alive {
+            rest.push_str("Connection: keep-alive\r\n");
+        }
+        rest.push_str("\r\n");
+        out.extend_from_slice(rest.as_bytes());
+        if !self.head_only {
             out.extend_from_slice(body);
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use evenkeel_acl::stick::Table;
 use evenkeel_backend::{Group, Registry};
 use evenkeel_config as config;
 
@@ -21,6 +22,10 @@ pub struct Snapshot {
     pub frontends: Vec<Arc<Entrance>>,
     /// Backends, as in `config.backends`.
     pub groups: Vec<Arc<Group>>,
+    /// Stick tables, as in `config.tables`.
+    pub tables: Vec<Arc<Table>>,
+    /// Backends that are not disabled, by name.
+    by_name: HashMap<Arc<str>, usize>,
 }
 
 /// A frontend of one snapshot.
@@ -34,11 +39,19 @@ pub struct Entrance {
     pub routes: Vec<Option<usize>>,
     /// The backend when no rule matches.
     pub default: Option<usize>,
+    /// Some rule may look at the connection.
+    pub(crate) has_rules: bool,
     /// Where and how its transactions are logged.
     pub log: LogPlan,
 }
 
 impl Entrance {
+    /// The configured message for `status`: of the backend, else of the frontend.
+    pub(crate) fn page<'p>(&'p self, group: Option<&'p Group>, status: u16) -> Option<&'p [u8]> {
+        let _ = (group, status);
+        None
+    }
+
     /// Why a request has no backend; `matched`: a `use_backend` rule named one.
     pub(crate) fn unrouted(&self, matched: bool) -> End {
         match matched || self.conf.default_backend.is_some() {
@@ -46,6 +59,29 @@ impl Entrance {
             false => End::NoBackend,
         }
     }
+}
+
+/// Whether a rule of the frontend, or of any backend, may look at connections of `front`.
+fn has_rules(front: &config::Frontend, config: &config::Config) -> bool {
+    let own = [
+        &front.tcp_request_connection,
+        &front.tcp_request_session,
+        &front.tcp_request_content,
+        &front.http_request,
+        &front.http_response,
+        &front.http_after_response,
+    ];
+    let back = |back: &config::Backend| {
+        let sets = [
+            &back.tcp_request_content,
+            &back.http_request,
+            &back.tcp_response,
+            &back.http_response,
+            &back.http_after_response,
+        ];
+        sets.iter().any(|rules| !rules.is_empty())
+    };
+    own.iter().any(|rules| !rules.is_empty()) || !front.switch.is_empty() || config.backends.iter().any(|b| back(b))
 }
 
 impl Snapshot {
@@ -58,12 +94,12 @@ impl Snapshot {
         logs: &Logs,
     ) -> Snapshot {
         let groups = registry.build(&config);
-        let by_name: HashMap<&str, usize> = config
+        let by_name: HashMap<Arc<str>, usize> = config
             .backends
             .iter()
             .enumerate()
             .filter(|(_, b)| !b.disabled)
-            .map(|(at, b)| (b.name.as_ref(), at))
+            .map(|(at, b)| (b.name.clone(), at))
             .collect();
         let entrances = config
             .frontends
@@ -72,13 +108,25 @@ impl Snapshot {
                 Arc::new(Entrance {
                     conf: conf.clone(),
                     state: frontends.get(&conf.name),
-                    routes: conf.switch.targets.iter().map(|name| by_name.get(name.as_deref()?).copied()).collect(),
-                    default: conf.default_backend.as_ref().and_then(|name| by_name.get(&**name).copied()),
+                    routes: conf.switch.targets.iter().map(|name| by_name.get(name.as_ref()?).copied()).collect(),
+                    default: conf.default_backend.as_ref().and_then(|name| by_name.get(name).copied()),
+                    has_rules: has_rules(conf, &config),
                     log: LogPlan::new(conf, logs),
                 })
             })
             .collect();
-        Snapshot { generation, config, frontends: entrances, groups }
+        let tables = Vec::new();
+        Snapshot { generation, config, frontends: entrances, groups, tables, by_name }
+    }
+
+    /// Index of the backend of that name, unless it is disabled.
+    pub(crate) fn route(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The backend of that name, unless it is disabled.
+    pub(crate) fn group(&self, name: &str) -> Option<&Arc<Group>> {
+        self.route(name).map(|at| &self.groups[at])
     }
 
     /// The frontend whose lasting state is `state`.

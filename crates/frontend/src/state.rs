@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::task::Waker;
 use std::time::Instant;
 
+use evenkeel_acl::ProcVars;
 use evenkeel_config::Config;
 use evenkeel_stats::{Counter, FrontendSheet, Gauge, Sharded};
 use parking_lot::Mutex;
@@ -71,6 +72,8 @@ pub struct Process {
     pub gate: Gate,
     /// Transactions and connections by how they ended, one cell per [`End`], sharded by worker.
     pub ends: Sharded<Ends>,
+    /// Variables of scope `proc`.
+    pub vars: ProcVars,
     /// Set by a soft stop: idle connections close, running ones end with `Connection: close`.
     draining: AtomicBool,
 }
@@ -84,6 +87,7 @@ impl Process {
             maxconn: AtomicU32::new(maxconn),
             gate: Gate::default(),
             ends: Sharded::new(workers),
+            vars: ProcVars::default(),
             draining: AtomicBool::new(false),
         }
     }

@@ -8,10 +8,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use evenkeel_acl::{
-    Buffers, Cause as ReplyCause, Choice, Content, Ctx, Described, Memo, Now, Phase, Progress, Session, Verdict,
-};
+use evenkeel_acl::{Cause as ReplyCause, Choice, Memo, Phase, VarScope};
 use evenkeel_backend::Group;
 use evenkeel_config::{ConnectionMode, ForwardFor};
 use evenkeel_proto::{Buf, Framing, Head, Limits, Malformed, Method, Parsed, Version};
@@ -23,6 +22,7 @@ use crate::conn::Conn;
 use crate::end::End;
 use crate::exchange::{Exchange, Outcome, Terms, is_idempotent};
 use crate::finish::Tally;
+use crate::judge::Judged;
 use crate::log::RequestLine;
 use crate::relay::{Half, Limits as RelayLimits, Relay};
 use crate::reply::Answer;
@@ -47,6 +47,12 @@ pub(crate) enum Next {
 pub(crate) struct Txn {
     pub(crate) req: Head,
     pub(crate) res: Head,
+    /// What rules leave behind.
+    pub(crate) memo: Memo,
+    /// The payload of the request as far as rules may look at it.
+    pub(crate) body: Vec<u8>,
+    /// That is all of it.
+    pub(crate) whole: bool,
     spare: [Vec<u8>; 4],
 }
 
@@ -58,6 +64,9 @@ impl Txn {
             stock.give_back(head.replace_block(Buf::with_capacity(0)));
         }
         self.spare.iter_mut().for_each(Vec::clear);
+        self.memo.clear();
+        self.body.clear();
+        self.whole = false;
     }
 }
 
@@ -80,7 +89,7 @@ pub(crate) async fn never_came(conn: &mut Conn) {
         return;
     }
     tally.end = End::ClientSilent;
-    if answer(conn, &mut tally, &entrance, Answer::error(408)).await {
+    if answer(conn, &mut tally, &entrance, 408).await {
         tally.status = Some(408);
     }
     entrance.state.sheet.shard(conn.admission.worker.id).request_errors.inc();
@@ -114,11 +123,10 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
     tally.bytes_in = (txn.req.block().len() - txn.req.surplus().len()) as u64;
     tally.times.request = tally.since_begin();
     entrance.state.sheet.shard(conn.admission.worker.id).requests.inc();
-    let dst = conn.destination(&entrance);
-    let facts = ClientFacts { src: conn.src, dst, frontend: &entrance.conf.name };
+    conn.session.requests = conn.requests;
     let cut = tune.log_uri_len;
     let mut course = Course { local: &local, entrance: &entrance, limits: &limits, tally, group: None, tunnel: None };
-    let next = course.run(conn, txn, facts).await;
+    let next = course.run(conn, txn).await;
     let Course { mut tally, group, tunnel, .. } = course;
     let group = group.map(|at| local.snapshot.groups[at].clone());
     // A tunnel may live long: it holds its server, not the configuration.
@@ -231,7 +239,7 @@ async fn refuse(conn: &mut Conn, txn: &Txn, entrance: &Arc<Entrance>, mut tally:
     if let Some(status) = tally.status.filter(|_| !silent) {
         sheet.requests.inc();
         sheet.request_errors.inc();
-        sent = answer(conn, &mut tally, entrance, Answer::error(status)).await;
+        sent = answer(conn, &mut tally, entrance, status).await;
         tally.count(&conn.admission.worker, entrance, None);
     }
     if !(silent && entrance.conf.option.dontlognull) {
@@ -240,12 +248,17 @@ async fn refuse(conn: &mut Conn, txn: &Txn, entrance: &Arc<Entrance>, mut tally:
     if sent { Next::Linger } else { Next::Close }
 }
 
-/// Writes an answer of our own; `false` when the client is gone or does not read.
+/// Writes an answer to a request that never became one; `false` when the client is gone or does not read.
 /// [`Tally::end`] is known by then.
-async fn answer(conn: &mut Conn, tally: &mut Tally, entrance: &Entrance, answer: Answer<'_>) -> bool {
+async fn answer(conn: &mut Conn, tally: &mut Tally, entrance: &Entrance, status: u16) -> bool {
     let mut out = Vec::with_capacity(512);
     let tells = entrance.conf.option.proxy_status.then_some(tally.end);
-    Answer { tells, ..answer }.write(&mut out);
+    Answer { tells, message: entrance.page(None, status), ..Answer::error(status) }.write(&mut out);
+    send(conn, tally, entrance.conf.timeout.client, &out).await
+}
+
+/// Writes to the client; `false` when it is gone or does not read for `time`.
+pub(crate) async fn send(conn: &mut Conn, tally: &mut Tally, time: Option<Duration>, out: &[u8]) -> bool {
     let Conn { stream, timer, .. } = conn;
     let mut sent = 0;
     let write = poll_fn(|cx| {
@@ -263,44 +276,18 @@ async fn answer(conn: &mut Conn, tally: &mut Tally, entrance: &Entrance, answer:
         }
         std::task::Poll::Ready(true)
     });
-    let done = within(timer, clock::now(), entrance.conf.timeout.client, write).await == Ok(true);
+    let done = within(timer, clock::now(), time, write).await == Ok(true);
     tally.bytes_out += sent as u64;
     done
 }
 
-/// Who is on the other end of the connection.
-#[derive(Clone, Copy)]
-struct ClientFacts<'a> {
-    src: Option<SocketAddr>,
-    dst: Option<SocketAddr>,
-    frontend: &'a str,
-}
-
-/// Lends what rules look at to `f`.
-fn with_ctx<R>(txn: &mut Txn, facts: ClientFacts<'_>, f: impl FnOnce(&mut Ctx<'_>) -> R) -> R {
-    f(&mut Ctx {
-        phase: Phase::Request,
-        now: Now::default(),
-        session: &mut Session { src: facts.src, dst: facts.dst, ..Session::default() },
-        memo: &mut Memo::default(),
-        request: &mut txn.req,
-        response: None,
-        body: Default::default(),
-        progress: Progress { frontend: facts.frontend, ..Progress::default() },
-        world: &Described::default(),
-        buffers: &Buffers::default(),
-        last: true,
-        undecided: false.into(),
-    })
-}
-
 /// A request on its way through the rules to a server.
-struct Course<'c> {
-    local: &'c Local,
-    entrance: &'c Arc<Entrance>,
-    limits: &'c Limits,
-    tally: Tally,
-    group: Option<usize>,
+pub(crate) struct Course<'c> {
+    pub(crate) local: &'c Local,
+    pub(crate) entrance: &'c Arc<Entrance>,
+    pub(crate) limits: &'c Limits,
+    pub(crate) tally: Tally,
+    pub(crate) group: Option<usize>,
     tunnel: Option<Tunnel>,
 }
 
@@ -329,12 +316,14 @@ impl Tunnel {
 }
 
 impl Course<'_> {
-    async fn run(&mut self, conn: &mut Conn, txn: &mut Txn, facts: ClientFacts<'_>) -> Next {
+    async fn run(&mut self, conn: &mut Conn, txn: &mut Txn) -> Next {
         let conf = &self.entrance.conf;
-        if let Some(next) = self.apply(&conf.http_request, conn, txn, facts).await {
-            return next;
+        for rules in [&conf.tcp_request_content, &conf.http_request] {
+            if let Some(next) = self.apply(rules, conn, txn).await {
+                return next;
+            }
         }
-        let at = match self.route(txn, facts) {
+        let at = match self.route(conn, txn) {
             Ok(at) => at,
             Err(end) => return self.fail(conn, txn, end).await,
         };
@@ -342,88 +331,35 @@ impl Course<'_> {
         let local = self.local;
         let group = &local.snapshot.groups[at];
         self.tally.enter_backend(group, conn.admission.worker.id);
-        if let Some(next) = self.apply(&group.conf.http_request, conn, txn, facts).await {
-            return next;
+        for rules in [&group.conf.tcp_request_content, &group.conf.http_request] {
+            if let Some(next) = self.apply(rules, conn, txn).await {
+                return next;
+            }
         }
         host_of_old(&mut txn.req);
-        forwarded_for(&mut txn.req, conn.src, conf.forwardfor.as_ref(), group.conf.forwardfor.as_ref());
+        forwarded_for(&mut txn.req, conn.session.src, conf.forwardfor.as_ref(), group.conf.forwardfor.as_ref());
         self.tally.times.queue = 0;
         self.attempt(conn, txn, at).await
     }
 
-    fn route(&self, txn: &mut Txn, facts: ClientFacts<'_>) -> Result<usize, End> {
-        let rule = with_ctx(txn, facts, |ctx| self.entrance.conf.switch.pick(ctx));
-        // A rule that names a disabled backend is passed over in favour of the default.
-        let named = match &rule {
+    /// Which backend serves the request.
+    fn route(&self, conn: &mut Conn, txn: &mut Txn) -> Result<usize, End> {
+        let switch = &self.entrance.conf.switch;
+        if switch.is_empty() {
+            return self.entrance.default.ok_or_else(|| self.entrance.unrouted(false));
+        }
+        let choice = self.look(conn, txn, Phase::Request, |ctx| switch.pick(ctx));
+        // A rule that names a disabled backend, or none, is passed over in favour of the default.
+        let named = match &choice {
             Some(Choice::Rule(rule)) => self.entrance.routes[*rule],
-            Some(Choice::Named(_, name)) => {
-                self.local.snapshot.groups.iter().position(|group| *group.conf.name == **name)
-            }
+            Some(Choice::Named(_, name)) => self.local.snapshot.route(name),
             None => None,
         };
-        named.or(self.entrance.default).ok_or_else(|| self.entrance.unrouted(rule.is_some()))
-    }
-
-    /// Runs one rule set; `Some` when it answered the request.
-    async fn apply(
-        &mut self,
-        rules: &evenkeel_acl::RuleSet,
-        conn: &mut Conn,
-        txn: &mut Txn,
-        facts: ClientFacts<'_>,
-    ) -> Option<Next> {
-        if rules.is_empty() {
-            return None;
-        }
-        let reply = match with_ctx(txn, facts, |ctx| rules.eval(ctx, &mut 0)) {
-            Verdict::Continue | Verdict::Allow | Verdict::Wait(_) => return None,
-            Verdict::Close(_) => return Some(Next::Close),
-            Verdict::Reply(reply) => reply,
-        };
-        let worker = conn.admission.worker.id;
-        let sheet = self.entrance.state.sheet.shard(worker);
-        self.tally.end = match reply.cause {
-            ReplyCause::Deny | ReplyCause::Tarpit | ReplyCause::Auth => {
-                sheet.denied_requests.inc();
-                if let Some(at) = self.group {
-                    self.local.snapshot.groups[at].state.sheet.shard(worker).denied_requests.inc();
-                }
-                End::Denied
-            }
-            ReplyCause::FailedRewrite => End::RewriteFailed,
-            ReplyCause::Redirect | ReplyCause::Return => {
-                sheet.intercepted.inc();
-                End::Answered
-            }
-        };
-        let keeps = self.client_may_stay(conn, txn) && txn.req.framing() == Framing::Empty;
-        let message = Answer {
-            status: reply.status,
-            headers: &reply.headers,
-            body: match &reply.body {
-                Content::Page => None,
-                Content::Bytes(bytes) => Some(bytes),
-                Content::Message(_) => Some(&[]),
-            },
-            head_only: txn.req.method() == Method::Head,
-            close: !keeps,
-            say_keep_alive: keeps && txn.req.version() == Version::Http10,
-            tells: None,
-        };
-        self.tally.status = Some(reply.status);
-        let sent = answer(conn, &mut self.tally, self.entrance, message).await;
-        Some(match (sent, keeps) {
-            (false, _) => Next::Close,
-            (true, false) => Next::Linger,
-            (true, true) => {
-                keep_surplus(conn, &txn.req);
-                Next::Keep
-            }
-        })
+        named.or(self.entrance.default).ok_or_else(|| self.entrance.unrouted(choice.is_some()))
     }
 
     /// Whether request, settings and process let the client's connection stay open.
-    fn client_may_stay(&self, conn: &Conn, txn: &Txn) -> bool {
+    pub(crate) fn client_may_stay(&self, conn: &Conn, txn: &Txn) -> bool {
         txn.req.keep_alive()
             && self.entrance.conf.option.connection != ConnectionMode::Close
             && !conn.admission.is_leaving()
@@ -468,15 +404,31 @@ impl Course<'_> {
             abort_on_close: group.conf.option.abortonclose,
             client_keeps: self.client_may_stay(conn, txn),
             server_closes: server_mode != ConnectionMode::KeepAlive,
+            judged: self.judges_responses(),
             admission: &conn.admission,
         };
         let sent_at = clock::now();
         let spare = std::mem::take(&mut txn.spare);
-        let mut exchange = Exchange::new(&conn.stream, &up.stream, &txn.req, &mut txn.res, &worker.stock, terms, spare);
-        let outcome = exchange.run(&mut conn.timer).await;
+        let method = txn.req.method();
+        let Txn { req, res, memo, .. } = txn;
+        memo.vars.get_mut().end(VarScope::Req);
+        let mut exchange = Exchange::new(&conn.stream, &up.stream, req, res, &worker.stock, terms, spare);
+        let mut judged = Judged::Passes;
+        let outcome = loop {
+            match exchange.run(&mut conn.timer).await {
+                Outcome::Answered => {
+                    let (req, res) = exchange.heads();
+                    judged = self.judge(&worker, &mut conn.session, memo, req, res);
+                    if !matches!(judged, Judged::Passes) {
+                        break Outcome::Answered;
+                    }
+                }
+                outcome => break outcome,
+            }
+        };
         let begun = exchange.response_begun();
         let unanswered = !begun && !exchange.heard && exchange.is_replayable();
-        let repeatable = unanswered && is_idempotent(txn.req.method());
+        let repeatable = unanswered && is_idempotent(method);
         let (client_keeps, server_keeps) = (exchange.client_keeps(), exchange.server_keeps());
         let request_done = exchange.request_done();
         if let Some(at) = exchange.head_at {
@@ -503,6 +455,13 @@ impl Course<'_> {
                     // The client may still be sending what nobody reads.
                     (false, false) => Next::Linger,
                 }
+            }
+            Outcome::Answered => {
+                drop(up);
+                let keeps = request_done && self.client_may_stay(conn, txn);
+                conn.leftover = sent.leftover.take();
+                self.recycle(txn, &worker.stock, sent, received);
+                return Ok(self.overrule(conn, txn, group, judged, keeps).await);
             }
             Outcome::Tunnel => {
                 self.tally.status = Some(txn.res.status());
@@ -557,8 +516,42 @@ impl Course<'_> {
         txn.spare.iter_mut().for_each(Vec::clear);
     }
 
+    /// What a rule made of a response goes to the client in its place.
+    async fn overrule(
+        &mut self,
+        conn: &mut Conn,
+        txn: &mut Txn,
+        group: &Group,
+        judged: Judged<'_>,
+        keeps: bool,
+    ) -> Next {
+        let worker = conn.admission.worker.id;
+        let (front, back) = (self.entrance.state.sheet.shard(worker), group.state.sheet.shard(worker));
+        let reply = match judged {
+            Judged::Passes => return Next::Close,
+            Judged::Closed(close) => return self.close(conn, close),
+            Judged::Replaced(reply) => reply,
+        };
+        self.tally.end = match reply.cause {
+            ReplyCause::Deny | ReplyCause::Tarpit | ReplyCause::Auth => {
+                front.denied_responses.inc();
+                back.denied_responses.inc();
+                End::ResponseDenied
+            }
+            ReplyCause::FailedRewrite => {
+                front.failed_rewrites.inc();
+                End::ResponseRewriteFailed
+            }
+            ReplyCause::Redirect | ReplyCause::Return => End::Answered,
+        };
+        let leftover = conn.leftover.take();
+        let next = self.answer_with(conn, txn, reply, keeps).await;
+        conn.leftover = leftover;
+        next
+    }
+
     /// Ends a transaction of which the client has seen nothing yet.
-    async fn fail(&mut self, conn: &mut Conn, txn: &Txn, end: End) -> Next {
+    pub(crate) async fn fail(&mut self, conn: &mut Conn, txn: &mut Txn, end: End) -> Next {
         self.tally.end = end;
         let Some(status) = end.status() else { return Next::Close };
         if end == End::ClientClosedInBody {
@@ -566,20 +559,8 @@ impl Course<'_> {
             self.tally.status = Some(status);
             return Next::Close;
         }
-        let mut message = Answer::error(status);
         let keeps = !end.client_left() && self.client_may_stay(conn, txn) && txn.req.framing() == Framing::Empty;
-        message.head_only = txn.req.method() == Method::Head;
-        message.close = !keeps;
-        message.say_keep_alive = keeps && txn.req.version() == Version::Http10;
-        self.tally.status = Some(status);
-        if !answer(conn, &mut self.tally, self.entrance, message).await {
-            return Next::Close;
-        }
-        if !keeps {
-            return Next::Linger;
-        }
-        keep_surplus(conn, &txn.req);
-        Next::Keep
+        self.answer(conn, txn, Answer::error(status), keeps).await
     }
 }
 
@@ -592,7 +573,7 @@ enum Again {
 }
 
 /// Keeps pipelined bytes behind a request without a body.
-fn keep_surplus(conn: &mut Conn, req: &Head) {
+pub(crate) fn keep_surplus(conn: &mut Conn, req: &Head) {
     if !req.surplus().is_empty() {
         let mut rest = conn.admission.worker.stock.small();
         rest.extend_from_slice(req.surplus());

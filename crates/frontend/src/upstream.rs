@@ -59,7 +59,7 @@ pub(crate) async fn choose(
     let asked = clock::now();
     let mut passed_over = false;
     loop {
-        let src = conn.src.map(|a| a.ip());
+        let src = conn.session.src.map(|a| a.ip());
         let slot = {
             let mut chooser = local.chooser(at).borrow_mut();
             // Who comes later does not overtake those who wait.

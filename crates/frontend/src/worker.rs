@@ -13,6 +13,7 @@ use std::task::Waker;
 use std::thread::JoinHandle;
 
 use arc_swap::{ArcSwap, Cache};
+use evenkeel_acl::Buffers;
 use evenkeel_backend::{Chooser, Group, Pools};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
@@ -118,6 +119,8 @@ pub(crate) struct Worker {
     pub(crate) pools: Pools,
     pub(crate) stock: Stock,
     pub(crate) sleepers: Sleepers,
+    /// Where rules compute.
+    pub(crate) buffers: Buffers,
     snapshots: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     local: RefCell<Rc<Local>>,
     /// What was in force before, from the first request under a new snapshot until the control thread's word about it came:
@@ -225,6 +228,7 @@ impl Worker {
             pools: Pools::new(id),
             stock: Stock::new(tune.bufsize, tune.bulk_bufsize),
             sleepers: Sleepers::default(),
+            buffers: Buffers::default(),
             local: RefCell::new(Rc::new(Local::new(snapshot, None, id as u64))),
             previous: RefCell::new(None),
             snapshots: RefCell::new(Cache::new(shared.snapshot.clone())),

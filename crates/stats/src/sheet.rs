@@ -83,6 +83,8 @@ pub struct FrontendSheet {
     pub intercepted: Counter,
     /// Connections refused by a rule or a limit before a session existed (`dcon`).
     pub denied_connections: Counter,
+    /// Connections refused by a `tcp-request.session` rule (`dses`).
+    pub denied_sessions: Counter,
     /// Internal errors (`eint`).
     pub internal_errors: Counter,
     /// Header rewrites that failed (`wrew`).

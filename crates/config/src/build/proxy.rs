@@ -131,8 +131,17 @@ fn frontend(
             client_fin: layers.time("timeout.client-fin").flatten(),
             http_request,
             http_keep_alive: layers.time("timeout.http-keep-alive").unwrap_or(http_request),
+            tarpit: layers
+                .time("timeout.tarpit")
+                .or_else(|| layers.time("timeout.connect"))
+                .unwrap_or(Some(defaults::TIMEOUT_CONNECT)),
             tunnel: tunnel(layers, shared.mode),
         },
+        tcp_request_connection: Arc::default(),
+        tcp_request_session: Arc::default(),
+        tcp_request_content: Arc::default(),
+        http_response: Arc::default(),
+        http_after_response: Arc::default(),
         http_request: Arc::clone(&rules.http_request),
         switch: Arc::clone(&rules.switch),
         default_backend: default_backend.and_then(arc).or_else(|| shared.listen.then(|| Arc::clone(&name))),
@@ -192,6 +201,10 @@ fn backend(
             Some("always") => Reuse::Always,
             _ => defaults::REUSE,
         },
+        tcp_request_content: Arc::default(),
+        tcp_response: Arc::default(),
+        http_response: Arc::default(),
+        http_after_response: Arc::default(),
         http_request,
         option: BackendOptions {
             connection: connection(layers),

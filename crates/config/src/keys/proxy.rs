@@ -358,6 +358,15 @@ static TIMEOUT: Table = Table {
             "queue = \"10s\"",
         ),
         key(
+            "tarpit",
+            Sections::CLIENT,
+            TIME,
+            Fallback::Says("`timeout.connect`"),
+            "timeout tarpit",
+            "How long a `tarpit` rule holds a request before it is answered.",
+            "tarpit = \"10s\"",
+        ),
+        key(
             "tunnel",
             Sections::ANY,
             TIME,
@@ -376,7 +385,7 @@ static TIMEOUT: Table = Table {
             "check = \"1s\"",
         ),
     ],
-    later: &["client-hs", "tarpit", "http-error"],
+    later: &["client-hs", "http-error"],
     renamed: &[
         ("clitimeout", "write `timeout.client`"),
         ("srvtimeout", "write `timeout.server`"),

@@ -189,6 +189,7 @@ fn limits_come_from_the_most_exact_timeout() {
         client_fin: secs(1),
         http_request: secs(99),
         http_keep_alive: secs(99),
+        tarpit: None,
         tunnel,
     };
     let server =

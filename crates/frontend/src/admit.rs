@@ -1,0 +1,78 @@
+//! Rules on connections: `tcp-request.connection` right after accept, `tcp-request.session` once the connection stands.
+//!
+//! Both run before a task is made for the connection, so a refused one costs little.
+
+use evenkeel_acl::{Body, How, Memo, Phase, Progress, RuleSet, Session, Verdict};
+use evenkeel_backend::Stream;
+use evenkeel_proto::Head;
+use evenkeel_stats::FrontendSheet;
+
+use crate::around::{Around, Parts};
+use crate::snapshot::{Entrance, Snapshot};
+use crate::worker::Worker;
+
+/// A connection that a rule did not let in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refused {
+    how: How,
+    phase: Phase,
+}
+
+/// Runs the rules on a new connection.
+pub(crate) fn connection(
+    worker: &Worker,
+    snapshot: &Snapshot,
+    entrance: &Entrance,
+    session: &mut Session,
+) -> Result<(), Refused> {
+    let conf = &entrance.conf;
+    for (rules, phase) in [(&conf.tcp_request_connection, Phase::Accept), (&conf.tcp_request_session, Phase::Hello)] {
+        if !rules.is_empty() {
+            run(rules, phase, worker, snapshot, entrance, session)?;
+        }
+    }
+    Ok(())
+}
+
+fn run(
+    rules: &RuleSet,
+    phase: Phase,
+    worker: &Worker,
+    snapshot: &Snapshot,
+    entrance: &Entrance,
+    session: &mut Session,
+) -> Result<(), Refused> {
+    let parts = Parts {
+        session,
+        memo: &mut Memo::default(),
+        req: &mut Head::new(),
+        res: None,
+        body: Body::default(),
+        last: true,
+    };
+    let progress = Progress { frontend: &entrance.conf.name, frontend_id: entrance.conf.id, ..Progress::default() };
+    let around = Around { snapshot, worker };
+    match around.look(parts, progress, phase, |ctx| rules.eval(ctx, &mut 0)) {
+        Verdict::Close(close) => Err(Refused { how: close.how, phase }),
+        // No answer can be made and nothing waited for at this point: the tables of actions say so.
+        Verdict::Continue | Verdict::Allow | Verdict::Reply(_) | Verdict::Wait(_) => Ok(()),
+    }
+}
+
+impl Refused {
+    /// Counts it as denied.
+    pub(crate) fn count(self, sheet: &FrontendSheet) {
+        match self.phase {
+            Phase::Accept => sheet.denied_connections.inc(),
+            _ => sheet.denied_sessions.inc(),
+        }
+    }
+
+    /// Closes the connection as the rule asks.
+    pub(crate) fn close(self, stream: &Stream) {
+        match self.how {
+            How::Reject => {}
+            How::SilentDrop => stream.forget_on_close(),
+        }
+    }
+}

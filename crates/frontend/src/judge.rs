@@ -1,0 +1,335 @@
+//! The rules of a transaction: run where it has come to, and what follows from them.
+//!
+//! Request rules run before a server is chosen and may wait; response rules run when the head of the answer is there; what
+//! Evenkeel answers itself goes through `http-after-response` too. Called by txn only.
+
+use std::future::poll_fn;
+use std::io;
+use std::time::Duration;
+
+use evenkeel_acl::{Body, Cause, Close, Content, Ctx, How, Phase, Reply, RuleSet, Session, Verdict, Wait};
+use evenkeel_proto::{Buf, Connection, Decoder, Framing, Head, Method, Parsed, Version};
+
+use crate::around::{Around, Parts};
+use crate::clock;
+use crate::conn::Conn;
+use crate::end::End;
+use crate::reply::Answer;
+use crate::timer::within;
+use crate::txn::{Course, Next, Txn, keep_surplus, send};
+use crate::upstream::client_left;
+use crate::worker::Worker;
+
+/// What rules on a response decided.
+#[derive(Debug)]
+pub(crate) enum Judged<'r> {
+    /// It goes to the client, as edited.
+    Passes,
+    /// The client gets another answer.
+    Replaced(Reply<'r>),
+    /// The client gets nothing.
+    Closed(Close<'r>),
+}
+
+impl<'c> Course<'c> {
+    /// Lends what rules see to `f`.
+    pub(crate) fn look<R>(&self, conn: &mut Conn, txn: &mut Txn, phase: Phase, f: impl FnOnce(&mut Ctx<'_>) -> R) -> R {
+        let Conn { session, admission, .. } = conn;
+        let Txn { req, memo, body, whole, .. } = txn;
+        let body = Body { bytes: body, complete: *whole };
+        self.look_at(&admission.worker, Parts { session, memo, req, res: None, body, last: true }, phase, f)
+    }
+
+    /// As [`look`](Course::look), from parts.
+    pub(crate) fn look_at<R>(
+        &self,
+        worker: &Worker,
+        parts: Parts<'_>,
+        phase: Phase,
+        f: impl FnOnce(&mut Ctx<'_>) -> R,
+    ) -> R {
+        let group = self.group.map(|at| &*self.local.snapshot.groups[at]);
+        let progress = self.tally.progress(self.entrance, group);
+        Around { snapshot: &self.local.snapshot, worker }.look(parts, progress, phase, f)
+    }
+
+    /// Runs one rule set on the request; `Some` when it ended the transaction.
+    pub(crate) async fn apply(&mut self, rules: &RuleSet, conn: &mut Conn, txn: &mut Txn) -> Option<Next> {
+        if rules.is_empty() {
+            return None;
+        }
+        let mut at = 0;
+        loop {
+            match self.look(conn, txn, Phase::Request, |ctx| rules.eval(ctx, &mut at)) {
+                Verdict::Continue | Verdict::Allow => return None,
+                Verdict::Reply(reply) => return Some(self.reply(conn, txn, reply).await),
+                Verdict::Close(close) => return Some(self.close(conn, close)),
+                Verdict::Wait(wait) => {
+                    if let Err(end) = self.wait(wait, conn, txn).await {
+                        return Some(self.fail(conn, txn, end).await);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the transaction without an answer.
+    pub(crate) fn close(&mut self, conn: &Conn, close: Close<'_>) -> Next {
+        self.count_denied(conn.admission.worker.id);
+        match close.how {
+            How::Reject => self.tally.end = End::Rejected,
+            How::SilentDrop => {
+                self.tally.end = End::SilentDropped;
+                conn.stream.forget_on_close();
+            }
+        }
+        Next::Close
+    }
+
+    fn count_denied(&self, worker: usize) {
+        self.entrance.state.sheet.shard(worker).denied_requests.inc();
+        if let Some(at) = self.group {
+            self.local.snapshot.groups[at].state.sheet.shard(worker).denied_requests.inc();
+        }
+    }
+
+    /// Answers as a rule asks.
+    async fn reply(&mut self, conn: &mut Conn, txn: &mut Txn, reply: Reply<'_>) -> Next {
+        let worker = conn.admission.worker.id;
+        let sheet = self.entrance.state.sheet.shard(worker);
+        self.tally.end = match reply.cause {
+            Cause::Deny => End::Denied,
+            Cause::Tarpit => End::Tarpitted,
+            Cause::Auth => End::Unauthorized,
+            Cause::FailedRewrite => {
+                sheet.failed_rewrites.inc();
+                End::RewriteFailed
+            }
+            Cause::Redirect | Cause::Return => {
+                sheet.intercepted.inc();
+                End::Answered
+            }
+        };
+        match reply.cause {
+            Cause::Deny | Cause::Auth => self.count_denied(worker),
+            Cause::Tarpit => {
+                self.count_denied(worker);
+                if !self.hold(conn, txn).await {
+                    return Next::Close;
+                }
+            }
+            Cause::FailedRewrite | Cause::Redirect | Cause::Return => {}
+        }
+        let keeps = self.client_may_stay(conn, txn) && txn.req.framing() == Framing::Empty;
+        self.answer_with(conn, txn, reply, keeps).await
+    }
+
+    /// Sends the answer of a rule; the client stays if `keeps`.
+    pub(crate) async fn answer_with(&mut self, conn: &mut Conn, txn: &mut Txn, reply: Reply<'_>, keeps: bool) -> Next {
+        let message = Answer {
+            headers: &reply.headers,
+            body: match &reply.body {
+                Content::Page => None,
+                Content::Bytes(bytes) => Some(bytes),
+                Content::Message(_) => Some(&[]),
+            },
+            message: match &reply.body {
+                Content::Message(message) => Some(message),
+                Content::Page | Content::Bytes(_) => None,
+            },
+            ..Answer::error(reply.status)
+        };
+        self.answer(conn, txn, message, keeps).await
+    }
+
+    /// Sends an answer of our own. [`Tally::end`](crate::finish::Tally::end) is known by then.
+    pub(crate) async fn answer(&mut self, conn: &mut Conn, txn: &mut Txn, message: Answer<'_>, keeps: bool) -> Next {
+        let group = self.group.map(|at| &*self.local.snapshot.groups[at]);
+        let page = message.body.is_none() && message.message.is_none();
+        let message = Answer {
+            message: if page { self.entrance.page(group, message.status) } else { message.message },
+            head_only: txn.req.method() == Method::Head,
+            close: !keeps,
+            say_keep_alive: keeps && txn.req.version() == Version::Http10,
+            tells: self.entrance.conf.option.proxy_status.then_some(self.tally.end),
+            ..message
+        };
+        let mut out = Vec::with_capacity(512);
+        message.write(&mut out);
+        let status = self.last_word(conn, txn, &mut out, keeps).unwrap_or(message.status);
+        self.tally.status = Some(status);
+        let sent = send(conn, &mut self.tally, self.entrance.conf.timeout.client, &out).await;
+        match (sent, keeps) {
+            (false, _) => Next::Close,
+            (true, false) => Next::Linger,
+            (true, true) => {
+                keep_surplus(conn, &txn.req);
+                Next::Keep
+            }
+        }
+    }
+
+    /// `http-after-response` on an answer of our own; the status it has then.
+    fn last_word(&mut self, conn: &mut Conn, txn: &mut Txn, out: &mut Vec<u8>, keeps: bool) -> Option<u16> {
+        let group = self.group.map(|at| &self.local.snapshot.groups[at]);
+        let sets = [group.map(|group| &group.conf.http_after_response), Some(&self.entrance.conf.http_after_response)];
+        if sets.iter().flatten().all(|rules| rules.is_empty()) {
+            return None;
+        }
+        let mut head = Head::new();
+        let mut block = Buf::with_capacity(out.len());
+        block.extend_from_slice(out);
+        head.replace_block(block);
+        // What we wrote is well-formed; should it not be, it is sent as it is.
+        if !matches!(head.parse_response(self.limits, txn.req.method()), Ok(Parsed::Complete)) {
+            return None;
+        }
+        let Conn { session, admission, .. } = conn;
+        let Txn { req, memo, .. } = txn;
+        for rules in sets.into_iter().flatten().filter(|rules| !rules.is_empty()) {
+            let parts = Parts { session, memo, req, res: Some(&mut head), body: Body::default(), last: true };
+            // Nothing there can answer or wait: the table of actions says so.
+            let _ = self.look_at(&admission.worker, parts, Phase::Response, |ctx| rules.eval(ctx, &mut 0));
+        }
+        let connection = match (keeps, req.version()) {
+            (false, _) => Connection::Close,
+            (true, Version::Http10) => Connection::KeepAlive,
+            (true, Version::Http11) => Connection::None,
+        };
+        out.clear();
+        head.encode_response(head.framing(), connection, out);
+        out.extend_from_slice(head.surplus());
+        Some(head.status())
+    }
+
+    /// Whether the rules want to see responses.
+    pub(crate) fn judges_responses(&self) -> bool {
+        let front = &self.entrance.conf;
+        let group = self.group.map(|at| &self.local.snapshot.groups[at].conf);
+        !front.http_response.is_empty()
+            || !front.http_after_response.is_empty()
+            || group.is_some_and(|back| {
+                !back.tcp_response.is_empty() || !back.http_response.is_empty() || !back.http_after_response.is_empty()
+            })
+    }
+
+    /// Runs the rules on a response: of the backend, then of the frontend.
+    pub(crate) fn judge(
+        &self,
+        worker: &Worker,
+        session: &mut Session,
+        memo: &mut evenkeel_acl::Memo,
+        req: &mut Head,
+        res: &mut Head,
+    ) -> Judged<'c> {
+        let local = self.local;
+        let front = &self.entrance.conf;
+        let back = self.group.map(|at| &local.snapshot.groups[at].conf);
+        let sets = [
+            back.map(|back| &back.tcp_response),
+            back.map(|back| &back.http_response),
+            Some(&front.http_response),
+            back.map(|back| &back.http_after_response),
+            Some(&front.http_after_response),
+        ];
+        for rules in sets.into_iter().flatten().filter(|rules| !rules.is_empty()) {
+            let parts = Parts { session, memo, req, res: Some(res), body: Body::default(), last: true };
+            match self.look_at(worker, parts, Phase::Response, |ctx| rules.eval(ctx, &mut 0)) {
+                Verdict::Continue | Verdict::Allow | Verdict::Wait(_) => {}
+                Verdict::Reply(reply) => return Judged::Replaced(reply),
+                Verdict::Close(close) => return Judged::Closed(close),
+            }
+        }
+        Judged::Passes
+    }
+
+    /// Waits for what a rule asks for.
+    async fn wait(&mut self, wait: Wait, conn: &mut Conn, txn: &mut Txn) -> Result<(), End> {
+        match wait {
+            // The request is there whole as far as these rules may look: they were told so.
+            Wait::More => Ok(()),
+            // There is no handshake under way once a request is there.
+            Wait::Handshake => Ok(()),
+            Wait::Pause(ms) => {
+                self.pause(conn, txn, Duration::from_millis(ms)).await;
+                Ok(())
+            }
+            Wait::Body { time, at_least } => self.wait_for_body(conn, txn, Duration::from_millis(time), at_least).await,
+        }
+    }
+
+    /// Holds a request for `timeout.tarpit`; `false` when the client left.
+    async fn hold(&mut self, conn: &mut Conn, txn: &Txn) -> bool {
+        let wished = txn.memo.wishes.timeouts.tarpit.map(Duration::from_millis);
+        let time = wished.or(self.entrance.conf.timeout.tarpit).unwrap_or_default();
+        self.pause(conn, txn, time).await
+    }
+
+    /// Lets time pass; `false` when the client left meanwhile.
+    async fn pause(&mut self, conn: &mut Conn, txn: &Txn, time: Duration) -> bool {
+        let watch = txn.req.framing() == Framing::Empty;
+        let Conn { stream, timer, .. } = conn;
+        let mut speaks = false;
+        let left = poll_fn(|cx| match watch && client_left(stream, cx, &mut speaks) {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        });
+        within(timer, clock::now(), Some(time), left).await.is_err()
+    }
+
+    /// `wait-for-body`: reads until the body, or enough of it, is in the buffer.
+    async fn wait_for_body(
+        &mut self,
+        conn: &mut Conn,
+        txn: &mut Txn,
+        time: Duration,
+        at_least: u64,
+    ) -> Result<(), End> {
+        if txn.req.framing() == Framing::Empty || txn.req.framing() == Framing::Tunnel {
+            txn.whole = true;
+            return Ok(());
+        }
+        let since = clock::now();
+        txn.take_in_body().map_err(End::bad_request)?;
+        if txn.req.expects_continue() && txn.req.surplus().is_empty() {
+            // RFC 9110 §10.1.1: the client waits for this word, and the server will not say it again.
+            if !send(conn, &mut self.tally, Some(time), b"HTTP/1.1 100 Continue\r\n\r\n").await {
+                return Err(End::ClientClosedInBody);
+            }
+            txn.req.remove(b"expect");
+        }
+        let enough = |txn: &Txn| txn.whole || (at_least > 0 && txn.body.len() as u64 >= at_least);
+        while !enough(txn) && !txn.req.block_mut().spare_mut().is_empty() {
+            match conn.stream.try_read(txn.req.block_mut().spare_mut()) {
+                Ok(0) => return Err(End::ClientClosedInBody),
+                Ok(n) => {
+                    txn.req.block_mut().advance(n);
+                    txn.take_in_body().map_err(End::bad_request)?;
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    let Conn { stream, timer, .. } = conn;
+                    match within(timer, since, Some(time), poll_fn(|cx| stream.poll_readable(cx))).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(_)) => return Err(End::ClientClosedInBody),
+                        Err(_) => return Err(End::BodyWaitTimeout),
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(End::ClientClosedInBody),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Txn {
+    /// Copies the payload that came so far to where rules look at it.
+    fn take_in_body(&mut self) -> Result<(), evenkeel_proto::Malformed> {
+        self.body.clear();
+        self.body.extend_from_slice(self.req.surplus());
+        let decoded = Decoder::new(self.req.framing()).decode(&mut self.body)?;
+        self.body.truncate(decoded.payload);
+        self.whole = decoded.done;
+        Ok(())
+    }
+}
