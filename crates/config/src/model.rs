@@ -138,6 +138,8 @@ pub struct Frontend {
     pub tcp_request_connection: Arc<RuleSet>,
     /// `tcp-request.session` rules: once the connection stands.
     pub tcp_request_session: Arc<RuleSet>,
+    /// How long `tcp-request.content` rules may wait for data (`tcp-request inspect-delay`).
+    pub tcp_request_inspect_delay: Option<Duration>,
     /// `tcp-request.content` rules: once per transaction, before the HTTP rules.
     pub tcp_request_content: Arc<RuleSet>,
     /// `http-response` rules.

@@ -311,6 +311,7 @@ fn frontend_fields(frontend: &Frontend) -> Vec<Field> {
         maxconn,
         timeout,
         tcp_request_connection: _,
+        tcp_request_inspect_delay: _,
         tcp_request_session: _,
         tcp_request_content: _,
         http_response: _,

@@ -1,10 +1,22 @@
-//! TCP mode: one connection to one server, bytes both ways. Shares all but the rules and the pool with HTTP.
+//! TCP mode: one connection to one server, bytes both ways. Shares all but the HTTP rules and the pool with HTTP.
 
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+
+use evenkeel_acl::{Body, Choice, Memo, Phase, RuleSet, Verdict, Wait};
+use evenkeel_proto::{Buf, Head};
+
+use crate::around::{Around, Parts};
 use crate::attempt::Attempts;
 use crate::clock;
 use crate::conn::Conn;
+use crate::end::End;
 use crate::finish::Tally;
 use crate::relay::{Half, Limits, Relay};
+use crate::snapshot::Entrance;
+use crate::timer::within;
+use crate::worker::Local;
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(mut conn: Conn) {
@@ -12,17 +24,23 @@ pub(crate) async fn serve(mut conn: Conn) {
     let local = conn.admission.listening.local(&worker);
     let Some(at) = conn.admission.listening.entrance(&local.snapshot) else { return };
     let entrance = local.snapshot.frontends[at].clone();
-    let mut tally = Tally::new(conn.accepted);
-    let group_at = entrance.default;
-    let reached = match group_at {
-        Some(at) => {
-            tally.enter_backend(&local.snapshot.groups[at], worker.id);
-            tally.times.queue = 0;
-            Attempts::new(&local, at).next(&mut conn, &mut tally, false).await
-        }
-        None => Err(entrance.unrouted(false)),
+    let mut course = Course {
+        local: &local,
+        entrance: &entrance,
+        tally: Tally::new(conn.accepted),
+        memo: Memo::default(),
+        group: None,
+        heard: None,
     };
-    let group = group_at.map(|at| local.snapshot.groups[at].clone());
+    let reached = match course.decide(&mut conn).await {
+        Ok(at) => {
+            course.tally.times.queue = 0;
+            Attempts::new(&local, at).next(&mut conn, &mut course.tally, false).await
+        }
+        Err(end) => Err(end),
+    };
+    let Course { mut tally, group, heard, .. } = course;
+    let group = group.map(|at| local.snapshot.groups[at].clone());
     // From here on only the server and its own settings are held, not the configuration.
     drop(local);
     conn.served = None;
@@ -30,15 +48,19 @@ pub(crate) async fn serve(mut conn: Conn) {
         (Ok(up), Some(group)) => {
             let (client, server) = (entrance.conf.timeout, group.conf.timeout);
             let limits = Limits::new(&client, &server);
-            let relay = Relay::new(Half::default(), Half::default(), limits);
+            let first = heard.as_ref().map_or(0, |buf| buf.len() as u64);
+            let relay = Relay::new(Half::starting_with(heard), Half::default(), limits);
             let (end, sent, received) = relay.run(&mut conn, &up.stream, up.server()).await;
-            tally.bytes_in = sent;
+            tally.bytes_in = sent.max(first);
             tally.bytes_up = sent;
             tally.bytes_out = received;
             tally.end = end;
             tally.blame(group, &up, worker.id);
         }
-        (Err(end), _) => tally.end = end,
+        (Err(end), _) => {
+            tally.bytes_in = heard.map_or(0, |buf| buf.len() as u64);
+            tally.end = end;
+        }
         (Ok(_), None) => unreachable!("a server is reached through a group"),
     }
     tally.count(&worker, &entrance, group.as_ref());
@@ -48,4 +70,120 @@ pub(crate) async fn serve(mut conn: Conn) {
     }
     // A kept clock reading would be old by the length of the connection.
     clock::stale();
+}
+
+/// A connection on its way through the rules to a server.
+struct Course<'c> {
+    local: &'c Local,
+    entrance: &'c Arc<Entrance>,
+    tally: Tally,
+    memo: Memo,
+    group: Option<usize>,
+    /// What the client sent while rules were waiting for it.
+    heard: Option<Buf>,
+}
+
+impl Course<'_> {
+    /// Runs the rules on content and chooses the backend.
+    async fn decide(&mut self, conn: &mut Conn) -> Result<usize, End> {
+        let entrance = self.entrance;
+        self.inspect(&entrance.conf.tcp_request_content, conn).await?;
+        let at = self.route(conn)?;
+        self.group = Some(at);
+        let local = self.local;
+        let group = &local.snapshot.groups[at];
+        self.tally.enter_backend(group, conn.admission.worker.id);
+        self.inspect(&group.conf.tcp_request_content, conn).await?;
+        Ok(at)
+    }
+
+    fn route(&mut self, conn: &mut Conn) -> Result<usize, End> {
+        let switch = &self.entrance.conf.switch;
+        let choice = match switch.is_empty() {
+            true => None,
+            false => self.look(conn, true, |ctx| switch.pick(ctx)),
+        };
+        let named = match &choice {
+            Some(Choice::Rule(rule)) => self.entrance.routes[*rule],
+            Some(Choice::Named(_, name)) => self.local.snapshot.route(name),
+            None => None,
+        };
+        named.or(self.entrance.default).ok_or_else(|| self.entrance.unrouted(choice.is_some()))
+    }
+
+    fn look<R>(&mut self, conn: &mut Conn, last: bool, f: impl FnOnce(&mut evenkeel_acl::Ctx<'_>) -> R) -> R {
+        let group = self.group.map(|at| &*self.local.snapshot.groups[at]);
+        let progress = self.tally.progress(self.entrance, group);
+        let bytes = self.heard.as_ref().map_or(&[][..], Buf::filled);
+        let parts = Parts {
+            session: &mut conn.session,
+            memo: &mut self.memo,
+            req: &mut Head::new(),
+            res: None,
+            body: Body { bytes, complete: last },
+            last,
+        };
+        let around = Around { snapshot: &self.local.snapshot, worker: &conn.admission.worker };
+        around.look(parts, progress, Phase::Request, f)
+    }
+
+    /// `tcp-request.content`: evaluated again with each piece of data until it decides, for `inspect-delay` at most.
+    async fn inspect(&mut self, rules: &RuleSet, conn: &mut Conn) -> Result<(), End> {
+        if rules.is_empty() {
+            return Ok(());
+        }
+        let delay = self.entrance.conf.tcp_request_inspect_delay;
+        let since = clock::now();
+        // Without a delay the verdict is made on what is there at once.
+        let mut last = delay.is_none();
+        let mut at = 0;
+        loop {
+            match self.look(conn, last, |ctx| rules.eval(ctx, &mut at)) {
+                Verdict::Continue | Verdict::Allow => return Ok(()),
+                // The tables of actions give no answer in tcp mode.
+                Verdict::Reply(_) => return Err(End::Denied),
+                Verdict::Close(close) => {
+                    self.entrance.state.sheet.shard(conn.admission.worker.id).denied_requests.inc();
+                    return Err(match close.how {
+                        evenkeel_acl::How::Reject => End::Rejected,
+                        evenkeel_acl::How::SilentDrop => {
+                            conn.stream.forget_on_close();
+                            End::SilentDropped
+                        }
+                    });
+                }
+                Verdict::Wait(Wait::Pause(ms)) => {
+                    let time = Some(std::time::Duration::from_millis(ms));
+                    let _ = within(&mut conn.timer, clock::now(), time, std::future::pending::<()>()).await;
+                }
+                Verdict::Wait(_) => last = !self.hear(conn, since, delay).await,
+            }
+        }
+    }
+
+    /// Waits for more of what the client sends; `false` when no more will come in time.
+    async fn hear(&mut self, conn: &mut Conn, since: std::time::Instant, delay: Option<std::time::Duration>) -> bool {
+        let buf = self.heard.get_or_insert_with(|| conn.admission.worker.stock.small());
+        loop {
+            if buf.is_full() {
+                return false;
+            }
+            match conn.stream.try_read(buf.spare_mut()) {
+                Ok(0) => return false,
+                Ok(n) => {
+                    buf.advance(n);
+                    return true;
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    let Conn { stream, timer, .. } = conn;
+                    match within(timer, since, delay, poll_fn(|cx| stream.poll_readable(cx))).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(_)) | Err(_) => return false,
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+    }
 }

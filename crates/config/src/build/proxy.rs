@@ -138,6 +138,7 @@ fn frontend(
             tunnel: tunnel(layers, shared.mode),
         },
         tcp_request_connection: Arc::default(),
+        tcp_request_inspect_delay: None,
         tcp_request_session: Arc::default(),
         tcp_request_content: Arc::default(),
         http_response: Arc::default(),
