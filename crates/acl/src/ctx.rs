@@ -105,9 +105,39 @@ pub struct Session {
     pub tracks: Tracks,
 }
 
+/// Which rules held, in the order in which they were looked at: cheap enough to be kept for every transaction, so that
+/// `why` can tell afterwards what was decided then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Path {
+    held: [u64; 4],
+    len: u16,
+}
+
+impl Path {
+    /// Rules that are kept; later ones are not.
+    pub const RULES: usize = 256;
+
+    /// Another rule was looked at.
+    #[inline]
+    pub(crate) fn push(&mut self, held: bool) {
+        let at = usize::from(self.len);
+        if let Some(word) = self.held.get_mut(at / 64) {
+            *word |= u64::from(held) << (at % 64);
+            self.len += 1;
+        }
+    }
+
+    /// Whether each held.
+    pub fn iter(&self) -> impl Iterator<Item = bool> + '_ {
+        (0..usize::from(self.len)).map(|at| self.held[at / 64] >> (at % 64) & 1 == 1)
+    }
+}
+
 /// What rules leave behind in one transaction.
 #[derive(Debug, Default)]
 pub struct Memo {
+    /// The rules that were looked at.
+    pub path: Path,
     /// Variables of scopes `txn`, `req` and `res`.
     pub vars: RefCell<Vars>,
     /// What content and HTTP rules track.
@@ -133,6 +163,7 @@ impl Memo {
         self.captured_response.get_mut().clear();
         self.captured_cookies.get_mut().clear();
         self.unique_id.get_mut().clear();
+        self.path = Path::default();
         self.wishes = Wishes::default();
     }
 }

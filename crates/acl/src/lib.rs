@@ -34,7 +34,7 @@ pub use acl::{AclDef, Acls};
 pub use action::{Cause, Close, Content, How, Reply, RuleKind, Wait};
 pub use auth::{Password, User, UserList};
 pub use ctx::{
-    BackendCount, Body, Buffers, Count, Ctx, FrontendCount, Memo, Now, Phase, ProcessCount, Progress, STICK_COUNTERS,
+    BackendCount, Body, Buffers, Count, Ctx, FrontendCount, Memo, Now, Path, Phase, ProcessCount, Progress, STICK_COUNTERS,
     ServerCount, Session, Slots, Times, Tracks, WishedTimeouts, Wishes, World,
 };
 pub use error::{CODES, RuleError};

@@ -125,6 +125,7 @@ impl RuleSet {
             if !applies && ctx.undecided.get() {
                 return Verdict::Wait(Wait::More);
             }
+            ctx.memo.path.push(applies);
             *at += 1;
             if !applies {
                 continue;
@@ -193,7 +194,11 @@ impl Switch {
     /// As [`pick_traced`](Switch::pick_traced), from rule `from` on.
     pub fn pick_from(&self, ctx: &mut Ctx<'_>, from: usize, mut trace: Option<&mut Trace>) -> Option<Choice> {
         let rules = self.rules.iter().enumerate().skip(from);
-        let (at, rule) = rules.into_iter().find(|(_, rule)| rule.applies(ctx, trace.as_deref_mut()))?;
+        let (at, rule) = rules.into_iter().find(|(_, rule)| {
+            let applies = rule.applies(ctx, trace.as_deref_mut());
+            ctx.memo.path.push(applies);
+            applies
+        })?;
         Some(match &rule.action {
             None => Choice::Rule(at),
             Some(format) => {

@@ -59,6 +59,7 @@ impl<'l> Attempts<'l> {
         for sheet in [&sheet.retries, &sheet.redispatches, &backend.retries, &backend.redispatches] {
             sheet.inc();
         }
+        tally.tried.push((silent.name.clone(), tally.end));
         tally.retries += 1;
         tally.redispatched = true;
         self.fresh = false;
@@ -118,6 +119,7 @@ impl<'l> Attempts<'l> {
         let (sheet, backend) = (server.sheet.shard(worker), group.state.sheet.shard(worker));
         sheet.connect_errors.inc();
         backend.connect_errors.inc();
+        tally.tried.push((server.name.clone(), refused.end));
         if tally.retries >= group.conf.retries {
             return Err(refused.end);
         }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use evenkeel_acl::Progress;
+use evenkeel_acl::{Memo, Progress};
 use evenkeel_backend::{BackendState, Group, Server};
 use evenkeel_stats::TrafficSheet;
 
 use crate::clock;
 use crate::conn::Conn;
+use crate::decision::Decision;
 use crate::end::{End, Fault, Stage};
 use crate::log::{Queues, Record, RequestLine, Times};
-use crate::snapshot::Entrance;
+use crate::snapshot::{Entrance, Snapshot};
 use crate::state::Failure;
 use crate::upstream::{Upstream, Waited};
 use crate::worker::Worker;
@@ -32,12 +33,27 @@ pub(crate) struct Tally {
     pub(crate) end: End,
     pub(crate) retries: u32,
     pub(crate) redispatched: bool,
+    /// Servers that did not do, with the reason.
+    pub(crate) tried: Vec<(Arc<str>, End)>,
+    /// Which of its worker's transactions it is.
+    pub(crate) serial: u64,
     /// A dead pooled connection was replaced once.
     pub(crate) stale: bool,
     waited: Waited,
     surplus_counted: bool,
     backend: Option<InBackend>,
     server: Option<Arc<Server>>,
+}
+
+/// A transaction that ended, as far as it may be remembered.
+pub(crate) struct Past<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) conn: &'a Conn,
+    pub(crate) entrance: &'a Entrance,
+    pub(crate) group: Option<&'a Arc<Group>>,
+    pub(crate) memo: &'a Memo,
+    /// The head of the request as received.
+    pub(crate) head: &'a [u8],
 }
 
 /// Counts a session in its backend for as long as it lives.
@@ -63,6 +79,8 @@ impl Tally {
             end: End::Internal,
             retries: 0,
             redispatched: false,
+            tried: Vec::new(),
+            serial: 0,
             stale: false,
             waited: Waited::default(),
             surplus_counted: false,
@@ -217,6 +235,43 @@ impl Tally {
                 average.record(ms);
             }
         }
+    }
+
+    /// Keeps what `why` needs to tell how this was decided, if it is one of those that are kept.
+    pub(crate) fn remember(&self, past: &Past<'_>) {
+        let Past { snapshot, conn, entrance, group, memo, head } = past;
+        let worker = &conn.admission.worker;
+        let keep = &snapshot.keep;
+        if !keep.wants(self.end, self.status, self.times.total, self.serial) {
+            return;
+        }
+        let (request, cut) = keep.redacted(head);
+        let unique = memo.unique_id.borrow();
+        let decision = Decision {
+            id: match unique.is_empty() {
+                true => worker.id_of(self.serial),
+                false => String::from_utf8_lossy(&unique).into_owned(),
+            },
+            began_us: clock::unix_us(self.began),
+            generation: snapshot.generation,
+            frontend: entrance.conf.clone(),
+            backend: group.map(|group| group.conf.clone()),
+            server: self.server.as_ref().map(|server| server.name.clone()),
+            tried: self.tried.clone(),
+            src: conn.session.src,
+            dst: conn.session.dst,
+            request,
+            cut,
+            path: memo.path,
+            tracked: Vec::new(),
+            times: self.times,
+            bytes: [self.bytes_in, self.bytes_out],
+            status: self.status,
+            end: self.end,
+            retries: self.retries,
+        };
+        let workers = worker.process.decisions.iter().count();
+        worker.process.decisions.shard(worker.id).push(decision, keep.entries / workers);
     }
 
     /// Writes the log line to every target of the frontend.

@@ -101,10 +101,7 @@ impl<'c> Course<'c> {
             Cause::Deny => End::Denied,
             Cause::Tarpit => End::Tarpitted,
             Cause::Auth => End::Unauthorized,
-            Cause::FailedRewrite => {
-                sheet.failed_rewrites.inc();
-                End::RewriteFailed
-            }
+            Cause::FailedRewrite => End::RewriteFailed,
             Cause::Redirect | Cause::Return => {
                 sheet.intercepted.inc();
                 End::Answered

@@ -12,6 +12,7 @@ mod attempt;
 mod bufs;
 mod clock;
 mod conn;
+mod decision;
 mod end;
 mod exchange;
 mod finish;
@@ -30,6 +31,7 @@ mod txn;
 mod upstream;
 mod worker;
 
+pub use decision::{Decision, Decisions, Keep};
 pub use end::{End, Entry as EndEntry, Fault, Stage, markdown as reasons_markdown};
 pub use listener::{BindError, BindState, open, probe};
 pub use log::{LogPlan, Logs, Target};

@@ -7,6 +7,7 @@ use evenkeel_acl::stick::Table;
 use evenkeel_backend::{Group, Registry};
 use evenkeel_config as config;
 
+use crate::decision::Keep;
 use crate::end::End;
 use crate::log::{LogPlan, Logs};
 use crate::state::{FrontendState, Frontends};
@@ -22,6 +23,8 @@ pub struct Snapshot {
     pub frontends: Vec<Arc<Entrance>>,
     /// Backends, as in `config.backends`.
     pub groups: Vec<Arc<Group>>,
+    /// Which transactions are remembered.
+    pub keep: Keep,
     /// Stick tables, as in `config.tables`.
     pub tables: Vec<Arc<Table>>,
     /// Backends that are not disabled, by name.
@@ -116,7 +119,13 @@ impl Snapshot {
             })
             .collect();
         let tables = Vec::new();
-        Snapshot { generation, config, frontends: entrances, groups, tables, by_name }
+        let keep = Keep {
+            entries: 4096,
+            sample: 100,
+            slow: Some(std::time::Duration::from_secs(1)),
+            redact: ["authorization", "cookie", "proxy-authorization", "x-api-key"].map(Arc::from).to_vec(),
+        };
+        Snapshot { generation, keep, config, frontends: entrances, groups, tables, by_name }
     }
 
     /// Index of the backend of that name, unless it is disabled.

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use evenkeel_acl::ProcVars;
 use evenkeel_config::Config;
 use evenkeel_stats::{Counter, FrontendSheet, Gauge, Sharded};
 use parking_lot::Mutex;
 
+use crate::decision::Decisions;
 use crate::end::End;
 
 /// One frontend's lasting state; a frontend is its name.
@@ -64,6 +65,8 @@ impl Frontends {
 pub struct Process {
     /// When it started.
     pub started: Instant,
+    /// Seconds since 1970 of the start: the first part of request ids.
+    pub stamp: u64,
     /// Client connections at once over all frontends (`maxconn`).
     pub connections: Gauge,
     /// Their limit.
@@ -72,6 +75,8 @@ pub struct Process {
     pub gate: Gate,
     /// Transactions and connections by how they ended, one cell per [`End`], sharded by worker.
     pub ends: Sharded<Ends>,
+    /// What is remembered of past transactions, by worker.
+    pub decisions: Sharded<Decisions>,
     /// Variables of scope `proc`.
     pub vars: ProcVars,
     /// Set by a soft stop: idle connections close, running ones end with `Connection: close`.
@@ -83,10 +88,12 @@ impl Process {
     pub fn new(workers: usize, maxconn: u32) -> Process {
         Process {
             started: Instant::now(),
+            stamp: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs()),
             connections: Gauge::default(),
             maxconn: AtomicU32::new(maxconn),
             gate: Gate::default(),
             ends: Sharded::new(workers),
+            decisions: Sharded::new(workers),
             vars: ProcVars::default(),
             draining: AtomicBool::new(false),
         }

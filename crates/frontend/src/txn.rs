@@ -21,7 +21,7 @@ use crate::clock;
 use crate::conn::Conn;
 use crate::end::End;
 use crate::exchange::{Exchange, Outcome, Terms, is_idempotent};
-use crate::finish::Tally;
+use crate::finish::{Past, Tally};
 use crate::judge::Judged;
 use crate::log::RequestLine;
 use crate::relay::{Half, Limits as RelayLimits, Relay};
@@ -124,18 +124,24 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
     tally.times.request = tally.since_begin();
     entrance.state.sheet.shard(conn.admission.worker.id).requests.inc();
     conn.session.requests = conn.requests;
+    tally.serial = conn.admission.worker.serial.get() + 1;
+    conn.admission.worker.serial.set(tally.serial);
     let cut = tune.log_uri_len;
     let mut course = Course { local: &local, entrance: &entrance, limits: &limits, tally, group: None, tunnel: None };
     let next = course.run(conn, txn).await;
     let Course { mut tally, group, tunnel, .. } = course;
     let group = group.map(|at| local.snapshot.groups[at].clone());
-    // A tunnel may live long: it holds its server, not the configuration.
-    drop(local);
     let line = RequestLine::of(&txn.req, cut);
     let (Some(tunnel), Some(at)) = (tunnel, &group) else {
         close_books(conn, &mut tally, &entrance, group.as_ref(), line);
+        let head = txn.req.block().filled().get(..txn.req.head_len()).unwrap_or_default();
+        let past =
+            Past { snapshot: &local.snapshot, conn, entrance: &entrance, group: group.as_ref(), memo: &txn.memo, head };
+        tally.remember(&past);
         return next;
     };
+    // A tunnel may live long: it holds its server, not the configuration.
+    drop(local);
     // Nor does it hold buffers while it is idle: of the request only its first line is kept.
     let (method, target, version) = (line.method.to_vec(), line.target.to_vec(), line.version);
     txn.reset(&conn.admission.worker.stock);
@@ -538,10 +544,7 @@ impl Course<'_> {
                 back.denied_responses.inc();
                 End::ResponseDenied
             }
-            ReplyCause::FailedRewrite => {
-                front.failed_rewrites.inc();
-                End::ResponseRewriteFailed
-            }
+            ReplyCause::FailedRewrite => End::ResponseRewriteFailed,
             ReplyCause::Redirect | ReplyCause::Return => End::Answered,
         };
         let leftover = conn.leftover.take();

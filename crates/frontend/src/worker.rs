@@ -119,6 +119,8 @@ pub(crate) struct Worker {
     pub(crate) pools: Pools,
     pub(crate) stock: Stock,
     pub(crate) sleepers: Sleepers,
+    /// Transactions so far: part of the id of each.
+    pub(crate) serial: Cell<u64>,
     /// Where rules compute.
     pub(crate) buffers: Buffers,
     snapshots: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
@@ -228,6 +230,7 @@ impl Worker {
             pools: Pools::new(id),
             stock: Stock::new(tune.bufsize, tune.bulk_bufsize),
             sleepers: Sleepers::default(),
+            serial: Cell::new(0),
             buffers: Buffers::default(),
             local: RefCell::new(Rc::new(Local::new(snapshot, None, id as u64))),
             previous: RefCell::new(None),
@@ -326,6 +329,11 @@ impl Worker {
             self.refresh();
         }
         self.local.borrow().clone()
+    }
+
+    /// The id of a transaction that has none of its own: unique among processes of this machine, workers and transactions.
+    pub(crate) fn id_of(&self, serial: u64) -> String {
+        format!("{:x}-{:x}-{serial:x}", self.process.stamp, self.id)
     }
 
     /// Counts a connection of this worker for as long as the guard lives.

@@ -1,0 +1,182 @@
+//! What is remembered of past transactions so that `evenkeel why` can tell how they were decided: a bounded ring of each
+//! worker, errors and slow ones always, of the others a sample.
+//!
+//! Metadata only: never a body, and the fields named in `global.why.redact` without their values. Written once, at the end
+//! of a transaction, by its worker; read by the control thread. A record keeps the settings it was decided by, not the
+//! configuration they were part of.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_acl::Path;
+use evenkeel_config as config;
+use parking_lot::Mutex;
+
+use crate::end::End;
+use crate::log::Times;
+
+/// How a past transaction was decided, and what came of it.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// The id of the request: of `unique-id-format`, or made here.
+    pub id: String,
+    /// When its first byte came, in microseconds since 1970.
+    pub began_us: i64,
+    /// The configuration it was served under.
+    pub generation: u64,
+    /// The frontend as configured then.
+    pub frontend: Arc<config::Frontend>,
+    /// The backend as configured then, once chosen.
+    pub backend: Option<Arc<config::Backend>>,
+    /// The server that was used last.
+    pub server: Option<Arc<str>>,
+    /// Servers that did not do, with the reason.
+    pub tried: Vec<(Arc<str>, End)>,
+    /// Client address.
+    pub src: Option<SocketAddr>,
+    /// Address it connected to.
+    pub dst: Option<SocketAddr>,
+    /// The head of the request as received, redacted and cut.
+    pub request: Vec<u8>,
+    /// Whether it was cut.
+    pub cut: bool,
+    /// Which rules held.
+    pub path: Path,
+    /// The tracked stick-table entries: counter, table, key, and their counters as text.
+    pub tracked: Vec<(usize, String, String, String)>,
+    /// Times, in milliseconds.
+    pub times: Times,
+    /// Bytes from the client and to it.
+    pub bytes: [u64; 2],
+    /// Status the client got.
+    pub status: Option<u16>,
+    /// Why it ended.
+    pub end: End,
+    /// Attempts after the first.
+    pub retries: u32,
+}
+
+/// Which transactions are kept.
+#[derive(Clone, Debug)]
+pub struct Keep {
+    /// Records over all workers; 0 keeps none.
+    pub entries: usize,
+    /// One of so many that ended well; 0 = none.
+    pub sample: u64,
+    /// Slower than this counts as slow.
+    pub slow: Option<Duration>,
+    /// Header fields whose values are not kept, in lower case.
+    pub redact: Vec<Arc<str>>,
+}
+
+impl Keep {
+    /// Bytes of a request head that are kept.
+    const HEAD: usize = 4096;
+
+    /// Whether a transaction like this is kept; `serial` counts those of its worker.
+    pub(crate) fn wants(&self, end: End, status: Option<u16>, total_ms: i64, serial: u64) -> bool {
+        let slow = || self.slow.is_some_and(|slow| total_ms >= 0 && total_ms as u128 >= slow.as_millis());
+        self.entries > 0
+            && (end.is_error()
+                || status.is_some_and(|status| status >= 500)
+                || slow()
+                || (self.sample > 0 && serial.is_multiple_of(self.sample)))
+    }
+
+    /// The head as it may be kept, and whether it was cut.
+    pub(crate) fn redacted(&self, head: &[u8]) -> (Vec<u8>, bool) {
+        let mut kept = Vec::with_capacity(head.len().min(Self::HEAD));
+        for (at, line) in head.split_inclusive(|&b| b == b'\n').enumerate() {
+            let colon = line.iter().position(|&b| b == b':').filter(|_| at > 0);
+            let secret = colon.is_some_and(|colon| {
+                let name = &line[..colon];
+                self.redact.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes()))
+            });
+            let room = Self::HEAD - kept.len();
+            let length = if secret { colon.map_or(0, |colon| colon + REDACTED.len()) } else { line.len() };
+            if length > room {
+                kept.extend_from_slice(b"\r\n");
+                return (kept, true);
+            }
+            match (secret, colon) {
+                (true, Some(colon)) => {
+                    kept.extend_from_slice(&line[..colon]);
+                    kept.extend_from_slice(REDACTED);
+                }
+                _ => kept.extend_from_slice(line),
+            }
+        }
+        (kept, false)
+    }
+}
+
+/// What stands in place of a value that is not kept.
+const REDACTED: &[u8] = b": (redacted)\r\n";
+
+/// The records of one worker.
+#[derive(Debug, Default)]
+pub struct Decisions(Mutex<VecDeque<Decision>>);
+
+impl Decisions {
+    /// Keeps a record; the oldest of more than `limit` goes.
+    pub(crate) fn push(&self, decision: Decision, limit: usize) {
+        let mut ring = self.0.lock();
+        while ring.len() >= limit.max(1) {
+            ring.pop_front();
+        }
+        ring.push_back(decision);
+    }
+
+    /// Those that `wanted` picks, oldest first.
+    pub fn select(&self, wanted: impl Fn(&Decision) -> bool) -> Vec<Decision> {
+        self.0.lock().iter().filter(|decision| wanted(decision)).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keep() -> Keep {
+        Keep {
+            entries: 8,
+            sample: 10,
+            slow: Some(Duration::from_secs(1)),
+            redact: ["authorization", "cookie"].map(Arc::from).to_vec(),
+        }
+    }
+
+    #[test]
+    fn errors_and_slow_ones_are_always_kept() {
+        let keep = keep();
+        for (end, status, total, serial, wanted) in [
+            (End::Normal, Some(200), 5, 1, false),
+            (End::Normal, Some(200), 5, 20, true),
+            (End::Normal, Some(200), 1000, 1, true),
+            (End::Normal, Some(503), 5, 1, true),
+            (End::Denied, Some(403), 5, 1, true),
+            (End::Answered, Some(301), 5, 1, false),
+            (End::Normal, None, -1, 1, false),
+        ] {
+            assert_eq!(keep.wants(end, status, total, serial), wanted, "{end:?} {status:?} {total} {serial}");
+        }
+        assert!(!Keep { entries: 0, ..keep }.wants(End::Denied, Some(403), 5, 10));
+    }
+
+    #[test]
+    fn secrets_are_left_out_and_long_heads_cut() {
+        let head = b"GET /a HTTP/1.1\r\nHost: a\r\nCOOKIE: secret=1\r\nX: y\r\n\r\n";
+        let (kept, cut) = keep().redacted(head);
+        assert_eq!(kept, b"GET /a HTTP/1.1\r\nHost: a\r\nCOOKIE: (redacted)\r\nX: y\r\n\r\n");
+        assert!(!cut);
+        let long = [&head[..27], b"Long: ", &[b'x'; Keep::HEAD], b"\r\n\r\n"].concat();
+        let (kept, cut) = keep().redacted(&long);
+        assert!(
+            cut && kept.len() <= Keep::HEAD + 2 && kept.ends_with(b"\r\n\r\n"),
+            "{}",
+            String::from_utf8_lossy(&kept)
+        );
+    }
+}
