@@ -110,6 +110,36 @@ pub const LOG_BUFFER: usize = 1024 * 1024;
 /// The least and the greatest `tune.log-buffer`, bytes.
 pub const LOG_BUFFER_RANGE: (u64, u64) = (64 * 1024, 1024 * 1024 * 1024);
 
+/// `tune.stick-counters`; HAProxy's.
+pub const STICK_COUNTERS: usize = 3;
+/// The greatest `tune.stick-counters`: the room a connection has for them.
+pub const MAX_STICK_COUNTERS: usize = evenkeel_acl::STICK_COUNTERS;
+/// `stick-table.len` in bytes; HAProxy's.
+pub const TABLE_KEY_LEN: usize = 32;
+/// The longest key of a stick table, bytes.
+pub const MAX_TABLE_KEY_LEN: usize = 1024;
+/// The most entries of a stick table.
+pub const MAX_TABLE_SIZE: u64 = 1 << 30;
+
+/// `global.why.entries`: some four megabytes of records.
+pub const WHY_ENTRIES: usize = 4096;
+/// The greatest `global.why.entries`.
+pub const MAX_WHY_ENTRIES: usize = 1_000_000;
+/// `global.why.sample`: one request in so many.
+pub const WHY_SAMPLE: u32 = 100;
+/// `global.why.slow`.
+pub const WHY_SLOW: Duration = Duration::from_secs(1);
+/// `global.why.redact`: fields that hold secrets, in lower case.
+pub const WHY_REDACT: &[&str] =
+    &["authorization", "cookie", "proxy-authorization", "set-cookie", "x-api-key", "x-auth-token"];
+
+/// The greatest length of a capture, bytes.
+pub const MAX_CAPTURE_LEN: usize = 65_535;
+/// The largest error page as a whole message, bytes.
+pub const MAX_PAGE_SIZE: usize = 256 * 1024;
+/// The largest file of patterns that a rule names, bytes.
+pub const MAX_DATA_SIZE: u64 = 256 * 1024 * 1024;
+
 /// The longest path of a Unix socket, bytes (`sun_path` without its end).
 pub const MAX_UNIX_PATH: usize = 107;
 /// The most listening addresses of one configuration, port ranges expanded.

@@ -152,6 +152,8 @@ fn config<'d>(documents: &'d [Spanned<DeTable<'d>>], includes: bool, cx: &mut Cx
         global,
         frontends: built.frontends.into_iter().map(|built| Arc::new(built.frontend)).collect(),
         backends: built.backends.into_iter().map(|built| Arc::new(built.backend)).collect(),
+        tables: Vec::new(),
+        tests: Vec::new(),
         order: built.order,
         files: names.map(PathBuf::from).collect(),
     }

@@ -3,14 +3,24 @@
 //! Built by [`crate::load`] only, so whoever holds a [`Config`] need not check it again. Never: file access, sockets,
 //! clocks. Defaults and limits are in [`crate::defaults`], one constant each.
 
+mod pages;
+mod test;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use evenkeel_acl::stick::TableDef;
 use evenkeel_acl::{RuleSet, Switch};
 use ipnet::IpNet;
+
+pub use pages::{ErrorPage, ErrorPages};
+pub use test::{
+    Expected, ExpectedAction, ExpectedField, ExpectedSent, Given, GivenEntry, GivenResponse, GivenState, Test,
+    TestRequest,
+};
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +31,10 @@ pub struct Config {
     pub frontends: Vec<Arc<Frontend>>,
     /// Every backend, in file order.
     pub backends: Vec<Arc<Backend>>,
+    /// Stick tables, each named after its proxy; compiled rules know a table by its index here.
+    pub tables: Vec<TableDef>,
+    /// `[[test]]` blocks, in file order.
+    pub tests: Vec<Test>,
     /// The sections in file order, for pages that list them as the operator wrote them.
     pub order: Vec<Section>,
     /// The files this was read from, in reading order.
@@ -72,6 +86,23 @@ pub struct Global {
     pub pid_file: Option<PathBuf>,
     /// Buffer and header limits.
     pub tune: Tune,
+    /// Whether a reload runs the `[[test]]` blocks first and is refused when one fails.
+    pub test_before_reload: bool,
+    /// The ring of decision records that `evenkeel why` reads.
+    pub why: DecisionLog,
+}
+
+/// `global.why`: which decisions are kept, and for how many requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecisionLog {
+    /// Records over all workers; 0 = none is kept.
+    pub entries: usize,
+    /// One request in so many is kept whatever became of it; 0 = only errors and slow ones.
+    pub sample: u32,
+    /// Requests that took at least this long are always kept; `None` = not for that.
+    pub slow: Option<Duration>,
+    /// Fields whose values are never kept, in lower case.
+    pub redact: Vec<Arc<str>>,
 }
 
 /// `global.tune`: sizes and limits of the data path.
@@ -93,6 +124,8 @@ pub struct Tune {
     pub pool_purge_delay: Duration,
     /// Bytes of log lines that may wait for the log thread; what comes on top is dropped and counted.
     pub log_buffer: usize,
+    /// Counters a connection or request may track (`tune.stick-counters`).
+    pub stick_counters: usize,
 }
 
 /// `global.admin`.
@@ -160,10 +193,47 @@ pub struct Frontend {
     pub log_format: LogFormat,
     /// `option.forwardfor` of the frontend.
     pub forwardfor: Option<ForwardFor>,
+    /// What is sent instead of the built-in error pages; the backend's come first.
+    pub pages: Arc<ErrorPages>,
+    /// Fields and the cookie that are captured; rules that capture have slots of their own behind them.
+    pub captures: Captures,
+    /// Header that carries the request id to the server (`unique-id-header`).
+    pub unique_id_header: Option<Arc<str>>,
+    /// The target, or the path when it begins with a slash, that is answered here before any rule (`monitor-uri`).
+    pub monitor_uri: Option<Arc<str>>,
     /// TCP keep-alive towards clients (`clitcpka`).
     pub keepalive: bool,
     /// `disabled = true`: no listener is opened.
     pub disabled: bool,
+}
+
+/// `capture` and `declare-capture`, and how many slots there are with those that rules declare.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Captures {
+    /// Slots of the request, in order.
+    pub request: Vec<Capture>,
+    /// Slots of the response, in order.
+    pub response: Vec<Capture>,
+    /// The cookie that is captured in both directions.
+    pub cookie: Option<CaptureCookie>,
+}
+
+/// One capture slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capture {
+    /// The field whose last line fills it; `None`: only rules do.
+    pub header: Option<Arc<str>>,
+    /// Bytes kept.
+    pub len: usize,
+}
+
+/// `capture.cookie`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaptureCookie {
+    /// Beginning of the cookie's name; the whole name when it ends with `=`.
+    pub name: Arc<str>,
+    /// Bytes of `name=value` kept.
+    pub len: usize,
 }
 
 /// Client-side timeouts; `None` waits for ever.
@@ -301,8 +371,16 @@ pub struct Backend {
     pub reuse: Reuse,
     /// `tcp-request.content` rules.
     pub tcp_request_content: Arc<RuleSet>,
+    /// How long they may wait for data (`tcp-request inspect-delay`).
+    pub tcp_request_inspect_delay: Option<Duration>,
     /// `tcp-response.content` rules.
     pub tcp_response: Arc<RuleSet>,
+    /// How long they may wait for data (`tcp-response inspect-delay`).
+    pub tcp_response_inspect_delay: Option<Duration>,
+    /// `use-server` rules; a target is the name of one of the servers.
+    pub use_server: Arc<Switch>,
+    /// What is sent instead of the built-in error pages; they come before the frontend's.
+    pub pages: Arc<ErrorPages>,
     /// `http-response` rules.
     pub http_response: Arc<RuleSet>,
     /// `http-after-response` rules.

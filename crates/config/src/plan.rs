@@ -284,14 +284,32 @@ fn bind_fields(frontend: &Frontend, bind: &Bind) -> Vec<Field> {
 
 fn frontend_changes(old: &Frontend, new: &Frontend) -> Vec<Change> {
     let mut list = changes(&frontend_fields(old), &frontend_fields(new));
-    list.extend(rules("http-request", old.http_request.same_rules(&new.http_request)));
-    list.extend(rules("use_backend", old.switch.same_rules(&new.switch)));
+    for (key, same) in [
+        ("tcp-request.connection", old.tcp_request_connection.same_rules(&new.tcp_request_connection)),
+        ("tcp-request.session", old.tcp_request_session.same_rules(&new.tcp_request_session)),
+        ("tcp-request.content", old.tcp_request_content.same_rules(&new.tcp_request_content)),
+        ("http-request", old.http_request.same_rules(&new.http_request)),
+        ("http-response", old.http_response.same_rules(&new.http_response)),
+        ("http-after-response", old.http_after_response.same_rules(&new.http_after_response)),
+        ("use_backend", old.switch.same_rules(&new.switch)),
+    ] {
+        list.extend(rules(key, same));
+    }
     list
 }
 
 fn backend_changes(old: &Backend, new: &Backend) -> Vec<Change> {
     let mut list = changes(&backend_fields(old), &backend_fields(new));
-    list.extend(rules("http-request", old.http_request.same_rules(&new.http_request)));
+    for (key, same) in [
+        ("tcp-request.content", old.tcp_request_content.same_rules(&new.tcp_request_content)),
+        ("tcp-response.content", old.tcp_response.same_rules(&new.tcp_response)),
+        ("http-request", old.http_request.same_rules(&new.http_request)),
+        ("http-response", old.http_response.same_rules(&new.http_response)),
+        ("http-after-response", old.http_after_response.same_rules(&new.http_after_response)),
+        ("use-server", old.use_server.same_rules(&new.use_server)),
+    ] {
+        list.extend(rules(key, same));
+    }
     list
 }
 
@@ -311,7 +329,7 @@ fn frontend_fields(frontend: &Frontend) -> Vec<Field> {
         maxconn,
         timeout,
         tcp_request_connection: _,
-        tcp_request_inspect_delay: _,
+        tcp_request_inspect_delay,
         tcp_request_session: _,
         tcp_request_content: _,
         http_response: _,
@@ -323,6 +341,10 @@ fn frontend_fields(frontend: &Frontend) -> Vec<Field> {
         log,
         log_format,
         forwardfor,
+        pages,
+        captures,
+        unique_id_header,
+        monitor_uri,
         keepalive,
         disabled,
     } = frontend;
@@ -337,6 +359,11 @@ fn frontend_fields(frontend: &Frontend) -> Vec<Field> {
         field("timeout.http-keep-alive", time(timeout.http_keep_alive)),
         field("timeout.tarpit", time(timeout.tarpit)),
         field("timeout.tunnel", time(timeout.tunnel)),
+        field("tcp-request.inspect-delay", time(*tcp_request_inspect_delay)),
+        hidden("errorfile", pages),
+        hidden("capture", captures),
+        field("unique-id-header", unique_id_header.as_deref().unwrap_or("none")),
+        field("monitor-uri", monitor_uri.as_deref().unwrap_or("none")),
         field("default_backend", default_backend.as_deref().unwrap_or("none")),
         hidden("option", option),
         field("log", logs(log)),
@@ -361,7 +388,11 @@ fn backend_fields(backend: &Backend) -> Vec<Field> {
         redispatch,
         reuse,
         tcp_request_content: _,
+        tcp_request_inspect_delay,
         tcp_response: _,
+        tcp_response_inspect_delay,
+        use_server: _,
+        pages,
         http_response: _,
         http_after_response: _,
         http_request: _,
@@ -384,6 +415,9 @@ fn backend_fields(backend: &Backend) -> Vec<Field> {
         field("timeout.server-fin", time(timeout.server_fin)),
         field("timeout.queue", time(timeout.queue)),
         field("timeout.tunnel", time(timeout.tunnel)),
+        field("tcp-request.inspect-delay", time(*tcp_request_inspect_delay)),
+        field("tcp-response.inspect-delay", time(*tcp_response_inspect_delay)),
+        hidden("errorfile", pages),
         field("retries", retries),
         field("option.redispatch", redispatch),
         hidden("http-reuse", reuse),
@@ -453,6 +487,9 @@ fn global_fields(config: &Config) -> Vec<Field> {
         field("tune.http.maxuri", global.tune.max_uri),
         field("tune.http.logurilen", global.tune.log_uri_len),
         field("tune.pool-max-conn", global.tune.pool_max_conn.map_or(-1, i64::from)),
+        field("tune.stick-counters", global.tune.stick_counters),
+        field("test-before-reload", global.test_before_reload),
+        hidden("why", &global.why),
         field("tune.pool-purge-delay", show_duration(global.tune.pool_purge_delay)),
     ]
 }

@@ -87,9 +87,11 @@ fn rules(page: &mut String) {
     for acl in tables::PREDEFINED {
         let _ = writeln!(page, "| `{}` | `{}` | {} |", acl.name, cell(acl.text), cell(acl.doc));
     }
-    page.push_str("\n### Short forms in texts\n\n| form | stands for | |\n|---|---|---|\n");
+    page.push_str("\n### Short forms in texts\n\n| form | type | phases | |\n|---|---|---|---|\n");
     for alias in tables::ALIASES {
-        let _ = writeln!(page, "| `%{}` | `%[{}]` | {} |", alias.name, alias.fetch, cell(alias.doc));
+        let phases: Vec<String> = alias.phases.iter().map(|phase| format!("{phase:?}")).collect();
+        let (name, kind) = (alias.name, alias.output.name());
+        let _ = writeln!(page, "| `%{name}` | {kind} | {} | {} |", phases.join(", "), cell(alias.doc));
     }
 }
 

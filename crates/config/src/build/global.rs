@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Cx, log, some_time};
+use super::{Cx, is_token, log, some_time};
 use crate::address::{self, Address};
-use crate::model::{Admin, Global, Tune};
+use crate::model::{Admin, DecisionLog, Global, Tune};
 use crate::shape::{Data, Node, Val};
 use crate::{codes, defaults};
 
@@ -42,8 +42,36 @@ pub(crate) fn global(node: Option<&Node<'_>>, cx: &mut Cx<'_>) -> Global {
             pool_max_conn: find("tune.pool-max-conn").and_then(Val::int).and_then(|n| u32::try_from(n).ok()),
             pool_purge_delay: find("tune.pool-purge-delay").and_then(Val::time).unwrap_or(defaults::POOL_PURGE_DELAY),
             log_buffer: bytes("tune.log-buffer", defaults::LOG_BUFFER),
+            stick_counters: number("tune.stick-counters", defaults::STICK_COUNTERS),
+        },
+        test_before_reload: find("test-before-reload").and_then(Val::bool).unwrap_or(false),
+        why: DecisionLog {
+            entries: number("why.entries", defaults::WHY_ENTRIES),
+            sample: u32::try_from(number("why.sample", defaults::WHY_SAMPLE as usize)).unwrap_or(0),
+            slow: find("why.slow").and_then(Val::time).map_or(Some(defaults::WHY_SLOW), some_time),
+            redact: redacted(find("why.redact"), cx),
         },
     }
+}
+
+/// The fields whose values are never kept: those of the file and, unless the list is empty, those that always hold secrets.
+fn redacted(value: Option<&Val<'_>>, cx: &mut Cx<'_>) -> Vec<Arc<str>> {
+    let mut names: Vec<Arc<str>> = defaults::WHY_REDACT.iter().map(|name| Arc::from(*name)).collect();
+    let Some(value) = value else { return names };
+    if value.list().is_empty() {
+        return Vec::new();
+    }
+    for value in value.list() {
+        let Some(text) = value.text() else { continue };
+        if !is_token(text) {
+            cx.sink.error(codes::BAD_HEADER, value.at, format!("\"{text}\" is not the name of a header"));
+        }
+        let name = text.to_ascii_lowercase();
+        if !names.iter().any(|known| **known == *name) {
+            names.push(Arc::from(name));
+        }
+    }
+    names
 }
 
 fn admin(value: &Val<'_>, cx: &mut Cx<'_>) -> Option<Admin> {

@@ -9,8 +9,8 @@ use super::rules::{Rules, rules};
 use super::{Cx, Layers, arc, bind, is_token, log, server};
 use crate::keys::Sections;
 use crate::model::{
-    Backend, BackendOptions, Balance, ClientTimeouts, ConnectionMode, ForwardFor, Frontend, FrontendOptions, Global,
-    Mode, Reuse, Section, ServerTimeouts,
+    Backend, BackendOptions, Balance, Captures, ClientTimeouts, ConnectionMode, ForwardFor, Frontend, FrontendOptions,
+    Global, Mode, Reuse, Section, ServerTimeouts,
 };
 use crate::nearest::did_you_mean;
 use crate::place::At;
@@ -156,6 +156,10 @@ fn frontend(
         log: shared.log.clone(),
         log_format: log::format(layers, shared.mode, cx),
         forwardfor,
+        pages: Arc::default(),
+        captures: Captures::default(),
+        unique_id_header: None,
+        monitor_uri: None,
         keepalive,
         disabled,
         name,
@@ -203,7 +207,11 @@ fn backend(
             _ => defaults::REUSE,
         },
         tcp_request_content: Arc::default(),
+        tcp_request_inspect_delay: None,
         tcp_response: Arc::default(),
+        tcp_response_inspect_delay: None,
+        use_server: Arc::default(),
+        pages: Arc::default(),
         http_response: Arc::default(),
         http_after_response: Arc::default(),
         http_request,
