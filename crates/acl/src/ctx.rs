@@ -5,11 +5,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use evenkeel_proto::Head;
 
+use crate::fetch::{ProxyFacts, TlsFacts};
 use crate::sample::Sample;
 use crate::stick::{Table, Tracked};
 use crate::vars::{ProcVars, Stored, VarRef, VarScope, Vars};
@@ -86,6 +87,29 @@ impl Tracks {
     }
 }
 
+/// The protocol of a connection as it is on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wire {
+    /// HTTP/1, or no HTTP at all.
+    #[default]
+    Http1,
+    /// HTTP/2.
+    Http2,
+    /// HTTP/3.
+    Http3,
+}
+
+impl Wire {
+    /// Its major version.
+    pub fn major(self) -> i64 {
+        match self {
+            Wire::Http1 => 1,
+            Wire::Http2 => 2,
+            Wire::Http3 => 3,
+        }
+    }
+}
+
 /// What lasts as long as the client connection.
 #[derive(Debug, Default)]
 pub struct Session {
@@ -99,6 +123,12 @@ pub struct Session {
     pub accepted_us: i64,
     /// Requests begun on it, this one included.
     pub requests: u32,
+    /// What it speaks on the wire (`fc_http_major`).
+    pub wire: Wire,
+    /// What its PROXY header said, when it began with one.
+    pub proxied: Option<Box<ProxyFacts>>,
+    /// What its TLS handshake came to, when it has TLS.
+    pub tls: Option<Box<TlsFacts>>,
     /// Variables of scope `sess`.
     pub vars: RefCell<Vars>,
     /// What `tcp-request connection` and `session` rules track.
@@ -176,6 +206,16 @@ impl Slots {
     /// The value of slot `at`.
     pub fn get(&self, at: usize) -> Option<&[u8]> {
         self.0.get(at)?.as_deref()
+    }
+
+    /// One past the last slot that was filled.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether no slot was filled.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Fills slot `at`.
@@ -305,6 +345,8 @@ pub struct Progress<'a> {
     pub server_addr: Option<SocketAddr>,
     /// Our address towards it.
     pub server_src: Option<SocketAddr>,
+    /// What it speaks on the wire (`bc_http_major`).
+    pub server_wire: Wire,
     /// Whether the connection to it was used before (`bc_reused`).
     pub reused: bool,
     /// Times up to now.
@@ -341,6 +383,8 @@ pub struct Progress<'a> {
     pub logged: u64,
     /// Capture slots the frontend declares for requests and for responses: braces are logged where there are any.
     pub captures: [usize; 2],
+    /// Bytes of the target that log lines hold (`tune.log-uri-len`); 0: all.
+    pub log_uri_len: usize,
     /// Whether the line is written before the end (`option logasap`): what still grows is marked with a `+`.
     pub early: bool,
 }
@@ -455,6 +499,10 @@ pub trait World {
     fn random(&self) -> u64;
     /// The name of this machine.
     fn hostname(&self) -> &str;
+    /// Whether that is an address of this machine (`src_is_local`); without a list of them, a loopback address is.
+    fn is_local(&self, ip: IpAddr) -> bool {
+        ip.to_canonical().is_loopback()
+    }
     /// Seconds that local time is ahead of UTC at `unix_s` (dates of logs).
     fn utc_offset(&self, _unix_s: i64) -> i32 {
         0

@@ -1,102 +1,153 @@
-//! Formats: text with `%[fetch]` items and `%xx` aliases, as in header values and redirects.
+//! Formats: text with `%[fetch]` items and `%xx` aliases, as in header values, redirects, answers and log lines.
 //!
-//! Called by actions. An undefined sample writes nothing. Text in the file is checked here for what may never stand in a
-//! field value; text from samples is checked where it is used.
+//! Called by actions, and through [`LogFormat`] by config (compile) and frontend (write). In log lines what is undefined is
+//! written as `-`, elsewhere as nothing. Invariant: no text of a peer ends the line or field value it stands in, and writing
+//! allocates nothing once the buffers of the [`Ctx`] are warm.
 
-use std::ops::Range;
+mod alias;
+mod date;
+mod encode;
+mod parse;
+#[cfg(test)]
+mod tests;
 
-use crate::cond::{Scope, not_in_phase};
-use crate::ctx::Ctx;
-use crate::error::{Fault, code};
+use std::fmt;
+use std::sync::Arc;
+
+pub use alias::{ALIASES, Alias};
+use encode::{Cast, Flags, Out, Use, json, json_string};
+
+use crate::acl::Acls;
+use crate::cond::Scope;
+use crate::ctx::{Ctx, Phase};
+use crate::error::{Fault, RuleError, code};
 use crate::expr::Expr;
-use crate::word::{self, Word};
+use crate::library::Env;
+use crate::sample::{Sample, Type};
+use crate::word::Word;
 
-/// One entry of the table of `%xx` aliases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Alias {
-    /// What follows the percent sign.
-    pub name: &'static str,
-    /// The fetch it stands for.
-    pub fetch: &'static str,
-    /// One sentence.
-    pub doc: &'static str,
+/// A log line, or a unique id, as configured.
+#[derive(Clone)]
+pub struct LogFormat {
+    text: Arc<str>,
+    format: Format,
 }
 
-macro_rules! aliases {
-    ($($name:literal $fetch:literal, $doc:literal;)*) => {
-        /// Every alias.
-        pub static ALIASES: &[Alias] = &[$(Alias { name: $name, fetch: $fetch, doc: $doc }),*];
-    };
+impl LogFormat {
+    /// `option httplog`.
+    pub const HTTP: &'static str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc \
+                                    %sq/%bq %hr %hs %{+Q}r";
+    /// `option httpslog`.
+    pub const HTTPS: &'static str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc \
+                                     %sq/%bq %hr %hs %{+Q}r %[fc_err]/%[ssl_fc_err,hex]/%[ssl_c_err]/%[ssl_c_ca_err]/\
+                                     %[ssl_fc_is_resumed] %[ssl_fc_sni]/%sslv/%sslc";
+    /// `option httplog clf`.
+    pub const HTTP_CLF: &'static str = "%{+Q}o %{-Q}ci - - [%trg] %r %ST %B \"\" \"\" %cp %ms %ft %b %s %TR %Tw %Tc %Tr %Ta \
+                                        %tsc %ac %fc %bc %sc %rc %sq %bq %CC %CS %hrl %hsl";
+    /// `option tcplog`.
+    pub const TCP: &'static str = "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq";
+    /// `option tcplog clf`.
+    pub const TCP_CLF: &'static str = "%{+Q}o %{-Q}ci - - [%T] \"TCP \" 000 %B \"\" \"\" %cp %ms %ft %b %s %Th %Tw %Tc %Tt %U \
+                                       %ts-- %ac %fc %bc %sc %rc %sq %bq \"\" \"\" ";
+
+    /// Compiles `log-format`, `log-format-sd` or `error-log-format`: written at the end, so that all there is has data.
+    pub fn compile(text: &str, env: &Env<'_>) -> Result<LogFormat, Vec<RuleError>> {
+        LogFormat::parse(text, env, Phase::Done, Use::Log)
+    }
+
+    /// Compiles `unique-id-format`: written when the request is there, and fit for a field value.
+    pub fn compile_id(text: &str, env: &Env<'_>) -> Result<LogFormat, Vec<RuleError>> {
+        LogFormat::parse(text, env, Phase::Request, Use::Id)
+    }
+
+    fn parse(text: &str, env: &Env<'_>, phase: Phase, usage: Use) -> Result<LogFormat, Vec<RuleError>> {
+        let acls = Acls::default();
+        let scope = Scope { text, phase, kind: None, acls: &acls, env: *env };
+        if text.trim().is_empty() {
+            let fault = Fault::new(code::EMPTY, 0..text.len(), "the format is empty").hint("leave the key out");
+            return Err(vec![fault.at(0)]);
+        }
+        match parse::parse(&Word::verbatim(text), &scope, usage) {
+            Ok(format) => Ok(LogFormat { text: text.into(), format }),
+            Err(fault) => Err(vec![fault.at(0)]),
+        }
+    }
+
+    /// As written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Appends the line, without a line end.
+    pub fn write(&self, ctx: &Ctx<'_>, out: &mut Vec<u8>) {
+        self.format.write(ctx, out);
+    }
 }
 
-aliases! {
-    "HM" "method", "The request method.";
-    "HP" "path", "The path of the request.";
-    "HPO" "path", "The path of the request.";
-    "HU" "url", "The request target.";
-    "ci" "src", "The client address.";
-    "cp" "src_port", "The client port.";
-    "f" "fe_name", "The name of the frontend.";
-    "fi" "dst", "The address the client connected to.";
-    "fp" "dst_port", "The port the client connected to.";
+impl PartialEq for LogFormat {
+    /// What the names in it refer to is not compared: tables and proxies are compared for themselves.
+    fn eq(&self, other: &LogFormat) -> bool {
+        self.text == other.text && self.format.usage == other.format.usage
+    }
+}
+
+impl fmt::Debug for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LogFormat").field(&self.text).finish()
+    }
 }
 
 /// Compiled text with items.
 #[derive(Clone, Debug)]
 pub(crate) struct Format {
+    usage: Use,
+    /// `%{+json}o`: the named items make one JSON object, and all else is left out.
+    object: bool,
     pieces: Vec<Piece>,
 }
 
 #[derive(Clone, Debug)]
 enum Piece {
     Text(Vec<u8>),
+    /// One blank, unless the line begins here or a blank stands before it.
+    Blank,
+    Item(Box<Item>),
+}
+
+#[derive(Clone, Debug)]
+struct Item {
+    what: What,
+    flags: Flags,
+    name: Option<Box<str>>,
+    cast: Option<Cast>,
+}
+
+#[derive(Clone, Debug)]
+enum What {
     Sample(Expr),
+    Alias(&'static Alias),
 }
 
 impl Format {
-    /// Compiles `word`.
+    /// A field value, a path, the name of a backend. In samples control bytes become `%HH`, as in HAProxy.
     pub(crate) fn parse(word: &Word, scope: &Scope<'_>) -> Result<Format, Fault> {
-        let bytes = &word.bytes;
-        let mut pieces = Vec::new();
-        let mut text = Vec::new();
-        let mut pos = 0;
-        while pos < bytes.len() {
-            if bytes[pos] != b'%' {
-                if matches!(bytes[pos], b'\r' | b'\n' | 0) {
-                    return Err(Fault::new(
-                        code::HEADER,
-                        word.span(pos..pos + 1),
-                        "a field value holds no line break and no NUL",
-                    ));
-                }
-                text.push(bytes[pos]);
-                pos += 1;
-                continue;
-            }
-            if bytes.get(pos + 1) == Some(&b'%') {
-                text.push(b'%');
-                pos += 2;
-                continue;
-            }
-            let (expr, part) = item(word, pos, scope)?;
-            if !expr.exists_in(scope.phase) {
-                return Err(not_in_phase(expr.name(), scope.phase, word.span(part)));
-            }
-            pos = part.end;
-            if !text.is_empty() {
-                pieces.push(Piece::Text(std::mem::take(&mut text)));
-            }
-            pieces.push(Piece::Sample(expr));
-        }
-        if !text.is_empty() {
-            pieces.push(Piece::Text(text));
-        }
-        Ok(Format { pieces })
+        parse::parse(word, scope, Use::Value)
+    }
+
+    /// The body of an answer (`lf-string`, `lf-file`): as a value, and its own text may have line breaks.
+    pub(crate) fn parse_body(word: &Word, scope: &Scope<'_>) -> Result<Format, Fault> {
+        parse::parse(word, scope, Use::Body)
+    }
+
+    /// The value of a variable (`set-var-fmt`): bytes stay as they are.
+    pub(crate) fn parse_var(word: &Word, scope: &Scope<'_>) -> Result<Format, Fault> {
+        parse::parse(word, scope, Use::Var)
     }
 
     /// The text, when there is no item in it.
     pub(crate) fn literal(&self) -> Option<&[u8]> {
         match self.pieces.as_slice() {
+            _ if self.object => None,
             [] => Some(b""),
             [Piece::Text(text)] => Some(text),
             _ => None,
@@ -105,123 +156,126 @@ impl Format {
 
     /// Appends the text with its items filled in.
     pub(crate) fn write(&self, ctx: &Ctx<'_>, out: &mut Vec<u8>) {
+        if self.object {
+            return self.write_object(ctx, out);
+        }
+        let mut blank = true;
         for piece in &self.pieces {
             match piece {
-                Piece::Text(text) => out.extend_from_slice(text),
-                Piece::Sample(expr) => {
-                    expr.write(ctx, out);
+                Piece::Text(text) => {
+                    out.extend_from_slice(text);
+                    blank = false;
+                }
+                Piece::Blank if blank => {}
+                Piece::Blank => {
+                    out.push(b' ');
+                    blank = true;
+                }
+                Piece::Item(item) => blank &= !item.write(ctx, self.usage, out),
+            }
+        }
+    }
+
+    fn write_object(&self, ctx: &Ctx<'_>, out: &mut Vec<u8>) {
+        let named = self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Item(item) => Some((item.name.as_deref()?, item)),
+            Piece::Text(_) | Piece::Blank => None,
+        });
+        out.push(b'{');
+        for (at, (name, item)) in named.enumerate() {
+            if at > 0 {
+                out.extend_from_slice(b", ");
+            }
+            json_string(name.as_bytes(), out);
+            out.extend_from_slice(b": ");
+            item.write_json(ctx, out);
+        }
+        out.push(b'}');
+    }
+}
+
+impl Item {
+    /// Whether it stands for something, be it nothing at all.
+    fn write(&self, ctx: &Ctx<'_>, usage: Use, bytes: &mut Vec<u8>) -> bool {
+        if self.flags.json {
+            self.write_json(ctx, bytes);
+            return true;
+        }
+        let mut out = Out::new(bytes, self.flags, usage);
+        match &self.what {
+            What::Alias(alias) => (alias.run)(ctx, &mut out),
+            What::Sample(expr) => {
+                if expr.one(ctx, |sample| out.sample(Some(sample))).is_none() {
+                    out.sample(None);
                 }
             }
         }
+        !out.is_skipped()
     }
-}
 
-/// Reads the item whose percent sign stands at `start`, and where in the word it stands.
-fn item(word: &Word, start: usize, scope: &Scope<'_>) -> Result<(Expr, Range<usize>), Fault> {
-    let bytes = &word.bytes;
-    let literal = "write %% for a percent sign";
-    match bytes.get(start + 1) {
-        None => {
-            Err(Fault::new(code::FORMAT, word.span(start..start + 1), "the item after `%` is missing").hint(literal))
-        }
-        Some(b'{') => {
-            Err(Fault::new(code::LATER, word.span(start..start + 2), "flags of % items are not in this version"))
-        }
-        Some(b'[') => match closing_bracket(&bytes[start + 2..]) {
-            None => Err(Fault::new(code::FORMAT, word.span(start..bytes.len()), "the item is never closed")
-                .hint("end it with `]`; an item with blanks is quoted as a whole")),
-            Some(length) => {
-                let inside = start + 2..start + 2 + length;
-                Ok((Expr::parse_one(word, inside, &scope.env)?, start..start + 3 + length))
+    fn write_json(&self, ctx: &Ctx<'_>, bytes: &mut Vec<u8>) {
+        match &self.what {
+            What::Sample(expr) => {
+                if expr.one(ctx, |sample| json(Some(sample), self.cast, bytes)).is_none() {
+                    json(None, self.cast, bytes);
+                }
             }
-        },
-        Some(_) => {
-            let length = bytes[start + 1..].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
-            let part = start..start + 1 + length;
-            let name = String::from_utf8_lossy(&bytes[start + 1..part.end]);
-            let Some(alias) = ALIASES.iter().find(|alias| alias.name == name) else {
-                let message = format!("there is no item `%{name}`");
-                return Err(Fault::new(code::FORMAT, word.span(part.start..part.end.max(start + 1)), message)
-                    .hint(format!("{literal}, or %[...] for a fetch")));
-            };
-            let words = word::split(alias.fetch)?;
-            let expr = Expr::parse_one(&words[0], 0..alias.fetch.len(), &scope.env)?;
-            Ok((expr, part))
+            What::Alias(alias) => ctx.buffers.with(|text| {
+                let mut out = Out::bare(text);
+                (alias.run)(ctx, &mut out);
+                let absent = out.is_absent();
+                let sample = match Sample::Str(text) {
+                    _ if absent => None,
+                    text if alias.output == Type::Int => text.as_int().map(Sample::Int),
+                    text => Some(text),
+                };
+                json(sample, self.cast, bytes);
+            }),
         }
     }
 }
 
-/// Where the item ends: at a bracket outside parentheses.
-fn closing_bracket(bytes: &[u8]) -> Option<usize> {
-    let mut depth = 0usize;
-    for (at, byte) in bytes.iter().enumerate() {
-        match byte {
-            b'(' => depth += 1,
-            b')' => depth = depth.saturating_sub(1),
-            b']' if depth == 0 => return Some(at),
-            _ => {}
+/// Canonical text: parsed again it is the same format.
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.object {
+            f.write_str("%{+json}o")?;
         }
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => f.write_str(&String::from_utf8_lossy(text).replace('%', "%%"))?,
+                Piece::Blank => f.write_str(" ")?,
+                Piece::Item(item) => item.print(self.object, f)?,
+            }
+        }
+        Ok(())
     }
-    None
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::ctx::Phase;
-    use crate::testing::{REQUEST, scope, with_ctx};
-
-    fn parse(text: &str, phase: Phase) -> Result<Format, Fault> {
-        let words = word::split(text).unwrap();
-        Format::parse(&words[0], &scope(text, phase))
-    }
-
-    #[test]
-    fn items_are_filled_in() {
-        for (text, expected) in [
-            ("plain", "plain"),
-            ("''", ""),
-            ("100%%", "100%"),
-            ("%ci:%cp", "203.0.113.9:51234"),
-            ("%[src]", "203.0.113.9"),
-            ("'for=%[src];host=\"%[req.hdr(host)]\"'", "for=203.0.113.9;host=\"www.example.com\""),
-            ("<%[hdr(none)]>", "<>"),
-            ("%[hdr(x-forwarded-for)]", "192.168.0.9"),
-            ("%[hdr(x-forwarded-for,1)]", "10.1.2.3"),
-            ("%HM-%HP-%[query]-%fi-%fp-%f", "POST-/api/users-id=7-192.0.2.10-443-web"),
-        ] {
-            let format = parse(text, Phase::Request).unwrap();
-            let mut out = Vec::new();
-            with_ctx(REQUEST, |ctx| format.write(ctx, &mut out));
-            assert_eq!(String::from_utf8(out).unwrap(), expected, "{text}");
+impl Item {
+    /// `above`: whether the flag `json` is set for all items.
+    fn print(&self, above: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("%")?;
+        match (&self.name, self.cast) {
+            (None, None) => {}
+            (name, cast) => {
+                write!(f, "({}", name.as_deref().unwrap_or_default())?;
+                match cast {
+                    Some(cast) => write!(f, ":{})", cast.name())?,
+                    None => f.write_str(")")?,
+                }
+            }
         }
-    }
-
-    #[test]
-    fn every_alias_compiles() {
-        assert!(ALIASES.windows(2).all(|pair| pair[0].name < pair[1].name));
-        for alias in ALIASES {
-            assert!(parse(&format!("%{}", alias.name), Phase::Request).is_ok(), "{}", alias.name);
+        let above = Flags { json: above, ..Flags::default() };
+        let changed = Flags::NAMES.into_iter().filter(|name| self.flags.get(name) != above.get(name));
+        let list: Vec<String> =
+            changed.map(|name| format!("{}{name}", if self.flags.get(name) { '+' } else { '-' })).collect();
+        if !list.is_empty() {
+            write!(f, "{{{}}}", list.join(","))?;
         }
-    }
-
-    #[test]
-    fn bad_items_point_at_themselves() {
-        for (text, code, at) in [
-            ("50%", code::FORMAT, "%"),
-            ("a%zz.", code::FORMAT, "%zz"),
-            ("a%.b", code::FORMAT, "%"),
-            ("a%[src", code::FORMAT, "%[src"),
-            ("a%[scr]b", code::FETCH, "scr"),
-            ("a%[path_beg]b", code::FORMAT, "path_beg"),
-            ("%{+Q}[src]", code::LATER, "%{"),
-            (r"a\r\nb", code::HEADER, r"\r"),
-        ] {
-            let fault = parse(text, Phase::Request).unwrap_err();
-            assert_eq!((fault.code, &text[fault.range.clone()]), (code, at), "{text}");
+        match &self.what {
+            What::Sample(expr) => write!(f, "[{}]", expr.source()),
+            What::Alias(alias) => f.write_str(alias.name),
         }
-        let fault = parse("a%[path]b", Phase::Accept).unwrap_err();
-        assert_eq!((fault.code, fault.range), (code::PHASE, 1..8));
     }
 }

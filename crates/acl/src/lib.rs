@@ -35,9 +35,11 @@ pub use action::{Cause, Close, Content, How, Reply, RuleKind, Wait};
 pub use auth::{Password, User, UserList};
 pub use ctx::{
     BackendCount, Body, Buffers, Count, Ctx, FrontendCount, Memo, Now, Path, Phase, ProcessCount, Progress, STICK_COUNTERS,
-    ServerCount, Session, Slots, Times, Tracks, WishedTimeouts, Wishes, World,
+    ServerCount, Session, Slots, Times, Tracks, WishedTimeouts, Wire, Wishes, World,
 };
 pub use error::{CODES, RuleError};
+pub use format::LogFormat;
+pub use fetch::{CertFacts, Dn, ProxyFacts, TlsFacts};
 pub use library::{CaptureSlot, Env, Library, Pages, ProxyDef};
 pub use rules::{Choice, RuleLine, RuleSet, Switch, Verdict};
 pub use sample::{Sample, Type};

@@ -27,6 +27,11 @@ impl Word {
         Word { bytes: bytes.to_vec(), range, quoted: true, at }
     }
 
+    /// All of `text` as one word: blanks, quotes and backslashes stand for themselves.
+    pub(crate) fn verbatim(text: &str) -> Word {
+        Word { bytes: text.into(), range: 0..text.len(), quoted: true, at: (0..text.len()).collect() }
+    }
+
     /// Whether this is the bare keyword `keyword`.
     pub(crate) fn is(&self, keyword: &str) -> bool {
         !self.quoted && self.bytes == keyword.as_bytes()
