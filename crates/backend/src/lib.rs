@@ -21,7 +21,7 @@ pub use dial::dial;
 pub use group::{Chooser, Group, Slot};
 pub use lease::Lease;
 pub use pool::{Idle, Pools};
-pub use queue::Waiter;
+pub use queue::{Rank, Waiter};
 pub use registry::Registry;
 pub use server::{Admin, BackendState, CheckState, Server};
 pub use stream::Stream;

@@ -15,7 +15,16 @@ use parking_lot::Mutex;
 use crate::lease::Lease;
 use crate::server::{BackendState, Server};
 
-/// First come, first served.
+/// Whose turn comes first: the lower class, then the earlier time (`set-priority-class`, `set-priority-offset`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    /// -2047 to 2047; 0 unless a rule says otherwise.
+    pub class: i16,
+    /// When it came, in milliseconds of a clock that all waiters share, moved by the offset a rule asks for.
+    pub since_ms: i64,
+}
+
+/// By rank, and first come, first served among equals.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     waiting: Mutex<VecDeque<Arc<Place>>>,
@@ -26,6 +35,7 @@ pub(crate) struct Queue {
 /// One waiter's place in a queue.
 #[derive(Debug)]
 struct Place {
+    rank: Rank,
     turn: Mutex<Turn>,
 }
 
@@ -50,10 +60,12 @@ impl Queue {
         self.max.load(SeqCst)
     }
 
-    fn push(&self) -> Arc<Place> {
-        let place = Arc::new(Place { turn: Mutex::new(Turn::Waiting(None)) });
+    fn push(&self, rank: Rank) -> Arc<Place> {
+        let place = Arc::new(Place { rank, turn: Mutex::new(Turn::Waiting(None)) });
         let mut waiting = self.waiting.lock();
-        waiting.push_back(place.clone());
+        // Nearly always the last: only priorities make it look further.
+        let after = waiting.iter().rposition(|other| other.rank <= rank).map_or(0, |at| at + 1);
+        waiting.insert(after, place.clone());
         let len = self.len.fetch_add(1, SeqCst) + 1;
         self.max.fetch_max(len, SeqCst);
         place
@@ -139,9 +151,9 @@ pub struct Waiter {
 
 impl Waiter {
     /// Joins the queue of one server.
-    pub fn for_server(server: &Arc<Server>) -> Waiter {
+    pub fn for_server(server: &Arc<Server>, rank: Rank) -> Waiter {
         let ahead = server.queue.len();
-        let place = server.queue.push();
+        let place = server.queue.push(rank);
         fill(server);
         // It may have left service, and woken its queue, between the choice and the place in the queue.
         if !server.is_usable() {
@@ -151,9 +163,13 @@ impl Waiter {
     }
 
     /// Joins the queue of the backend; `servers` are looked at once more, so that a slot freed meanwhile is not missed.
-    pub fn for_backend<'a>(backend: &Arc<BackendState>, servers: impl Iterator<Item = &'a Arc<Server>>) -> Waiter {
+    pub fn for_backend<'a>(
+        backend: &Arc<BackendState>,
+        servers: impl Iterator<Item = &'a Arc<Server>>,
+        rank: Rank,
+    ) -> Waiter {
         let ahead = backend.queue.len();
-        let place = backend.queue.push();
+        let place = backend.queue.push(rank);
         for server in servers {
             fill(server);
         }

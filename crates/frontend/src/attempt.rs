@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use evenkeel_backend::{Chooser, Group, Lease, Server};
+use evenkeel_backend::{Chooser, Group, Lease, Rank, Server};
 
 use crate::clock;
 use crate::conn::Conn;
@@ -16,11 +16,27 @@ use crate::worker::Local;
 /// How long at most to wait before the same server is tried again (HAProxy's turn-around).
 const TURN_AROUND: Duration = Duration::from_secs(1);
 
+/// What rules ask of the way to a server; nothing where the configuration holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asked {
+    /// The server that `use-server` names.
+    pub(crate) server: Option<usize>,
+    /// `set-retries`.
+    pub(crate) retries: Option<u32>,
+    /// `set-timeout connect`.
+    pub(crate) connect: Option<Duration>,
+    /// `set-timeout queue`.
+    pub(crate) queue: Option<Duration>,
+    /// `set-priority-class`, `set-priority-offset`.
+    pub(crate) rank: Rank,
+}
+
 /// The attempts of one transaction.
 #[derive(Debug)]
 pub(crate) struct Attempts<'l> {
     local: &'l Local,
     at: usize,
+    asked: Asked,
     /// When the first one began.
     began: Instant,
     /// The slot that must be tried again.
@@ -33,8 +49,8 @@ pub(crate) struct Attempts<'l> {
 
 impl<'l> Attempts<'l> {
     /// At the servers of group `at`.
-    pub(crate) fn new(local: &'l Local, at: usize) -> Attempts<'l> {
-        Attempts { local, at, began: clock::now(), pinned: None, avoid: None, fresh: false }
+    pub(crate) fn new(local: &'l Local, at: usize, asked: Asked) -> Attempts<'l> {
+        Attempts { local, at, asked, began: clock::now(), pinned: asked.server, avoid: None, fresh: false }
     }
 
     /// The reused connection just given was dead: the next one is new, to the same server.
@@ -48,7 +64,7 @@ impl<'l> Attempts<'l> {
     pub(crate) fn may_move(&self, tally: &Tally, server: &Server) -> bool {
         let group = self.group();
         let (active, backup) = group.usable();
-        tally.retries < group.conf.retries && active + backup > 1 && redispatches(group, tally.retries + 1, server)
+        tally.retries < self.retries() && active + backup > 1 && redispatches(group, tally.retries + 1, server)
     }
 
     /// Sends the request to another server than the one that did not answer it.
@@ -64,6 +80,10 @@ impl<'l> Attempts<'l> {
         tally.redispatched = true;
         self.fresh = false;
         self.avoid = slot_of(group, silent);
+    }
+
+    fn retries(&self) -> u32 {
+        self.asked.retries.unwrap_or(self.group().conf.retries)
     }
 
     fn group(&self) -> &'l Group {
@@ -84,7 +104,7 @@ impl<'l> Attempts<'l> {
                 Some(chosen) => chosen,
                 None => {
                     let asked = clock::now();
-                    match upstream::choose(conn, self.local, self.at, self.avoid, watch_client).await {
+                    match upstream::choose(conn, self.local, self.at, self.avoid, watch_client, &self.asked).await {
                         Ok((chosen, waited)) => {
                             tally.waited(asked, waited);
                             chosen
@@ -101,7 +121,7 @@ impl<'l> Attempts<'l> {
                 }
             };
             tally.enter_server(&group.slots[chosen.slot].server, conn.admission.worker.id);
-            match upstream::connect(conn, group, chosen, self.fresh).await {
+            match upstream::connect(conn, group, chosen, self.fresh, &self.asked).await {
                 Ok(up) => {
                     tally.connected(self.began);
                     return Ok(up);
@@ -120,7 +140,7 @@ impl<'l> Attempts<'l> {
         sheet.connect_errors.inc();
         backend.connect_errors.inc();
         tally.tried.push((server.name.clone(), refused.end));
-        if tally.retries >= group.conf.retries {
+        if tally.retries >= self.retries() {
             return Err(refused.end);
         }
         tally.retries += 1;

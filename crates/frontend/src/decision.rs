@@ -8,7 +8,6 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use evenkeel_acl::Path;
 use evenkeel_config as config;
@@ -59,30 +58,20 @@ pub struct Decision {
 }
 
 /// Which transactions are kept.
-#[derive(Clone, Debug)]
-pub struct Keep {
-    /// Records over all workers; 0 keeps none.
-    pub entries: usize,
-    /// One of so many that ended well; 0 = none.
-    pub sample: u64,
-    /// Slower than this counts as slow.
-    pub slow: Option<Duration>,
-    /// Header fields whose values are not kept, in lower case.
-    pub redact: Vec<Arc<str>>,
-}
+pub(crate) struct Keep<'c>(pub(crate) &'c config::DecisionLog);
 
-impl Keep {
+impl Keep<'_> {
     /// Bytes of a request head that are kept.
     const HEAD: usize = 4096;
 
     /// Whether a transaction like this is kept; `serial` counts those of its worker.
     pub(crate) fn wants(&self, end: End, status: Option<u16>, total_ms: i64, serial: u64) -> bool {
-        let slow = || self.slow.is_some_and(|slow| total_ms >= 0 && total_ms as u128 >= slow.as_millis());
-        self.entries > 0
+        let slow = || self.0.slow.is_some_and(|slow| total_ms >= 0 && total_ms as u128 >= slow.as_millis());
+        self.0.entries > 0
             && (end.is_error()
                 || status.is_some_and(|status| status >= 500)
                 || slow()
-                || (self.sample > 0 && serial.is_multiple_of(self.sample)))
+                || (self.0.sample > 0 && serial.is_multiple_of(u64::from(self.0.sample))))
     }
 
     /// The head as it may be kept, and whether it was cut.
@@ -92,7 +81,7 @@ impl Keep {
             let colon = line.iter().position(|&b| b == b':').filter(|_| at > 0);
             let secret = colon.is_some_and(|colon| {
                 let name = &line[..colon];
-                self.redact.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes()))
+                self.0.redact.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes()))
             });
             let room = Self::HEAD - kept.len();
             let length = if secret { colon.map_or(0, |colon| colon + REDACTED.len()) } else { line.len() };
@@ -137,10 +126,12 @@ impl Decisions {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    fn keep() -> Keep {
-        Keep {
+    fn conf() -> config::DecisionLog {
+        config::DecisionLog {
             entries: 8,
             sample: 10,
             slow: Some(Duration::from_secs(1)),
@@ -150,7 +141,8 @@ mod tests {
 
     #[test]
     fn errors_and_slow_ones_are_always_kept() {
-        let keep = keep();
+        let conf = conf();
+        let keep = Keep(&conf);
         for (end, status, total, serial, wanted) in [
             (End::Normal, Some(200), 5, 1, false),
             (End::Normal, Some(200), 5, 20, true),
@@ -162,17 +154,17 @@ mod tests {
         ] {
             assert_eq!(keep.wants(end, status, total, serial), wanted, "{end:?} {status:?} {total} {serial}");
         }
-        assert!(!Keep { entries: 0, ..keep }.wants(End::Denied, Some(403), 5, 10));
+        assert!(!Keep(&config::DecisionLog { entries: 0, ..conf.clone() }).wants(End::Denied, Some(403), 5, 10));
     }
 
     #[test]
     fn secrets_are_left_out_and_long_heads_cut() {
         let head = b"GET /a HTTP/1.1\r\nHost: a\r\nCOOKIE: secret=1\r\nX: y\r\n\r\n";
-        let (kept, cut) = keep().redacted(head);
+        let (kept, cut) = Keep(&conf()).redacted(head);
         assert_eq!(kept, b"GET /a HTTP/1.1\r\nHost: a\r\nCOOKIE: (redacted)\r\nX: y\r\n\r\n");
         assert!(!cut);
         let long = [&head[..27], b"Long: ", &[b'x'; Keep::HEAD], b"\r\n\r\n"].concat();
-        let (kept, cut) = keep().redacted(&long);
+        let (kept, cut) = Keep(&conf()).redacted(&long);
         assert!(
             cut && kept.len() <= Keep::HEAD + 2 && kept.ends_with(b"\r\n\r\n"),
             "{}",

@@ -383,6 +383,13 @@ impl<'a> Exchange<'a> {
         self.request_done() && self.client_keeps
     }
 
+    /// The limits of both directions, as rules set them so far.
+    pub(crate) fn throttle(&mut self, rates: [Option<u64>; 2]) {
+        let [up, down] = rates;
+        up.into_iter().for_each(|rate| self.up.limit(rate));
+        down.into_iter().for_each(|rate| self.down.limit(rate));
+    }
+
     /// Request and response, for rules.
     pub(crate) fn heads(&mut self) -> (&mut Head, &mut Head) {
         (self.req, self.res)

@@ -9,7 +9,7 @@ use evenkeel_stats::TrafficSheet;
 
 use crate::clock;
 use crate::conn::Conn;
-use crate::decision::Decision;
+use crate::decision::{Decision, Keep};
 use crate::end::{End, Fault, Stage};
 use crate::log::{Queues, Record, RequestLine, Times};
 use crate::snapshot::{Entrance, Snapshot};
@@ -241,7 +241,8 @@ impl Tally {
     pub(crate) fn remember(&self, past: &Past<'_>) {
         let Past { snapshot, conn, entrance, group, memo, head } = past;
         let worker = &conn.admission.worker;
-        let keep = &snapshot.keep;
+        let conf = &snapshot.config.global.why;
+        let keep = Keep(conf);
         if !keep.wants(self.end, self.status, self.times.total, self.serial) {
             return;
         }
@@ -271,7 +272,7 @@ impl Tally {
             retries: self.retries,
         };
         let workers = worker.process.decisions.iter().count();
-        worker.process.decisions.shard(worker.id).push(decision, keep.entries / workers);
+        worker.process.decisions.shard(worker.id).push(decision, conf.entries / workers);
     }
 
     /// Writes the log line to every target of the frontend.

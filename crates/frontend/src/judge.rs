@@ -3,11 +3,13 @@
 //! Request rules run before a server is chosen and may wait; response rules run when the head of the answer is there; what
 //! Evenkeel answers itself goes through `http-after-response` too. Called by txn only.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
 
 use evenkeel_acl::{Body, Cause, Close, Content, Ctx, How, Phase, Reply, RuleSet, Session, Verdict, Wait};
+use evenkeel_config::ErrorPage;
 use evenkeel_proto::{Buf, Connection, Decoder, Framing, Head, Method, Parsed, Version};
 
 use crate::around::{Around, Parts};
@@ -142,9 +144,19 @@ impl<'c> Course<'c> {
     /// Sends an answer of our own. [`Tally::end`](crate::finish::Tally::end) is known by then.
     pub(crate) async fn answer(&mut self, conn: &mut Conn, txn: &mut Txn, message: Answer<'_>, keeps: bool) -> Next {
         let group = self.group.map(|at| &*self.local.snapshot.groups[at]);
-        let page = message.body.is_none() && message.message.is_none();
+        let plain = message.body.is_none() && message.message.is_none();
+        let page = if plain { self.entrance.page(group, message.status) } else { None };
+        let elsewhere;
+        let message = match page {
+            None => message,
+            Some(ErrorPage::Silent) => return Next::Close,
+            Some(ErrorPage::Message(page)) => Answer { message: Some(page), ..message },
+            Some(ErrorPage::Redirect { status, location }) => {
+                elsewhere = [(Cow::Borrowed("Location"), location.as_bytes().to_vec())];
+                Answer { status: *status, headers: &elsewhere, body: Some(&[]), ..message }
+            }
+        };
         let message = Answer {
-            message: if page { self.entrance.page(group, message.status) } else { message.message },
             head_only: txn.req.method() == Method::Head,
             close: !keeps,
             say_keep_alive: keeps && txn.req.version() == Version::Http10,
@@ -204,6 +216,7 @@ impl<'c> Course<'c> {
         let front = &self.entrance.conf;
         let group = self.group.map(|at| &self.local.snapshot.groups[at].conf);
         !front.http_response.is_empty()
+            || !front.captures.response.is_empty()
             || !front.http_after_response.is_empty()
             || group.is_some_and(|back| {
                 !back.tcp_response.is_empty() || !back.http_response.is_empty() || !back.http_after_response.is_empty()

@@ -26,12 +26,13 @@ mod reply;
 mod snapshot;
 mod state;
 mod tcp;
+mod throttle;
 mod timer;
 mod txn;
 mod upstream;
 mod worker;
 
-pub use decision::{Decision, Decisions, Keep};
+pub use decision::{Decision, Decisions};
 pub use end::{End, Entry as EndEntry, Fault, Stage, markdown as reasons_markdown};
 pub use listener::{BindError, BindState, open, probe};
 pub use log::{LogPlan, Logs, Target};

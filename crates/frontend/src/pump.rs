@@ -10,6 +10,7 @@ use evenkeel_backend::Stream;
 use evenkeel_proto::{Buf, Decoder, Framing, Malformed, chunk_header, last_chunk};
 
 use crate::bufs::Stock;
+use crate::throttle::Throttle;
 
 /// One direction.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub(crate) struct Pump {
     pub(crate) read: u64,
     /// What it waits for.
     pub(crate) blocked: Blocked,
+    /// `set-bandwidth-limit`.
+    throttle: Option<Box<Throttle>>,
 }
 
 /// What a pump waits for.
@@ -88,7 +91,13 @@ impl Pump {
             written: 0,
             read: 0,
             blocked: Blocked::Source,
+            throttle: None,
         }
+    }
+
+    /// Reads at most so many bytes a second from now on.
+    pub(crate) fn limit(&mut self, per_second: u64) {
+        self.throttle = Some(Box::new(Throttle::new(per_second)));
     }
 
     /// Changes the framing before the first body byte: a response's is known only when its head is there.
@@ -184,15 +193,19 @@ impl Pump {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            let allowed = match &mut self.throttle {
+                Some(throttle) => std::task::ready!(throttle.poll(cx)),
+                None => usize::MAX,
+            };
             if std::task::ready!(source.poll_readable(cx)).is_err() {
                 return Poll::Ready(Err(Failed::SourceReset));
             }
-            self.fill(source, stock)?;
+            self.fill(source, stock, allowed)?;
         }
     }
 
     /// Reads once, as much as one buffer holds and the message still has.
-    fn fill(&mut self, source: &Stream, stock: &Stock) -> Result<(), Failed> {
+    fn fill(&mut self, source: &Stream, stock: &Stock, allowed: usize) -> Result<(), Failed> {
         self.more = false;
         let mut buf = if self.bulk { stock.bulk() } else { stock.small() };
         let spare = buf.spare_mut();
@@ -200,6 +213,7 @@ impl Pump {
             Some(left) => spare.len().min(usize::try_from(left).unwrap_or(usize::MAX)),
             None => spare.len(),
         };
+        let room = room.min(allowed);
         match source.try_read(&mut spare[..room]) {
             Ok(0) => {
                 stock.give_back(buf);
@@ -212,6 +226,9 @@ impl Pump {
                 self.bulk = buf.is_full() || (self.bulk && n >= buf.capacity() / 4);
                 let full = buf.is_full();
                 self.read += n as u64;
+                if let Some(throttle) = &mut self.throttle {
+                    throttle.take(n);
+                }
                 self.settle(Some(buf), stock)?;
                 self.more = full && self.decoder.remaining().is_some_and(|left| left > 0);
                 Ok(())

@@ -49,6 +49,11 @@ impl Limits {
             server_fin: server.server_fin,
         }
     }
+
+    /// `set-timeout tunnel` of a rule wins over the configuration.
+    pub(crate) fn with_tunnel(self, time: Option<Duration>) -> Limits {
+        Limits { idle: time.or(self.idle), ..self }
+    }
 }
 
 /// A relay between a client and a server.

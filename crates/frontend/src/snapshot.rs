@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use evenkeel_acl::stick::Table;
 use evenkeel_backend::{Group, Registry};
-use evenkeel_config as config;
+use evenkeel_config::{self as config, ErrorPage};
 
-use crate::decision::Keep;
 use crate::end::End;
 use crate::log::{LogPlan, Logs};
 use crate::state::{FrontendState, Frontends};
@@ -23,8 +22,6 @@ pub struct Snapshot {
     pub frontends: Vec<Arc<Entrance>>,
     /// Backends, as in `config.backends`.
     pub groups: Vec<Arc<Group>>,
-    /// Which transactions are remembered.
-    pub keep: Keep,
     /// Stick tables, as in `config.tables`.
     pub tables: Vec<Arc<Table>>,
     /// Backends that are not disabled, by name.
@@ -49,10 +46,9 @@ pub struct Entrance {
 }
 
 impl Entrance {
-    /// The configured message for `status`: of the backend, else of the frontend.
-    pub(crate) fn page<'p>(&'p self, group: Option<&'p Group>, status: u16) -> Option<&'p [u8]> {
-        let _ = (group, status);
-        None
+    /// The configured page of `status`: of the backend, else of the frontend.
+    pub(crate) fn page<'p>(&'p self, group: Option<&'p Group>, status: u16) -> Option<&'p ErrorPage> {
+        group.and_then(|group| group.conf.pages.get(status)).or_else(|| self.conf.pages.get(status))
     }
 
     /// Why a request has no backend; `matched`: a `use_backend` rule named one.
@@ -119,13 +115,7 @@ impl Snapshot {
             })
             .collect();
         let tables = Vec::new();
-        let keep = Keep {
-            entries: 4096,
-            sample: 100,
-            slow: Some(std::time::Duration::from_secs(1)),
-            redact: ["authorization", "cookie", "proxy-authorization", "x-api-key"].map(Arc::from).to_vec(),
-        };
-        Snapshot { generation, keep, config, frontends: entrances, groups, tables, by_name }
+        Snapshot { generation, config, frontends: entrances, groups, tables, by_name }
     }
 
     /// Index of the backend of that name, unless it is disabled.

@@ -8,7 +8,7 @@ use evenkeel_acl::{Body, Choice, Memo, Phase, RuleSet, Verdict, Wait};
 use evenkeel_proto::{Buf, Head};
 
 use crate::around::{Around, Parts};
-use crate::attempt::Attempts;
+use crate::attempt::{Asked, Attempts};
 use crate::clock;
 use crate::conn::Conn;
 use crate::end::End;
@@ -35,7 +35,7 @@ pub(crate) async fn serve(mut conn: Conn) {
     let reached = match course.decide(&mut conn).await {
         Ok(at) => {
             course.tally.times.queue = 0;
-            Attempts::new(&local, at).next(&mut conn, &mut course.tally, false).await
+            Attempts::new(&local, at, Asked::default()).next(&mut conn, &mut course.tally, false).await
         }
         Err(end) => Err(end),
     };

@@ -3,6 +3,7 @@
 //! read the head → frontend rules → choose the backend → backend rules → { choose a server → connect → exchange } until
 //! done → count and log. Knows nothing of the client's protocol beyond [`Head`].
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -10,12 +11,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_acl::{Cause as ReplyCause, Choice, Memo, Phase, VarScope};
-use evenkeel_backend::Group;
-use evenkeel_config::{ConnectionMode, ForwardFor};
+use evenkeel_acl::{Cause as ReplyCause, Choice, Memo, Phase, Slots, VarScope};
+use evenkeel_backend::{Group, Rank};
+use evenkeel_config::{Capture, ConnectionMode, ErrorPage, ForwardFor};
 use evenkeel_proto::{Buf, Framing, Head, Limits, Malformed, Method, Parsed, Version};
 
-use crate::attempt::Attempts;
+use crate::attempt::{Asked, Attempts};
 use crate::bufs::Stock;
 use crate::clock;
 use crate::conn::Conn;
@@ -259,7 +260,13 @@ async fn refuse(conn: &mut Conn, txn: &Txn, entrance: &Arc<Entrance>, mut tally:
 async fn answer(conn: &mut Conn, tally: &mut Tally, entrance: &Entrance, status: u16) -> bool {
     let mut out = Vec::with_capacity(512);
     let tells = entrance.conf.option.proxy_status.then_some(tally.end);
-    Answer { tells, message: entrance.page(None, status), ..Answer::error(status) }.write(&mut out);
+    let message = match entrance.page(None, status) {
+        Some(ErrorPage::Silent) => return false,
+        Some(ErrorPage::Message(page)) => Some(&**page),
+        // There is no request yet that could be repeated elsewhere.
+        Some(ErrorPage::Redirect { .. }) | None => None,
+    };
+    Answer { tells, message, ..Answer::error(status) }.write(&mut out);
     send(conn, tally, entrance.conf.timeout.client, &out).await
 }
 
@@ -304,12 +311,14 @@ struct Tunnel {
     to_server: Option<Buf>,
     /// The head of the answer and what came behind it.
     to_client: Buf,
+    /// `set-timeout tunnel`.
+    timeout: Option<Duration>,
 }
 
 impl Tunnel {
     /// WebSockets, CONNECT: bytes both ways until either side is done.
     async fn run(self, conn: &mut Conn, tally: &mut Tally, entrance: &Entrance, group: &Group) {
-        let limits = RelayLimits::new(&entrance.conf.timeout, &group.conf.timeout);
+        let limits = RelayLimits::new(&entrance.conf.timeout, &group.conf.timeout).with_tunnel(self.timeout);
         let up = Half::starting_with(self.to_server);
         let relay = Relay::new(up, Half::starting_with(Some(self.to_client)), limits);
         let (end, up_bytes, down_bytes) = relay.run(conn, &self.up.stream, self.up.server()).await;
@@ -324,6 +333,7 @@ impl Tunnel {
 impl Course<'_> {
     async fn run(&mut self, conn: &mut Conn, txn: &mut Txn) -> Next {
         let conf = &self.entrance.conf;
+        capture(&conf.captures.request, &txn.req, &txn.memo.captured_request);
         for rules in [&conf.tcp_request_content, &conf.http_request] {
             if let Some(next) = self.apply(rules, conn, txn).await {
                 return next;
@@ -344,8 +354,30 @@ impl Course<'_> {
         }
         host_of_old(&mut txn.req);
         forwarded_for(&mut txn.req, conn.session.src, conf.forwardfor.as_ref(), group.conf.forwardfor.as_ref());
+        if !self.hint(conn, txn).await {
+            self.tally.end = End::ClientClosedWaiting;
+            return Next::Close;
+        }
         self.tally.times.queue = 0;
         self.attempt(conn, txn, at).await
+    }
+
+    /// `early-hint`: tells the client what it may fetch while the server thinks (RFC 8297); `false` when it is gone.
+    async fn hint(&mut self, conn: &mut Conn, txn: &Txn) -> bool {
+        let hints = &txn.memo.wishes.early_hints;
+        // HTTP/1.0 knows no interim responses.
+        if hints.is_empty() || txn.req.version() == Version::Http10 {
+            return true;
+        }
+        let mut out = b"HTTP/1.1 103 Early Hints\r\n".to_vec();
+        for (name, value) in hints {
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value);
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        send(conn, &mut self.tally, self.entrance.conf.timeout.client, &out).await
     }
 
     /// Which backend serves the request.
@@ -371,12 +403,45 @@ impl Course<'_> {
             && !conn.admission.is_leaving()
     }
 
+    /// What rules ask of the way to a server.
+    fn asked(&self, conn: &mut Conn, txn: &mut Txn, at: usize) -> Asked {
+        let group = &self.local.snapshot.groups[at];
+        let server = match group.conf.use_server.is_empty() {
+            true => None,
+            false => self.wanted_server(conn, txn, group),
+        };
+        let wishes = &txn.memo.wishes;
+        let arrived = self.tally.began.saturating_duration_since(conn.admission.worker.process.started);
+        Asked {
+            server,
+            retries: wishes.retries,
+            connect: millis(wishes.timeouts.connect),
+            queue: millis(wishes.timeouts.queue),
+            rank: Rank {
+                class: wishes.priority_class,
+                since_ms: i64::try_from(arrived.as_millis()).unwrap_or(i64::MAX) + i64::from(wishes.priority_offset),
+            },
+        }
+    }
+
+    /// `use-server`: the server the first rule that matches names, while it is in service.
+    fn wanted_server(&self, conn: &mut Conn, txn: &mut Txn, group: &Group) -> Option<usize> {
+        let rules = &group.conf.use_server;
+        let name = match self.look(conn, txn, Phase::Request, |ctx| rules.pick(ctx))? {
+            Choice::Rule(rule) => rules.targets.get(rule)?.as_deref()?.to_owned(),
+            Choice::Named(_, name) => name,
+        };
+        let slot = group.slots.iter().position(|slot| *slot.server.name == *name)?;
+        group.slots[slot].server.is_usable().then_some(slot)
+    }
+
     /// Tries servers until one answered, the retries are used up, or nothing is left to try.
     async fn attempt(&mut self, conn: &mut Conn, txn: &mut Txn, at: usize) -> Next {
         let local = self.local;
         let group = &local.snapshot.groups[at];
         let whole = txn.req.framing() == Framing::Empty;
-        let mut attempts = Attempts::new(local, at);
+        let asked = self.asked(conn, txn, at);
+        let mut attempts = Attempts::new(local, at, asked);
         loop {
             let up = match attempts.next(conn, &mut self.tally, whole).await {
                 Ok(up) => up,
@@ -403,10 +468,11 @@ impl Course<'_> {
             ConnectionMode::ServerClose => ConnectionMode::ServerClose,
             ConnectionMode::KeepAlive | ConnectionMode::Close => ConnectionMode::KeepAlive,
         });
+        let times = txn.memo.wishes.timeouts;
         let terms = Terms {
             limits: self.limits,
-            client_timeout: self.entrance.conf.timeout.client,
-            server_timeout: group.conf.timeout.server,
+            client_timeout: millis(times.client).or(self.entrance.conf.timeout.client),
+            server_timeout: millis(times.server).or(group.conf.timeout.server),
             abort_on_close: group.conf.option.abortonclose,
             client_keeps: self.client_may_stay(conn, txn),
             server_closes: server_mode != ConnectionMode::KeepAlive,
@@ -419,15 +485,19 @@ impl Course<'_> {
         let Txn { req, res, memo, .. } = txn;
         memo.vars.get_mut().end(VarScope::Req);
         let mut exchange = Exchange::new(&conn.stream, &up.stream, req, res, &worker.stock, terms, spare);
+        let rates = |memo: &Memo| [memo.wishes.upload_limit, memo.wishes.download_limit];
+        exchange.throttle(rates(memo));
         let mut judged = Judged::Passes;
         let outcome = loop {
             match exchange.run(&mut conn.timer).await {
                 Outcome::Answered => {
                     let (req, res) = exchange.heads();
+                    capture(&self.entrance.conf.captures.response, res, &memo.captured_response);
                     judged = self.judge(&worker, &mut conn.session, memo, req, res);
                     if !matches!(judged, Judged::Passes) {
                         break Outcome::Answered;
                     }
+                    exchange.throttle(rates(memo));
                 }
                 outcome => break outcome,
             }
@@ -470,11 +540,12 @@ impl Course<'_> {
                 return Ok(self.overrule(conn, txn, group, judged, keeps).await);
             }
             Outcome::Tunnel => {
+                let timeout = millis(times.tunnel);
                 self.tally.status = Some(txn.res.status());
                 let mut to_client = Buf::with_capacity(received.prefix.len() + txn.res.surplus().len());
                 to_client.extend_from_slice(&received.prefix);
                 to_client.extend_from_slice(txn.res.surplus());
-                self.tunnel = Some(Tunnel { up, to_server: sent.leftover.take(), to_client });
+                self.tunnel = Some(Tunnel { up, to_server: sent.leftover.take(), to_client, timeout });
                 Next::Close
             }
             Outcome::Failed(End::ServerClosedUnanswered | End::ServerResetUnanswered)
@@ -567,6 +638,10 @@ impl Course<'_> {
     }
 }
 
+fn millis(ms: Option<u64>) -> Option<Duration> {
+    ms.map(Duration::from_millis)
+}
+
 /// A request that was not answered by a byte, and may be sent again.
 enum Again {
     /// The reused connection was closed by its server: a new one to the same server.
@@ -581,6 +656,15 @@ pub(crate) fn keep_surplus(conn: &mut Conn, req: &Head) {
         let mut rest = conn.admission.worker.stock.small();
         rest.extend_from_slice(req.surplus());
         conn.leftover = Some(rest);
+    }
+}
+
+/// `capture`: the last line of each field, cut to its length.
+fn capture(slots: &[Capture], head: &Head, into: &RefCell<Slots>) {
+    for (at, slot) in slots.iter().enumerate() {
+        if let Some(value) = slot.header.as_ref().and_then(|name| head.get_last(name.as_bytes())) {
+            into.borrow_mut().set(at, &value[..value.len().min(slot.len)]);
+        }
     }
 }
 

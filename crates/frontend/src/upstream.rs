@@ -8,9 +8,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use evenkeel_backend::{Chooser, Group, Idle, Lease, Server, Stream, Waiter, dial};
+use evenkeel_backend::{Chooser, Group, Idle, Lease, Rank, Server, Stream, Waiter, dial};
 use evenkeel_config::Reuse;
 
+use crate::attempt::Asked;
 use crate::clock;
 use crate::conn::Conn;
 use crate::end::End;
@@ -53,10 +54,12 @@ pub(crate) async fn choose(
     at: usize,
     avoid: Option<usize>,
     watch_client: bool,
+    wished: &Asked,
 ) -> Result<(Chosen, Waited), End> {
     let group = &local.snapshot.groups[at];
     let mut waited = Waited::default();
     let asked = clock::now();
+    let limit = wished.queue.or(group.conf.timeout.queue);
     let mut passed_over = false;
     loop {
         let src = conn.session.src.map(|a| a.ip());
@@ -76,8 +79,8 @@ pub(crate) async fn choose(
             conn.admission.worker.note_choice(group, lease.server());
             return Ok((Chosen { slot, lease }, waited));
         }
-        let waiter = queue(group, slot, &mut waited)?;
-        match wait(conn, group, waiter, asked, watch_client).await? {
+        let waiter = queue(group, slot, &mut waited, wished.rank)?;
+        match wait(conn, group, waiter, asked, watch_client, limit).await? {
             Some(lease) => match group.slot_of(lease.server()) {
                 Some(slot) => {
                     conn.admission.worker.note_choice(group, lease.server());
@@ -89,7 +92,7 @@ pub(crate) async fn choose(
                     drop(lease);
                     passed_over = true;
                     let _ = within(&mut conn.timer, clock::now(), Some(LOOK_AGAIN), std::future::pending::<()>()).await;
-                    if group.conf.timeout.queue.is_some_and(|limit| clock::now() - asked >= limit) {
+                    if limit.is_some_and(|limit| clock::now() - asked >= limit) {
                         return Err(End::QueueTimeout);
                     }
                 }
@@ -100,7 +103,7 @@ pub(crate) async fn choose(
 }
 
 /// Joins the queue of the one server that will do, or of the whole backend.
-fn queue(group: &Group, slot: Option<usize>, waited: &mut Waited) -> Result<Waiter, End> {
+fn queue(group: &Group, slot: Option<usize>, waited: &mut Waited, rank: Rank) -> Result<Waiter, End> {
     if let Some(slot) = slot
         && Chooser::is_sticky(group)
     {
@@ -109,11 +112,11 @@ fn queue(group: &Group, slot: Option<usize>, waited: &mut Waited) -> Result<Wait
         if limit != 0 && chosen.server.queued() >= limit {
             return Err(End::QueueFull);
         }
-        let waiter = Waiter::for_server(&chosen.server);
+        let waiter = Waiter::for_server(&chosen.server, rank);
         waited.server_ahead = waiter.ahead;
         return Ok(waiter);
     }
-    let waiter = Waiter::for_backend(&group.state, group.slots.iter().map(|s| &s.server));
+    let waiter = Waiter::for_backend(&group.state, group.slots.iter().map(|s| &s.server), rank);
     waited.backend_ahead = waiter.ahead;
     Ok(waiter)
 }
@@ -125,10 +128,11 @@ async fn wait(
     waiter: Waiter,
     since: Instant,
     watch_client: bool,
+    limit: Option<Duration>,
 ) -> Result<Option<Lease>, End> {
     let watch_client = watch_client && group.conf.option.abortonclose;
     let Conn { stream, timer, .. } = conn;
-    timer.set(since, group.conf.timeout.queue);
+    timer.set(since, limit);
     let mut waiter = pin!(waiter);
     let mut speaks = false;
     poll_fn(|cx| {
@@ -168,7 +172,13 @@ impl Worker {
 }
 
 /// Gets a connection to the chosen server: the client's own, a pooled one if `http-reuse` allows, or a new one.
-pub(crate) async fn connect(conn: &mut Conn, group: &Group, chosen: Chosen, fresh: bool) -> Result<Upstream, Refused> {
+pub(crate) async fn connect(
+    conn: &mut Conn,
+    group: &Group,
+    chosen: Chosen,
+    fresh: bool,
+    asked: &Asked,
+) -> Result<Upstream, Refused> {
     let Chosen { slot, lease } = chosen;
     let server = lease.server().clone();
     let worker = conn.admission.worker.clone();
@@ -189,8 +199,8 @@ pub(crate) async fn connect(conn: &mut Conn, group: &Group, chosen: Chosen, fres
     let conf = &group.slots[slot].conf;
     server.sheet.shard(worker.id).connects.inc();
     group.state.sheet.shard(worker.id).connects.inc();
-    let dialled =
-        within(&mut conn.timer, clock::now(), group.conf.timeout.connect, dial(conf, group.conf.keepalive)).await;
+    let limit = asked.connect.or(group.conf.timeout.connect);
+    let dialled = within(&mut conn.timer, clock::now(), limit, dial(conf, group.conf.keepalive)).await;
     match dialled {
         Ok(Ok(stream)) => Ok(Upstream { stream, lease: Some(lease), reused: false, epoch, server }),
         Ok(Err(e)) => Err(Refused { slot, end: End::connect_failed(&e) }),

@@ -135,7 +135,7 @@ fn a_server_goes_down_after_fall_failures_and_up_after_rise_successes() {
         assert_eq!((server.backend.availability().0, server.backend.availability().2), (false, 1));
 
         // Who waits for the backend meanwhile is served when the server is back.
-        let waiter = crate::Waiter::for_backend(&server.backend, std::iter::once(&server));
+        let waiter = crate::Waiter::for_backend(&server.backend, std::iter::once(&server), crate::Rank::default());
         origin.status.set(200);
         let (level, text) = house.notice().await;
         assert_eq!(level, 5);
@@ -247,7 +247,7 @@ fn a_new_address_begins_anew_and_serves_who_waits() {
         let mut house = House::new();
         let server = house.reload(&seldom(1, "init-state = \"fully-down\""));
         let task = house.task(&server);
-        let waiter = crate::Waiter::for_backend(&server.backend, std::iter::once(&server));
+        let waiter = crate::Waiter::for_backend(&server.backend, std::iter::once(&server), crate::Rank::default());
         assert_eq!((server.is_usable(), server.backend.queued()), (false, 1));
         let again = house.reload(&seldom(2, "init-state = \"up\""));
         assert!(Arc::ptr_eq(&server, &again));

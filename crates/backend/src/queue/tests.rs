@@ -145,12 +145,12 @@ impl Model {
                 "release"
             }
             8..11 => {
-                let waiter = Waiter::for_backend(&self.state, self.servers.iter());
+                let waiter = Waiter::for_backend(&self.state, self.servers.iter(), Rank::default());
                 self.guests.push(Guest::new(waiter));
                 "join the backend's queue"
             }
             11..13 => {
-                let waiter = Waiter::for_server(&server);
+                let waiter = Waiter::for_server(&server, Rank::default());
                 self.guests.push(Guest::new(waiter));
                 "join a server's queue"
             }
@@ -307,8 +307,8 @@ fn a_waiter_that_leaves_after_its_grant_passes_the_slot_on() {
     let (state, servers) = backend(1);
     servers[0].set_maxconn(1);
     let lease = Lease::try_take(&servers[0]).unwrap();
-    let first = Waiter::for_backend(&state, servers.iter());
-    let mut second = Waiter::for_backend(&state, servers.iter());
+    let first = Waiter::for_backend(&state, servers.iter(), Rank::default());
+    let mut second = Waiter::for_backend(&state, servers.iter(), Rank::default());
     assert_eq!((first.ahead, second.ahead, state.queued(), state.queued_max()), (0, 1, 2, 2));
     let flag = Arc::default();
     assert!(poll(&mut second, &flag).is_pending());
@@ -326,8 +326,8 @@ fn who_left_just_as_its_turn_came_does_not_take_the_slot_along() {
     let (state, servers) = backend(1);
     servers[0].set_maxconn(1);
     let lease = Lease::try_take(&servers[0]).unwrap();
-    let gone = Waiter::for_backend(&state, servers.iter());
-    let mut next = Waiter::for_backend(&state, servers.iter());
+    let gone = Waiter::for_backend(&state, servers.iter(), Rank::default());
+    let mut next = Waiter::for_backend(&state, servers.iter(), Rank::default());
     // The moment between the two halves of a departure: its turn is over, its place is still in the queue.
     *gone.place.turn.lock() = Turn::Over;
     drop(lease);
@@ -341,7 +341,7 @@ fn who_left_just_as_its_turn_came_does_not_take_the_slot_along() {
 fn who_joins_the_queue_of_a_server_that_just_went_down_chooses_again() {
     let (_, servers) = backend(1);
     servers[0].set_up(false);
-    let mut waiter = Waiter::for_server(&servers[0]);
+    let mut waiter = Waiter::for_server(&servers[0], Rank::default());
     assert!(matches!(poll(&mut waiter, &Arc::default()), Poll::Ready(None)));
 }
 
@@ -351,7 +351,7 @@ fn those_who_wait_for_a_server_that_enters_maintenance_choose_again() {
         let (_, servers) = backend(1);
         servers[0].set_maxconn(1);
         let lease = Lease::try_take(&servers[0]).unwrap();
-        let mut waiter = Waiter::for_server(&servers[0]);
+        let mut waiter = Waiter::for_server(&servers[0], Rank::default());
         assert!(poll(&mut waiter, &Arc::default()).is_pending());
         servers[0].set_admin(admin);
         assert!(matches!(poll(&mut waiter, &Arc::default()), Poll::Ready(None)), "{admin:?}");
@@ -379,8 +379,8 @@ fn hammer(mut rng: Rng, state: &Arc<BackendState>, servers: &[Arc<Server>], insi
             continue;
         }
         let mut waiter = match rng.u32(0..3) {
-            0 => Waiter::for_server(server),
-            _ => Waiter::for_backend(state, servers.iter()),
+            0 => Waiter::for_server(server, Rank::default()),
+            _ => Waiter::for_backend(state, servers.iter(), Rank::default()),
         };
         let mut patience = if rng.u32(0..3) == 0 { rng.u32(0..4) } else { u32::MAX };
         let begun = Instant::now();

@@ -226,7 +226,7 @@ fn a_commit_serves_those_who_wait_for_a_higher_limit_or_a_server_that_returns() 
         let registry = Registry::new(1);
         let server = load_one(&registry, &format!("{PLAIN}, {before}"));
         let lease = server.is_usable().then(|| Lease::try_take(&server).unwrap());
-        let waiter = crate::Waiter::for_backend(&server.backend, std::iter::once(&server));
+        let waiter = crate::Waiter::for_backend(&server.backend, std::iter::once(&server), crate::Rank::default());
         assert_eq!(server.backend.queued(), 1);
         load_one(&registry, &format!("{PLAIN}, {after}"));
         assert_eq!(server.backend.queued(), 0, "{before} -> {after}");
@@ -240,8 +240,8 @@ fn a_server_that_leaves_still_serves_who_waits_for_it_but_nobody_else() {
     let registry = Registry::new(1);
     let (servers, _) = load(&registry, &[PLAIN, r#"name = "b", address = "127.0.0.1:1001", maxconn = 1"#]);
     let lease = Lease::try_take(&servers[1]).unwrap();
-    let own = crate::Waiter::for_server(&servers[1]);
-    let any = crate::Waiter::for_backend(&servers[1].backend, std::iter::empty());
+    let own = crate::Waiter::for_server(&servers[1], crate::Rank::default());
+    let any = crate::Waiter::for_backend(&servers[1].backend, std::iter::empty(), crate::Rank::default());
     load(&registry, &[&format!("{PLAIN}, disabled = true")]);
     drop(lease);
     assert_eq!(
