@@ -4,6 +4,7 @@
 //! are equal exactly when their lines, the places of their lines and the acls they name are, so that a reload can tell what
 //! changed.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::acl::Acls;
@@ -40,6 +41,13 @@ pub struct Switch {
     /// The name each rule gives, in rule order; `None` where it is worked out per request.
     pub targets: Vec<Option<Arc<str>>>,
     rules: Arc<[Rule<Option<Format>>]>,
+    acls_used: Vec<Arc<str>>,
+}
+
+/// Compiled conditions that stand alone, such as those of `monitor fail`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Conditions {
+    rules: Arc<[Rule<()>]>,
     acls_used: Vec<Arc<str>>,
 }
 
@@ -119,30 +127,44 @@ impl RuleSet {
 
     /// As [`eval`](RuleSet::eval), writing down each rule it looks at.
     pub fn eval_traced<'r>(&'r self, ctx: &mut Ctx<'_>, at: &mut usize, mut trace: Option<&mut Trace>) -> Verdict<'r> {
-        while let Some(rule) = self.rules.get(*at) {
-            ctx.undecided.set(false);
-            let applies = rule.applies(ctx, trace.as_deref_mut());
-            if !applies && ctx.undecided.get() {
-                return Verdict::Wait(Wait::More);
-            }
-            ctx.memo.path.push(applies);
-            *at += 1;
-            if !applies {
-                continue;
-            }
-            let next = rule.action.run(ctx, &rule.place);
-            if !matches!(next, Next::Rule | Next::Wait(_)) {
-                ctx.memo.wishes.last_rule = Some(rule.place.clone());
-            }
-            match next {
-                Next::Rule => {}
-                Next::Allow => return Verdict::Allow,
-                Next::Reply(reply) => return Verdict::Reply(reply),
-                Next::Close(how) => return Verdict::Close(Close { how, place: &rule.place }),
-                Next::Wait(wait) => return Verdict::Wait(wait),
+        while *at < self.rules.len() {
+            if let Some(verdict) = self.eval_one(ctx, at, trace.as_deref_mut()) {
+                return verdict;
             }
         }
         Verdict::Continue
+    }
+
+    /// Looks at the rule at `at` alone, for who wants to see what each one changed. `None`: go on with the next.
+    #[inline]
+    pub fn eval_one<'r>(
+        &'r self,
+        ctx: &mut Ctx<'_>,
+        at: &mut usize,
+        trace: Option<&mut Trace>,
+    ) -> Option<Verdict<'r>> {
+        let rule = self.rules.get(*at)?;
+        ctx.undecided.set(false);
+        let applies = rule.applies(ctx, trace);
+        if !applies && ctx.undecided.get() {
+            return Some(Verdict::Wait(Wait::More));
+        }
+        ctx.memo.path.push(applies);
+        *at += 1;
+        if !applies {
+            return None;
+        }
+        let next = rule.action.run(ctx, &rule.place);
+        if !matches!(next, Next::Rule | Next::Wait(_)) {
+            ctx.memo.wishes.last_rule = Some(rule.place.clone());
+        }
+        match next {
+            Next::Rule => None,
+            Next::Allow => Some(Verdict::Allow),
+            Next::Reply(reply) => Some(Verdict::Reply(reply)),
+            Next::Close(how) => Some(Verdict::Close(Close { how, place: &rule.place })),
+            Next::Wait(wait) => Some(Verdict::Wait(wait)),
+        }
     }
 }
 
@@ -215,14 +237,51 @@ impl Switch {
     }
 }
 
+impl Conditions {
+    /// Compiles lines such as `if { nbsrv(app) lt 2 }`; all mistakes at once.
+    pub fn compile(lines: &[RuleLine<'_>], acls: &Acls, env: &Env<'_>) -> Result<Conditions, Vec<RuleError>> {
+        let (rules, acls_used) = compile(lines, acls, None, env, |words, _| match words.peek() {
+            Some(word) if !starts_condition(word) => {
+                Err(Fault::new(code::CONDITION, word.range.clone(), "a condition begins with `if` or `unless`")
+                    .hint("write `if { nbsrv(app) lt 2 }`"))
+            }
+            _ => Ok(()),
+        })?;
+        Ok(Conditions { rules: rules.into(), acls_used })
+    }
+
+    /// Whether one of them holds.
+    pub fn hold(&self, ctx: &Ctx<'_>) -> bool {
+        self.rules.iter().any(|rule| rule.applies(ctx, None))
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// The acls of the file that they name, each once.
+    pub fn acls_used(&self) -> &[Arc<str>] {
+        &self.acls_used
+    }
+
+    /// Whether they are the same, wherever in the file they stand.
+    pub fn same_rules(&self, other: &Conditions) -> bool {
+        same_rules(&self.rules, &other.rules)
+    }
+}
+
 impl<A> Rule<A> {
     fn applies(&self, ctx: &Ctx<'_>, trace: Option<&mut Trace>) -> bool {
         let Some(trace) = trace else {
             return self.cond.as_ref().is_none_or(|cond| cond.holds(ctx, None));
         };
         let mut tests = Vec::new();
-        let held = self.cond.as_ref().is_none_or(|cond| cond.holds(ctx, Some(&mut tests)));
-        trace.steps.push(Step { place: self.place.clone(), text: self.text.clone(), tests, held });
+        let seen = self.cond.as_ref().is_none_or(|cond| cond.holds(ctx, Some(&mut tests)));
+        let recorded = trace.replay.as_mut().and_then(VecDeque::pop_front);
+        let held = recorded.unwrap_or(seen);
+        let (place, text) = (self.place.clone(), self.text.clone());
+        trace.steps.push(Step { place, text, tests, held, seen, recorded: recorded.is_some() });
         held
     }
 

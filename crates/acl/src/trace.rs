@@ -3,6 +3,7 @@
 //! Filled by [`RuleSet::eval_traced`](crate::RuleSet::eval_traced) and
 //! [`Switch::pick_traced`](crate::Switch::pick_traced); an evaluation without a trace pays one branch per rule and acl.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
@@ -32,6 +33,8 @@ impl fmt::Display for Place {
 pub struct Trace {
     /// One entry a rule.
     pub steps: Vec<Step>,
+    /// What was decided before, in order: followed in place of what the conditions say now, for as long as it lasts.
+    pub replay: Option<VecDeque<bool>>,
 }
 
 /// One rule that was looked at.
@@ -45,6 +48,10 @@ pub struct Step {
     pub tests: Vec<Tested>,
     /// Whether the condition held, so that the action ran.
     pub held: bool,
+    /// What the condition says now; differs from `held` only where an older decision is followed.
+    pub seen: bool,
+    /// Whether `held` is such an older decision.
+    pub recorded: bool,
 }
 
 /// One acl of a condition.

@@ -225,6 +225,12 @@ impl ProcVars {
         self.vars.read().get(name).map(f)
     }
 
+    /// The same variables, apart from these: what an explanation may change.
+    pub fn copy(&self) -> ProcVars {
+        let vars = self.vars.read().clone();
+        ProcVars { count: AtomicUsize::new(vars.list.len()), vars: RwLock::new(vars) }
+    }
+
     /// Sets it; `false` when there is no room.
     pub fn set(&self, name: &VarRef, value: &Sample<'_>) -> bool {
         let mut vars = self.vars.write();
