@@ -16,8 +16,11 @@ mod connection;
 mod constant;
 mod header;
 mod request;
+mod tls;
 
+pub use connection::ProxyFacts;
 pub(crate) use request::path_and_query;
+pub use tls::{CertFacts, Dn, TlsFacts};
 
 /// Takes one occurrence; `Break` when no more are wanted.
 pub(crate) type Visit<'v> = dyn FnMut(Sample<'_>) -> ControlFlow<()> + 'v;
@@ -74,7 +77,7 @@ pub(crate) const AT_END: &[Phase] = &[Phase::Done];
 
 /// Builds `pub(super) static TABLE: &[Fetch]` of a module.
 macro_rules! fetch_table {
-    ($($name:literal $syntax:literal [$($arg:expr),*] $output:ident $pick:ident $phases:ident $run:path
+    ($($name:literal $syntax:literal [$($arg:expr),*] $output:ident $pick:ident $phases:ident $run:expr
         $(, prepare $prepare:path)?, $doc:literal, $example:literal;)*) => {
         pub(super) static TABLE: &[$crate::fetch::Fetch] = &[$($crate::fetch::Fetch {
             name: $name, syntax: $syntax, args: &[$($arg),*], output: $crate::sample::Type::$output,
@@ -86,11 +89,19 @@ macro_rules! fetch_table {
 pub(crate) use fetch_table;
 
 static ALL: LazyLock<Vec<&'static Fetch>> = LazyLock::new(|| {
-    let tables = [connection::TABLE, constant::TABLE, header::TABLE, request::TABLE];
+    let tables = [connection::TABLE, constant::TABLE, header::TABLE, request::TABLE, tls::TABLE];
     let mut all: Vec<&'static Fetch> = tables.into_iter().flatten().collect();
     all.sort_unstable_by_key(|fetch| fetch.name);
     all
 });
+
+/// Hands on the one sample, if there is one.
+pub(crate) fn give(sample: Option<Sample<'_>>, visit: &mut Visit<'_>) -> ControlFlow<()> {
+    match sample {
+        Some(sample) => visit(sample),
+        None => ControlFlow::Continue(()),
+    }
+}
 
 /// Every fetch, sorted by name.
 pub fn fetches() -> &'static [&'static Fetch] {

@@ -19,6 +19,7 @@ mod library;
 mod matching;
 pub mod pattern;
 mod predefined;
+mod print;
 mod rules;
 mod sample;
 mod scene;
@@ -38,10 +39,11 @@ pub use ctx::{
     ServerCount, Session, Slots, Times, Tracks, WishedTimeouts, Wire, Wishes, World,
 };
 pub use error::{CODES, RuleError};
-pub use format::LogFormat;
 pub use fetch::{CertFacts, Dn, ProxyFacts, TlsFacts};
+pub use format::LogFormat;
 pub use library::{CaptureSlot, Env, Library, Pages, ProxyDef};
-pub use rules::{Choice, RuleLine, RuleSet, Switch, Verdict};
+pub use print::canonical;
+pub use rules::{Choice, Conditions, RuleLine, RuleSet, Switch, Verdict};
 pub use sample::{Sample, Type};
 pub use scene::{Described, Scene};
 pub use trace::{Place, Saw, Step, Tested, Trace};

@@ -63,6 +63,8 @@ pub struct Library {
     pub stick_counters: usize,
     /// How files are read.
     pub read: Box<ReadFile>,
+    /// How the environment is read (`env`).
+    pub variable: fn(&str) -> Option<Vec<u8>>,
 }
 
 impl Default for Library {
@@ -76,6 +78,7 @@ impl Default for Library {
             captures: RefCell::default(),
             stick_counters: 3,
             read: Box::new(|_| Err(io::Error::new(io::ErrorKind::Unsupported, "files are not read here"))),
+            variable: |name| std::env::var_os(name).map(std::os::unix::ffi::OsStringExt::into_vec),
         }
     }
 }

@@ -3,8 +3,10 @@
 
 use crate::cond::Scope;
 use crate::ctx::{Ctx, Phase};
+use crate::expr::Expr;
 use crate::library::{Env, Library};
 use crate::scene::Scene;
+use crate::word;
 
 /// xorshift64*; the seed is printed by whoever asserts.
 #[derive(Debug)]
@@ -65,4 +67,42 @@ pub(crate) fn env() -> Env<'static> {
 /// Where the word `text` is compiled in `phase` without acls of the file.
 pub(crate) fn scope(text: &str, phase: Phase) -> Scope<'_> {
     Scope { text, phase, kind: None, acls: Box::leak(Box::default()), env: env() }
+}
+
+/// The expression `text`, compiled in section `web`.
+pub(crate) fn expr(text: &str) -> Expr {
+    let words = word::split(text).unwrap();
+    let expr = Expr::parse_one(&words[0], 0..words[0].bytes.len(), &env());
+    expr.unwrap_or_else(|fault| panic!("{text}: {fault:?}"))
+}
+
+/// Whether `text` is refused as an expression.
+pub(crate) fn refused(text: &str) -> bool {
+    let words = word::split(text).unwrap();
+    Expr::parse_one(&words[0], 0..words[0].bytes.len(), &env()).is_err()
+}
+
+/// What the expression `text` gives in `phase`, as text; `-` when undefined.
+pub(crate) fn show(scene: &mut Scene, phase: Phase, text: &str) -> String {
+    let expr = expr(text);
+    assert!(expr.exists_in(phase), "{text} is no expression of {phase}");
+    let mut out = Vec::new();
+    let found = scene.at(phase, |ctx| expr.write(ctx, &mut out));
+    if found { String::from_utf8_lossy(&out).into_owned() } else { "-".into() }
+}
+
+/// Every occurrence of the expression `text`, as text.
+pub(crate) fn every(scene: &mut Scene, phase: Phase, text: &str) -> Vec<String> {
+    let words = word::split(text).unwrap();
+    let (expr, _) = Expr::parse(&words[0], 0..words[0].bytes.len(), &env()).unwrap();
+    let mut all = Vec::new();
+    scene.at(phase, |ctx| {
+        expr.each(ctx, &mut |sample| {
+            let mut out = Vec::new();
+            sample.write_text(&mut out);
+            all.push(String::from_utf8_lossy(&out).into_owned());
+            std::ops::ControlFlow::Continue(())
+        });
+    });
+    all
 }
