@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use evenkeel_acl::stick::Tables;
 use evenkeel_admin::view::ReloadView;
 use evenkeel_backend::{Checker, Notice, Registry, Server};
 use evenkeel_config::{Config, OnRemove};
@@ -115,6 +116,9 @@ impl Drop for PidFile {
     }
 }
 
+/// Stick-table entries of each table that are looked at every second to see whether they expired.
+const ENTRIES_A_TICK: usize = 20_000;
+
 /// How often the supervisor looks whether the workers have left, during a soft stop.
 const LEAVING_TICK: Duration = Duration::from_millis(20);
 
@@ -125,7 +129,7 @@ impl Supervisor {
         let frontends = Frontends::new(workers);
         // One ring more than workers: the control thread logs server states.
         let logs = Logs::new(workers + 1, config.global.tune.log_buffer, &config.global.log_tag);
-        let snapshot = Snapshot::build(1, config.clone(), &registry, &frontends, &logs);
+        let snapshot = Snapshot::build(1, config.clone(), &registry, &frontends, &logs, &Tables::default());
         let mut listeners = Listeners::default();
         let prepared = listeners.prepare(&snapshot, workers).map_err(|e| e.to_string())?;
         let admin = match &config.global.admin {
@@ -216,6 +220,7 @@ impl Supervisor {
                 Some(asked) = self.requests.recv() => Event::Asked(asked),
                 _ = second.tick() => {
                     self.picture.tick();
+                    self.expire_entries();
                     continue;
                 }
             };
@@ -279,7 +284,14 @@ impl Supervisor {
         let generation = old.generation + 1;
 
         // Build: everything that can fail, before anything changes.
-        let snapshot = Snapshot::build(generation, config.clone(), &self.registry, &self.frontends, &self.shared.logs);
+        let snapshot = Snapshot::build(
+            generation,
+            config.clone(),
+            &self.registry,
+            &self.frontends,
+            &self.shared.logs,
+            &old.tables,
+        );
         let prepared = self.listeners.prepare(&snapshot, self.workers.len()).map_err(|e| e.to_string())?;
         let admin = match &config.global.admin {
             Some(new) if self.admin.as_ref().is_none_or(|a| a.listen != new.listen) => {
@@ -294,6 +306,7 @@ impl Supervisor {
         self.picture.status.generations.borrow_mut().push(Arc::downgrade(&snapshot));
         self.shared.process.maxconn.store(limits::maxconn(config.global.maxconn, self.descriptors), SeqCst);
         let gone = self.registry.commit(&groups);
+        snapshot.tables.commit();
         self.shared.snapshot.store(snapshot);
         self.frontends.retain(&config);
         self.listeners.commit(prepared, &old, &self.workers);
@@ -309,6 +322,14 @@ impl Supervisor {
             (None, Some(new)) => self.refresh_admin(new.refresh).await?,
         }
         Ok((generation, plan))
+    }
+
+    /// Gives back the memory of stick-table entries that nobody asks for any more, a part of each table at a time.
+    fn expire_entries(&self) {
+        let now = self.shared.process.now_ms();
+        for table in self.shared.snapshot.load().tables.iter() {
+            table.expire(now, ENTRIES_A_TICK);
+        }
     }
 
     fn close_admin(&mut self) {

@@ -85,7 +85,7 @@ impl World for Around<'_> {
     }
 
     fn table(&self, at: usize) -> Option<&Arc<Table>> {
-        self.snapshot.tables.get(at)
+        self.snapshot.tables.nth(at)
     }
 
     fn proc_vars(&self) -> &ProcVars {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use evenkeel_acl::stick::Table;
+use evenkeel_acl::stick::Tables;
 use evenkeel_backend::{Group, Registry};
 use evenkeel_config::{self as config, ErrorPage};
 
@@ -23,7 +23,7 @@ pub struct Snapshot {
     /// Backends, as in `config.backends`.
     pub groups: Vec<Arc<Group>>,
     /// Stick tables, as in `config.tables`.
-    pub tables: Vec<Arc<Table>>,
+    pub tables: Tables,
     /// Backends that are not disabled, by name.
     by_name: HashMap<Arc<str>, usize>,
 }
@@ -84,13 +84,14 @@ fn has_rules(front: &config::Frontend, config: &config::Config) -> bool {
 }
 
 impl Snapshot {
-    /// Builds everything of a new generation. Traffic sees nothing of it before it is stored.
+    /// Builds everything of a new generation; `tables` are those in force. Traffic sees nothing of it before it is stored.
     pub fn build(
         generation: u64,
         config: Arc<config::Config>,
         registry: &Registry,
         frontends: &Frontends,
         logs: &Logs,
+        tables: &Tables,
     ) -> Snapshot {
         let groups = registry.build(&config);
         let by_name: HashMap<Arc<str>, usize> = config
@@ -114,7 +115,7 @@ impl Snapshot {
                 })
             })
             .collect();
-        let tables = Vec::new();
+        let tables = tables.reconcile(&config.tables);
         Snapshot { generation, config, frontends: entrances, groups, tables, by_name }
     }
 

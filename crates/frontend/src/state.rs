@@ -99,6 +99,11 @@ impl Process {
         }
     }
 
+    /// Milliseconds since the start: the clock of stick tables.
+    pub fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// Begins a soft stop.
     pub fn drain(&self) {
         self.draining.store(true, SeqCst);

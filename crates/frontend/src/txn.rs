@@ -14,7 +14,7 @@ use std::time::Duration;
 use evenkeel_acl::{Cause as ReplyCause, Choice, Memo, Phase, Slots, VarScope};
 use evenkeel_backend::{Group, Rank};
 use evenkeel_config::{Capture, ConnectionMode, ErrorPage, ForwardFor};
-use evenkeel_proto::{Buf, Framing, Head, Limits, Malformed, Method, Parsed, Version};
+use evenkeel_proto::{Buf, Framing, Head, Limits, Malformed, Parsed, Version};
 
 use crate::attempt::{Asked, Attempts};
 use crate::bufs::Stock;
