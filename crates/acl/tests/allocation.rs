@@ -1,11 +1,11 @@
-//! An evaluation that matches nothing allocates nothing. The file has its own allocator, so it holds one test.
+//! An evaluation that matches nothing allocates nothing, nor does a log line. The file has its own allocator, so it holds one test.
 #![allow(clippy::unwrap_used, unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
 
-use evenkeel_acl::{AclDef, Acls, Env, Library, RuleKind, RuleLine, RuleSet, Scene, Switch, Verdict};
+use evenkeel_acl::{AclDef, Acls, Env, Library, LogFormat, Phase, RuleKind, RuleLine, RuleSet, Scene, Switch, Verdict};
 
 struct Counting;
 
@@ -76,6 +76,9 @@ fn ten_acls_without_an_edit_allocate_nothing() {
     let switch =
         Switch::compile("backend", &[line("x if a"), line("y if f or { path -m len 1 }")], &acls, &env).unwrap();
 
+    let log = LogFormat::compile(LogFormat::HTTP, &env).unwrap();
+    let mut logged = Vec::new();
+
     let mut scene = Scene::new(
         "GET /api/users?id=7 HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: Mozilla/5.0\r\nX-Forwarded-For: 203.0.113.7, 203.0.113.8\r\n\r\n",
         "203.0.113.9:51234".parse().unwrap(),
@@ -86,6 +89,10 @@ fn ten_acls_without_an_edit_allocate_nothing() {
         scene.with(|ctx| {
             assert!(matches!(rules.eval(ctx, &mut 0), Verdict::Continue));
             assert_eq!(switch.pick(ctx), None);
+        });
+        scene.at(Phase::Done, |ctx| {
+            logged.clear();
+            log.write(ctx, &mut logged);
         });
     };
     // A regex makes its cache on its first use in a thread.

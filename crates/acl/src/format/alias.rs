@@ -10,7 +10,7 @@ use evenkeel_proto::{Method, Version};
 use super::date::Date;
 use super::encode::{Out, Text};
 use crate::ctx::{Count, Ctx, Phase, ProcessCount, Slots};
-use crate::fetch::{AT_END, SINCE_ACCEPT, SINCE_HELLO, SINCE_REQUEST, SINCE_RESPONSE, SINCE_SERVER};
+use crate::fetch::{AT_END, SINCE_ACCEPT, SINCE_HELLO, SINCE_REQUEST, SINCE_RESPONSE, SINCE_SERVER, TlsFacts};
 use crate::sample::Type;
 
 /// One entry of the table of `%xx` aliases.
@@ -152,6 +152,10 @@ aliases! {
         "The port of the server; 0 when none was chosen.";
     "sq" Int SINCE_SERVER |ctx, out| out.unsigned(ctx.progress.queued[0]),
         "Requests that were ahead in the queue of the server.";
+    "sslc" Str SINCE_HELLO |ctx, out| of_tls(ctx, out, |tls| &tls.cipher),
+        "The cipher of the client's TLS connection, as `ssl_fc_cipher`.";
+    "sslv" Str SINCE_HELLO |ctx, out| of_tls(ctx, out, |tls| &tls.protocol),
+        "The version of the client's TLS connection, as `ssl_fc_protocol`.";
     "t" Str SINCE_ACCEPT |ctx, out| out.raw(&local(ctx, ctx.session.accepted_us).with_millis()),
         "When the connection was accepted, in local time: 06/Feb/2009:12:14:14.655.";
     "tr" Str SINCE_REQUEST |ctx, out| out.raw(&local(ctx, ctx.progress.began_us).with_millis()),
@@ -275,7 +279,17 @@ fn port_or_listener(ctx: &Ctx<'_>, out: &mut Out<'_>, address: Option<SocketAddr
 fn frontend_and_transport(ctx: &Ctx<'_>, out: &mut Out<'_>) {
     out.open();
     out.part(ctx.progress.frontend.as_bytes(), Text::Plain);
+    if ctx.session.tls.is_some() {
+        out.raw(b"~");
+    }
     out.close();
+}
+
+fn of_tls(ctx: &Ctx<'_>, out: &mut Out<'_>, fact: impl FnOnce(&TlsFacts) -> &str) {
+    match &ctx.session.tls {
+        Some(tls) => out.text(fact(tls).as_bytes()),
+        None => out.absent(),
+    }
 }
 
 fn pid(ctx: &Ctx<'_>, out: &mut Out<'_>) {

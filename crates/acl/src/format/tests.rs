@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::ctx::{ProcessCount, Times};
+use crate::fetch::TlsFacts;
 use crate::scene::Scene;
 use crate::testing::{REQUEST, Rng, env, scene, scope, with_ctx};
 use crate::word;
@@ -252,6 +253,19 @@ fn every_alias_of_a_finished_transaction() {
         ctx.progress.early = true;
     };
     assert_eq!(line("%B %U %Ta %Tt %Tu %Td", &mut scene, early), "+2750 72 +109 +116 +109 0");
+}
+
+#[test]
+fn tls_is_told() {
+    let mut scene = told();
+    assert_eq!(line("%ft %sslv/%sslc %{+Q}sslc", &mut scene, tell), "http-in -/- \"\"");
+    scene.session.tls = Some(Box::new(TlsFacts {
+        protocol: "TLSv1.3".into(),
+        cipher: "TLS_AES_256_GCM_SHA384".into(),
+        sni: Some("1wt.eu".into()),
+        ..TlsFacts::default()
+    }));
+    assert_eq!(line("%ft %{+Q}ft %sslv", &mut scene, tell), "http-in~ \"http-in~\" TLSv1.3");
 }
 
 #[test]
