@@ -38,6 +38,8 @@ pub struct TlsFacts {
     pub ca_error: u32,
     /// Depth at which [`ca_error`](TlsFacts::ca_error) was met.
     pub ca_error_depth: u32,
+    /// Last error of the handshake, by OpenSSL's number; 0: none.
+    pub error: u64,
     /// The client's certificate, of this handshake or of the one that was resumed.
     pub client: Option<Box<CertFacts>>,
 }
@@ -135,6 +137,9 @@ fetch_table! {
     "ssl_fc_cipher" "ssl_fc_cipher" [] Str First SINCE_HELLO
         |ctx, _, visit| give(tls(ctx).map(|tls| Sample::Str(tls.cipher.as_bytes())), visit),
         "The name of the cipher suite of the client connection.", "ssl_fc_cipher TLS_AES_128_GCM_SHA256";
+    "ssl_fc_err" "ssl_fc_err" [] Int First SINCE_HELLO
+        |ctx, _, visit| give(tls(ctx).map(|tls| Sample::Int(tls.error as i64)), visit),
+        "The last error of the TLS handshake, by OpenSSL's number; 0: none.", "ssl_fc_err 0";
     "ssl_fc_has_crt" "ssl_fc_has_crt" [] Bool First SINCE_HELLO
         |ctx, _, visit| give(tls(ctx).map(|tls| Sample::Bool(tls.sent_certificate)), visit),
         "Whether the client sent a certificate in this handshake; false on a resumed session, see `ssl_c_used`.",
@@ -240,6 +245,7 @@ mod tests {
             ("ssl_fc", "0"),
             ("ssl_fc_has_sni", "0"),
             ("ssl_fc_is_resumed", "0"),
+            ("ssl_fc_err", "-"),
             ("ssl_fc_has_crt", "-"),
             ("ssl_fc_has_early", "-"),
             ("ssl_c_used", "-"),
