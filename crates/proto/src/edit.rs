@@ -92,6 +92,46 @@ impl Head {
         self.remove_first(self.fields.len(), name::classify(name), name)
     }
 
+    /// Lets `change` rewrite the value of each field of that name: it sees the value, and says whether what it wrote into
+    /// the buffer takes its place. Names, their case and the order of the fields stay. Returns how many were changed.
+    ///
+    /// # Errors
+    /// As [`Head::add`]. Nothing changed then.
+    pub fn rewrite(
+        &mut self,
+        name: &[u8],
+        mut change: impl FnMut(&[u8], &mut Vec<u8>) -> bool,
+    ) -> Result<usize, BadEdit> {
+        let id = check_name(name)?;
+        let before = self.edits.len();
+        let mut value = Vec::new();
+        let mut changed: Vec<(usize, Field)> = Vec::new();
+        for at in 0..self.fields.len() {
+            let field = self.fields[at];
+            value.clear();
+            if !self.is_named(&field, id, name) || !change(self.span(&field, field.value, field.value_end), &mut value)
+            {
+                continue;
+            }
+            if id == name::HOST {
+                // There is only one, and the target follows it.
+                return self.set(name, &value).map(|()| 1);
+            }
+            let spelling = self.span(&field, field.start, field.name_end).to_vec();
+            match self.write_line(id, field.flags & Field::HOP, &spelling, &value) {
+                Ok(field) => changed.push((at, field)),
+                Err(why) => {
+                    self.edits.truncate(before);
+                    return Err(why);
+                }
+            }
+        }
+        for (at, field) in &changed {
+            self.fields[*at] = *field;
+        }
+        Ok(changed.len())
+    }
+
     /// Changes the target; Host follows when the new one has the absolute form.
     ///
     /// # Errors
@@ -147,6 +187,13 @@ impl Head {
     }
 
     fn push(&mut self, id: u8, name: &[u8], value: &[u8]) -> Result<(), BadEdit> {
+        let field = self.write_line(id, 0, name, value)?;
+        self.fields.push(field);
+        self.seen |= name::bit(id);
+        Ok(())
+    }
+
+    fn write_line(&mut self, id: u8, flags: u8, name: &[u8], value: &[u8]) -> Result<Field, BadEdit> {
         let value = name::trim(value);
         if !name::is_value(value) {
             return Err(BadEdit::BadValue);
@@ -160,9 +207,7 @@ impl Head {
         self.edits.extend_from_slice(value);
         self.edits.extend_from_slice(b"\r\n");
         let end = value_end + 2;
-        self.fields.push(Field { start, end, name_end, value: name_end + 2, value_end, id, flags: Field::EDIT });
-        self.seen |= name::bit(id);
-        Ok(())
+        Ok(Field { start, end, name_end, value: name_end + 2, value_end, id, flags: Field::EDIT | flags })
     }
 
     /// Flags the fields of that name among the first `n`.

@@ -172,6 +172,43 @@ fn fields_are_added_set_and_removed() {
 }
 
 #[test]
+fn values_are_rewritten_in_place() {
+    let mut head = request("GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\nAccept: z\r\nx: 2\r\nX: 3\r\nB: 1\r\n\r\n");
+    head.add(b"X", b"4").unwrap();
+    let changed = head.rewrite(b"X", |value, out| {
+        out.extend_from_slice(b"<");
+        out.extend_from_slice(value);
+        value != b"3"
+    });
+    assert_eq!(changed, Ok(3));
+    let text = "GET / HTTP/1.1\r\nHost: a\r\nX: <1\r\nAccept: z\r\nx: <2\r\nX: 3\r\nB: 1\r\nX: <4\r\n\r\n";
+    assert_eq!(sent(&head, Framing::Empty, Connection::None), text);
+    for (value, why) in [(&b"a\nb"[..], BadEdit::BadValue), (&[b'x'; MAX_EDITS], BadEdit::TooLarge)] {
+        let mut seen = 0;
+        let failed = head.rewrite(b"x", |_, out| {
+            seen += 1;
+            out.extend_from_slice(if seen < 3 { b"new" } else { value });
+            true
+        });
+        assert_eq!(failed, Err(why));
+        assert_eq!(sent(&head, Framing::Empty, Connection::None), text);
+    }
+    assert_eq!(head.rewrite(b"none", |_, _| true), Ok(0));
+    assert_eq!(head.rewrite(b"te", |_, _| true), Err(BadEdit::HopByHop));
+    assert_eq!(head.remove(b"x"), 4);
+
+    let mut head = request("GET http://a:81/x HTTP/1.1\r\nHost: a:81\r\n\r\n");
+    assert_eq!(
+        head.rewrite(b"host", |_, out| {
+            out.extend_from_slice(b"b");
+            true
+        }),
+        Ok(1)
+    );
+    assert_eq!((head.target(), head.get(b"host")), (&b"http://b/x"[..], Some(&b"b"[..])));
+}
+
+#[test]
 fn removing_a_framing_field_does_not_unframe() {
     let mut head = request("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
     assert_eq!(head.remove(b"content-length"), 1);
