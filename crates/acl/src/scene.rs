@@ -108,6 +108,10 @@ pub struct Scene {
     pub now: Now,
     /// Name and number of the frontend.
     pub frontend: (Arc<str>, u32),
+    /// Its `default_backend`.
+    pub default_backend: Option<Arc<str>>,
+    /// Name and number of the bind.
+    pub listener: (Arc<str>, u32),
     /// Name and number of the backend, once chosen.
     pub backend: Option<(Arc<str>, u32)>,
     /// Name and number of the server, once chosen.
@@ -133,6 +137,8 @@ impl Scene {
             body: Vec::new(),
             now: Now { mono_ms: 1_000_000, unix_us: 1_700_000_000_000_000 },
             frontend: ("web".into(), 2),
+            default_backend: None,
+            listener: ("".into(), 1),
             backend: None,
             server: None,
         })
@@ -158,6 +164,9 @@ impl Scene {
             progress: Progress {
                 frontend: &self.frontend.0,
                 frontend_id: self.frontend.1,
+                default_backend: self.default_backend.as_deref(),
+                listener: &self.listener.0,
+                listener_id: self.listener.1,
                 backend: self.backend.as_ref().map(|(name, _)| &**name),
                 backend_id: self.backend.as_ref().map_or(0, |(_, id)| *id),
                 server: self.server.as_ref().map(|(name, _)| &**name),
