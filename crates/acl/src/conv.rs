@@ -11,6 +11,10 @@ use crate::library::Env;
 use crate::sample::{Sample, Type};
 use crate::value::{Arg, Value};
 
+mod cut;
+mod encode;
+mod hash;
+mod math;
 mod strings;
 
 /// `run(sample, args, ctx, out)`: the sample is of the input type already; `out` is empty and may be written and returned.
@@ -62,7 +66,8 @@ macro_rules! prepare {
 pub(crate) use {conv_table, prepare};
 
 static ALL: LazyLock<Vec<&'static Conv>> = LazyLock::new(|| {
-    let mut all: Vec<&'static Conv> = [strings::TABLE].into_iter().flatten().collect();
+    let tables = [cut::TABLE, encode::TABLE, hash::TABLE, math::TABLE, strings::TABLE];
+    let mut all: Vec<&'static Conv> = tables.into_iter().flatten().collect();
     all.sort_unstable_by_key(|conv| conv.name);
     all
 });
@@ -98,6 +103,86 @@ pub(crate) fn chain<R>(
         let sample = sample.cast(step.conv.input, cast)?;
         ctx.buffers.with(|out| chain((step.conv.run)(sample, &step.args, ctx, out)?, rest, ctx, visit))
     })
+}
+
+/// No converter makes more than this of an input that was smaller.
+const OUTPUT: usize = 64 << 10;
+
+/// What was made of `input`, unless it grew beyond bounds.
+fn bounded<'a>(out: &'a [u8], input: &[u8]) -> Option<&'a [u8]> {
+    (out.len() <= OUTPUT.max(input.len())).then_some(out)
+}
+
+/// The bytes of a sample that was cast to text or bytes.
+fn text<'a>(sample: Sample<'a>) -> Option<&'a [u8]> {
+    match sample {
+        Sample::Str(text) | Sample::Bin(text) => Some(text),
+        Sample::Bool(_) | Sample::Int(_) | Sample::Ip(_) => None,
+    }
+}
+
+/// The number of argument `at`: given, or in a variable.
+fn number(args: &[Value], at: usize, ctx: &Ctx<'_>) -> Option<i64> {
+    match args.get(at)? {
+        Value::Int(value) => Some(*value),
+        Value::Var(name) => ctx.var(name, |stored| stored.sample().as_int())?,
+        _ => None,
+    }
+}
+
+/// What the tests of the tables share: a chain of converters applied to a sample.
+#[cfg(test)]
+mod testing {
+    use super::*;
+    use crate::expr::Expr;
+    use crate::testing::{REQUEST, env, with_ctx};
+    use crate::word::Word;
+
+    /// Compiles `steps` behind a fetch of the type of `sample`; the error is a sentence.
+    fn compile(sample: Sample<'_>, steps: &str) -> Result<Expr, String> {
+        let fetch = match sample.kind() {
+            Type::Bool => "always_true",
+            Type::Int => "src_port",
+            Type::Ip => "src",
+            Type::Str | Type::Bin | Type::Any => "path",
+        };
+        let text = format!("{fetch},{steps}");
+        let word = Word::literal(text.as_bytes(), 0..text.len());
+        Expr::parse_one(&word, 0..text.len(), &env()).map_err(|fault| fault.message)
+    }
+
+    /// The result as it is; text and bytes as UTF-8, wrong bytes replaced.
+    pub(super) fn convert_in(ctx: &Ctx<'_>, sample: Sample<'_>, steps: &str) -> Option<String> {
+        let expr = compile(sample, steps).unwrap_or_else(|why| panic!("{steps}: {why}"));
+        chain(sample, expr.steps(), ctx, &mut |sample| {
+            String::from_utf8_lossy(sample.as_bytes(&mut crate::sample::Scratch::new())).into_owned()
+        })
+    }
+
+    pub(super) fn convert(sample: Sample<'_>, steps: &str) -> Option<String> {
+        with_ctx(REQUEST, |ctx| convert_in(ctx, sample, steps))
+    }
+
+    pub(super) fn check(sample: Sample<'_>, steps: &str, expected: Option<&str>) {
+        assert_eq!(convert(sample, steps).as_deref(), expected, "{sample:?},{steps}");
+    }
+
+    pub(super) fn check_with(prepare: impl FnOnce(&mut Ctx<'_>), cases: &[(Sample<'_>, &str, Option<&str>)]) {
+        with_ctx(REQUEST, |ctx| {
+            prepare(ctx);
+            for (sample, steps, expected) in cases {
+                assert_eq!(convert_in(ctx, *sample, steps).as_deref(), *expected, "{sample:?},{steps}");
+            }
+        });
+    }
+
+    /// `steps` do not compile; why.
+    pub(super) fn refused(sample: Sample<'_>, steps: &str) -> String {
+        match compile(sample, steps) {
+            Ok(_) => panic!("{steps} compiles"),
+            Err(why) => why,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -281,7 +281,16 @@ fn arguments(word: &Word, part: Range<usize>) -> Result<Arguments, Fault> {
         match (bytes[pos], quote) {
             (b'\\', None | Some(b'"')) if pos + 1 < part.end => {
                 pos += 1;
-                value.push(bytes[pos]);
+                match (bytes[pos], quote) {
+                    (byte @ (b'\\' | b'"' | b'\'' | b' '), _) => value.push(byte),
+                    // HAProxy knows no escape for these outside quotes; there they could not be written otherwise.
+                    (byte @ (b',' | b'(' | b')'), None) => value.push(byte),
+                    (b'n', _) => value.push(b'\n'),
+                    (b'r', _) => value.push(b'\r'),
+                    (b't', _) => value.push(b'\t'),
+                    // Others are for whoever reads the argument: `\d` of an expression, `\1` of a substitution.
+                    (byte, _) => value.extend([b'\\', byte]),
+                }
             }
             (byte, Some(open)) if byte == open => quote = None,
             (byte @ (b'\'' | b'"'), None) => quote = Some(byte),
@@ -359,6 +368,34 @@ mod tests {
             let mut out = Vec::new();
             with_ctx(request, |ctx| expr.write(ctx, &mut out));
             assert_eq!(String::from_utf8_lossy(&out), expected, "{text} of {request:?}");
+        }
+    }
+
+    /// Quotes and escapes as HAProxy reads them in arguments.
+    #[test]
+    fn arguments_are_unquoted() {
+        for (text, expected) in [
+            (r#"f("a\,b")"#, r"a\,b"),
+            (r"f(a\,b)", "a,b"),
+            (r"f(a\tb)", "a\tb"),
+            (r#"f("a\nb")"#, "a\nb"),
+            (r"f('a\tb')", r"a\tb"),
+            (r"f(a\\b)", r"a\b"),
+            (r#"f("a\\b")"#, r"a\b"),
+            (r"f('a\\b')", r"a\\b"),
+            (r"f(a\qb)", r"a\qb"),
+            (r#"f("a)b")"#, "a)b"),
+            (r#"f(a\"b)"#, "a\"b"),
+            (r#"f("a\'b")"#, "a'b"),
+            (r#"f("\2\1")"#, r"\2\1"),
+            (r#"f("a$b")"#, "a$b"),
+            (r"f(a\ b)", "a b"),
+            (r#"f("a"'b'c)"#, "abc"),
+            (r#"f(a"b,c"d)"#, "ab,cd"),
+        ] {
+            let word = Word::literal(text.as_bytes(), 0..text.len());
+            let arguments = arguments(&word, 2..text.len()).unwrap();
+            assert_eq!(String::from_utf8_lossy(&arguments.list[0].0), expected, "{text}");
         }
     }
 

@@ -20,7 +20,7 @@ pub enum Type {
     Ip,
     /// Text.
     Str,
-    /// Bytes that are no text: written in hexadecimal where text is wanted.
+    /// Bytes that need not be text.
     Bin,
 }
 
@@ -42,12 +42,11 @@ impl Type {
         match (self, other) {
             (Type::Any, _) | (_, Type::Any) => true,
             (Type::Bool | Type::Int, Type::Bool | Type::Int | Type::Str) => true,
-            (Type::Int | Type::Ip, Type::Bin) => true,
+            (Type::Bool | Type::Int | Type::Ip, Type::Bin) => true,
             (Type::Ip, Type::Ip | Type::Str) => true,
             (Type::Str, Type::Str | Type::Int | Type::Ip | Type::Bin) => true,
             (Type::Bin, Type::Bin | Type::Str) => true,
-            (Type::Bool, Type::Ip | Type::Bin)
-            | (Type::Int, Type::Ip)
+            (Type::Bool | Type::Int, Type::Ip)
             | (Type::Ip, Type::Bool | Type::Int)
             | (Type::Str, Type::Bool)
             | (Type::Bin, Type::Bool | Type::Int | Type::Ip) => false,
@@ -102,10 +101,13 @@ impl<'s> Sample<'s> {
             Type::Bool => Sample::Bool(self.as_bool()?),
             Type::Int => Sample::Int(self.as_int()?),
             Type::Ip => Sample::Ip(self.as_ip()?),
-            Type::Str => {
-                self.write_text(out);
-                Sample::Str(out)
-            }
+            Type::Str => match self {
+                Sample::Bin(bytes) => Sample::Str(bytes),
+                _ => {
+                    self.write_text(out);
+                    Sample::Str(out)
+                }
+            },
             Type::Bin => match self {
                 Sample::Str(text) | Sample::Bin(text) => Sample::Bin(text),
                 Sample::Int(value) => {
@@ -120,12 +122,15 @@ impl<'s> Sample<'s> {
                     out.extend_from_slice(&ip.octets());
                     Sample::Bin(out)
                 }
-                Sample::Bool(_) => return None,
+                Sample::Bool(value) => {
+                    out.extend_from_slice(&i64::from(value).to_be_bytes());
+                    Sample::Bin(out)
+                }
             },
         })
     }
 
-    /// Appends it as text: bytes that are no text in upper-case hexadecimal, as in HAProxy.
+    /// Appends it as text: bytes that are no text in upper-case hexadecimal.
     pub(crate) fn write_text(&self, out: &mut Vec<u8>) {
         match self {
             Sample::Bin(bytes) => {
@@ -257,6 +262,19 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(Sample::Str(text.as_bytes()).as_ip(), ip.map(|ip| ip.parse().unwrap()), "{text}");
+        }
+    }
+
+    /// As HAProxy 2.6 answers.
+    #[test]
+    fn types_become_others() {
+        for (sample, to, expected) in [
+            (Sample::Bin(b"ab"), Type::Str, Some(Sample::Str(b"ab"))),
+            (Sample::Int(5), Type::Bin, Some(Sample::Bin(b"\0\0\0\0\0\0\0\x05"))),
+            (Sample::Bool(true), Type::Bin, Some(Sample::Bin(b"\0\0\0\0\0\0\0\x01"))),
+            (Sample::Ip([1, 2, 3, 4].into()), Type::Bin, Some(Sample::Bin(&[1, 2, 3, 4]))),
+        ] {
+            assert_eq!(sample.cast(to, &mut Vec::new()), expected, "{sample:?} as {to}");
         }
     }
 
