@@ -282,9 +282,6 @@ impl<'w> Flags<'w> {
 pub(crate) fn kind(word: &Word) -> Result<&'static MatchKind, Fault> {
     let name = word.text();
     matching::find(&name).ok_or_else(|| {
-        if name == "bin" {
-            return Fault::new(code::LATER, word.range.clone(), "the match kind `bin` is not in this version");
-        }
         let known = || MATCHES.iter().map(|kind| kind.name);
         Fault::new(code::MATCH, word.range.clone(), format!("there is no match kind `{name}`"))
             .did_you_mean(&name, known())
@@ -423,12 +420,12 @@ mod tests {
             ("hdr x", code::FETCH_ARGS, "hdr"),
             ("path -m bge /a", code::MATCH, "bge"),
             ("path -m", code::MATCH, "-m"),
-            ("path -m bin 00", code::LATER, "bin"),
+            ("path -m bin 0", code::VALUE, "0"),
             ("path -m bool", code::MATCH_TYPE, "bool"),
             ("path_bool", code::FETCH, "path_bool"),
             ("src -m int 5", code::MATCH_TYPE, "int"),
             ("dst_port -m ip 1.2.3.4", code::MATCH_TYPE, "ip"),
-            ("src 1.2.3", code::VALUE, "1.2.3"),
+            ("src 10/8", code::VALUE, "10/8"),
             ("dst_port -- -x", code::VALUE, "-x"),
             ("path", code::VALUES, "path"),
             ("always_true 1", code::VALUES, "1"),

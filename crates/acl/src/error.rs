@@ -168,7 +168,7 @@ pub const CODES: &[(&str, &str, &str)] = &[
         "a value does not parse",
         "A value must be written as its match kind wants it: a number or a range for int and len (`10`, `10:20`, `gt 10`),\n\
          an address or a network for ip (`192.0.2.1`, `10.0.0.0/8`, `2001:db8::/32`), a word with more than delimiters\n\
-         for dir and dom. Abbreviated IPv4 such as `10/8` is refused because it does not mean what it seems to.\n\
+         for dir and dom. `10.12` is 10.0.0.12, as in HAProxy; `10/8` is refused because it would be 0.0.0.10/8.\n\
          Example: dst_port 8000:8999",
     ),
     (

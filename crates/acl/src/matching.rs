@@ -1,33 +1,88 @@
 //! Match kinds: the table, and how the values of an acl become a [`Matcher`].
 //!
 //! A match kind says which type it compares and how its values are written. Called by the acl compiler and by actions
-//! that take `-m`. Sets are indexed, so that many values cost no more than a few. A new kind is one entry of [`MATCHES`], a
-//! variant of [`Matcher`] and its arm. Never allocates while matching (a regex warms a cache once per thread).
+//! that take `-m`. Sets are indexed, so that many values cost no more than a few: [`index`] holds one structure for each way
+//! of comparing, shared with the views of pattern files. A new kind is one entry of [`MATCHES`], a variant of [`Kind`] and
+//! its arms. Never allocates while matching (a regex warms a cache once per thread).
 
-mod ranges;
+pub(crate) mod index;
+mod intervals;
+mod networks;
+mod regexes;
 mod strings;
+mod substrings;
 
-use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use std::sync::Arc;
 
-use self::ranges::{Network, Networks, Ranges};
-use self::strings::{Anchor, Strings};
+use regex::bytes::Regex;
+
+use self::index::{Index, range};
+use self::intervals::Intervals;
 use crate::error::{Fault, code};
-use crate::sample::{Sample, Scratch, Type};
+use crate::pattern::View;
+use crate::pattern::entries::Entries;
+use crate::sample::{Sample, Type};
 use crate::word::Word;
 
-/// Up to this many substrings are searched one by one.
-const FEW: usize = 8;
-/// Bytes a compiled regex may take; the crate's default of 10 MiB is little for an alternation of thousands of words.
-const REGEX_SIZE: usize = 64 << 20;
 /// What separates the words of a path (`dir`) and of a host name (`dom`).
 const DIR: &[u8] = b"/?";
 const DOM: &[u8] = b"/?.:";
 
 type Build = fn(&[Word], bool, &mut Vec<Fault>) -> Matcher;
 
+/// How a sample is compared with a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// There is a sample.
+    Found,
+    /// It is true.
+    Bool,
+    /// As numbers and ranges.
+    Int,
+    /// As addresses and networks.
+    Ip,
+    /// As bytes, written in hexadecimal.
+    Bin,
+    /// Its length in bytes, as for [`Kind::Int`].
+    Len,
+    /// As equal text.
+    Str,
+    /// Its beginning.
+    Beg,
+    /// Its end.
+    End,
+    /// Any part of it.
+    Sub,
+    /// A part between slashes.
+    Dir,
+    /// A part between dots, colons and slashes.
+    Dom,
+    /// By a regular expression.
+    Reg,
+}
+
+impl Kind {
+    /// The word after `-m`.
+    pub fn name(self) -> &'static str {
+        self.entry().name
+    }
+
+    /// Whether `-i` makes a difference to it.
+    pub fn knows_case(self) -> bool {
+        matches!(self, Kind::Str | Kind::Beg | Kind::End | Kind::Sub | Kind::Dir | Kind::Dom | Kind::Reg)
+    }
+
+    /// Its entry of the table.
+    pub fn entry(self) -> &'static MatchKind {
+        MATCHES.iter().find(|entry| entry.kind == self).expect("every kind has its entry in the table")
+    }
+}
+
 /// One entry of the table of match kinds.
 #[derive(Debug)]
 pub struct MatchKind {
+    /// Which it is.
+    pub kind: Kind,
     /// Name, as after `-m`.
     pub name: &'static str,
     /// How its values are written.
@@ -44,42 +99,45 @@ pub struct MatchKind {
 }
 
 macro_rules! match_kinds {
-    ($($name:literal $syntax:literal $input:expr, $values:literal, $build:expr, $doc:literal, $example:literal;)*) => {
+    ($($kind:ident $name:literal $syntax:literal $input:expr, $values:literal, $doc:literal, $example:literal;)*) => {
         /// Every match kind.
         pub static MATCHES: &[MatchKind] = &[$(MatchKind {
-            name: $name, syntax: $syntax, input: $input, doc: $doc, example: $example, takes_values: $values,
-            build: $build,
+            kind: Kind::$kind, name: $name, syntax: $syntax, input: $input, doc: $doc, example: $example,
+            takes_values: $values, build: |words, fold, faults| Matcher::new(Kind::$kind, words, fold, faults),
         }),*];
     };
 }
 
 match_kinds! {
-    "found" "" None, false, |_, _, _| Matcher::Found,
+    Found "found" "" None, false,
         "The sample exists.", "req.hdr(x-forwarded-for) -m found";
-    "bool" "" Some(Type::Bool), false, |_, _, _| Matcher::Bool,
+    Bool "bool" "" Some(Type::Bool), false,
         "The sample is true, or a number other than 0. Default for bool.", "req.hdr_cnt(accept) -m bool";
-    "int" "[eq|ge|gt|le|lt] <n> | <low>:<high> | <low>: | :<high>" Some(Type::Int), true, int,
-        "The number equals one of the values, lies in a range, or compares as the operator says. Default for int.",
+    Int "int" "[eq|ge|gt|le|lt] <n> | <low>:<high> | <low>: | :<high>" Some(Type::Int), true,
+        "The number equals one of the values, lies in a range, or compares as the operator says. Beside a number with a dot \
+         all of them are versions: 3.1 is 3 * 65536 + 1. Default for int.",
         "dst_port lt 1024";
-    "ip" "<address>[/<length>|/<mask>]" Some(Type::Ip), true, ip,
-        "The address is one of the values or lies in one of the networks. Default for ip.",
+    Ip "ip" "<address>[/<length>|/<mask>]" Some(Type::Ip), true,
+        "The address is one of the values or lies in one of the networks. 10.12 is 10.0.0.12. Default for ip.",
         "src 203.0.113.0/24 192.168.0.0/255.255.0.0 2001:db8::/32";
-    "len" "[eq|ge|gt|le|lt] <n> | <low>:<high>" Some(Type::Str), true, len,
+    Bin "bin" "<hex digits>" Some(Type::Bin), true,
+        "The bytes equal one of the values, written in hexadecimal. Default for bin.", "path -m bin 2f6170692f7573657273";
+    Len "len" "[eq|ge|gt|le|lt] <n> | <low>:<high>" Some(Type::Str), true,
         "The length in bytes compares as for int.", "path_len 1:64";
-    "str" "<text>" Some(Type::Str), true, |v, fold, f| strings(v, fold, f, Anchor::Start, Matcher::Str),
+    Str "str" "<text>" Some(Type::Str), true,
         "The sample equals one of the values. Default for str.", "path /api/users /api/groups";
-    "beg" "<text>" Some(Type::Str), true, |v, fold, f| strings(v, fold, f, Anchor::Start, Matcher::Beg),
+    Beg "beg" "<text>" Some(Type::Str), true,
         "The sample begins with one of the values.", "path_beg /api/ /v2/";
-    "end" "<text>" Some(Type::Str), true, |v, fold, f| strings(v, fold, f, Anchor::End, Matcher::End),
+    End "end" "<text>" Some(Type::Str), true,
         "The sample ends with one of the values.", "hdr_end(host) -i .EXAMPLE.com";
-    "sub" "<text>" Some(Type::Str), true, sub,
+    Sub "sub" "<text>" Some(Type::Str), true,
         "The sample contains one of the values.", "req.fhdr(user-agent) -m sub -i gecko bot";
-    "dir" "<text>" Some(Type::Str), true, |v, fold, f| words(v, fold, f, DIR, Matcher::Dir),
+    Dir "dir" "<text>" Some(Type::Str), true,
         "The sample contains one of the values between slashes, `?`, or its ends.", "path_dir users";
-    "dom" "<text>" Some(Type::Str), true, |v, fold, f| words(v, fold, f, DOM, Matcher::Dom),
+    Dom "dom" "<text>" Some(Type::Str), true,
         "The sample contains one of the values between dots, colons, slashes, `?`, or its ends. It does not tell the end of \
          a name from its middle: use end for that.", "hdr_dom(host) example.com";
-    "reg" "<regex>" Some(Type::Str), true, reg,
+    Reg "reg" "<regex>" Some(Type::Str), true,
         "One of the regular expressions matches, anywhere unless anchored.", "path_reg '^/api/[a-z]+$'";
 }
 
@@ -98,262 +156,117 @@ pub(crate) fn find(name: &str) -> Option<&'static MatchKind> {
 
 /// The match kind used where none is named.
 pub(crate) fn default_for(input: Type) -> &'static MatchKind {
-    let name = match input {
-        Type::Bool => "bool",
-        Type::Int => "int",
-        Type::Ip => "ip",
-        Type::Str | Type::Any => "str",
-        Type::Bin => "bin",
+    let kind = match input {
+        Type::Bool => Kind::Bool,
+        Type::Int => Kind::Int,
+        Type::Ip => Kind::Ip,
+        Type::Str | Type::Any => Kind::Str,
+        Type::Bin => Kind::Bin,
     };
-    find(name).expect("every type has its match kind in the table")
+    kind.entry()
 }
 
-/// Compiled values.
+/// What is wrong with one pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(message: impl Into<String>) -> Problem {
+        Problem { message: message.into(), hint: None }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Problem {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    fn at(self, code: &'static str, word: &Word) -> Fault {
+        Fault::new(code, word.range.clone(), self.message).or_hint_from(self.hint)
+    }
+}
+
+/// What an acl compares with: its own values and those of pattern files, each with or without case.
 #[derive(Clone, Debug)]
-pub(crate) enum Matcher {
+pub(crate) struct Matcher {
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug)]
+enum Part {
     Found,
     Bool,
-    Int(Ranges<i64>),
-    Ip(Networks),
-    Len(Ranges<i64>),
-    Str(Strings),
-    Beg(Strings),
-    End(Strings),
-    Sub(Substrings),
-    Dir(Strings),
-    Dom(Strings),
-    Reg(Regexes),
+    /// Values written in the acl.
+    Values(Arc<(Entries, Index)>),
+    /// Those of a file.
+    File(Arc<View>),
 }
 
 impl Matcher {
+    /// Compiles the values `words`.
+    pub(crate) fn new(kind: Kind, words: &[Word], fold: bool, faults: &mut Vec<Fault>) -> Matcher {
+        let part = match kind {
+            Kind::Found => Part::Found,
+            Kind::Bool => Part::Bool,
+            Kind::Int => Part::Values(Arc::new((Entries::default(), Index::Numbers(numbers(words, faults))))),
+            Kind::Len => Part::Values(Arc::new((Entries::default(), Index::Lengths(numbers(words, faults))))),
+            _ => {
+                let mut entries = Entries::default();
+                if let Some(word) = words.iter().find(|word| !entries.push(&word.bytes, b"", 0)) {
+                    faults.push(Fault::new(code::VALUE, word.range.clone(), "too many values"));
+                }
+                let mut problems = Vec::new();
+                let index = Index::build(kind, fold, &entries, &mut problems);
+                let code = if kind == Kind::Reg { code::REGEX } else { code::VALUE };
+                faults.extend(problems.into_iter().map(|(id, problem)| problem.at(code, &words[id as usize])));
+                Part::Values(Arc::new((entries, index)))
+            }
+        };
+        Matcher { parts: vec![part] }
+    }
+
+    /// Compares also with the patterns of files.
+    pub(crate) fn with_views(mut self, views: impl IntoIterator<Item = Arc<View>>) -> Matcher {
+        self.parts.extend(views.into_iter().map(Part::File));
+        self
+    }
+
+    /// Compares also with what `other` compares with: values after `-i` beside those before it.
+    pub(crate) fn or(mut self, other: Matcher) -> Matcher {
+        self.parts.extend(other.parts);
+        self
+    }
+
     /// Whether the sample matches. A sample that cannot be read as the type wanted does not.
     pub(crate) fn matches(&self, sample: &Sample<'_>) -> bool {
-        match self {
-            Matcher::Found => true,
-            Matcher::Bool => sample.as_bool().unwrap_or(false),
-            Matcher::Int(ranges) => sample.as_int().is_some_and(|value| ranges.contains(value)),
-            Matcher::Ip(networks) => sample.as_ip().is_some_and(|ip| networks.contains(ip)),
-            _ => self.matches_bytes(sample.as_bytes(&mut Scratch::new())),
-        }
+        self.parts.iter().any(|part| match part {
+            Part::Found => true,
+            Part::Bool => sample.as_bool().unwrap_or(false),
+            Part::Values(values) => values.1.any(&values.0, sample),
+            Part::File(view) => view.matches(sample),
+        })
     }
 
-    /// As [`matches`](Matcher::matches), for a kind that compares text.
+    /// As [`matches`](Matcher::matches), for text.
     pub(crate) fn matches_bytes(&self, text: &[u8]) -> bool {
-        match self {
-            Matcher::Len(ranges) => ranges.contains(i64::try_from(text.len()).unwrap_or(i64::MAX)),
-            Matcher::Str(set) => set.contains(text),
-            Matcher::Beg(set) | Matcher::End(set) => set.matches(text, |_| true),
-            Matcher::Sub(set) => set.matches(text),
-            Matcher::Dir(set) => contains_word(set, text, DIR),
-            Matcher::Dom(set) => contains_word(set, text, DOM),
-            Matcher::Reg(set) => set.matches(text),
-            Matcher::Found | Matcher::Bool | Matcher::Int(_) | Matcher::Ip(_) => self.matches(&Sample::Str(text)),
-        }
+        self.matches(&Sample::Str(text))
     }
-}
-
-fn contains_word(set: &Strings, text: &[u8], delimiters: &[u8]) -> bool {
-    let is_delimiter = |at: usize| text.get(at).is_none_or(|byte| delimiters.contains(byte));
-    (0..text.len())
-        .filter(|&start| start == 0 || is_delimiter(start - 1))
-        .any(|start| set.matches(&text[start..], |length| is_delimiter(start + length)))
-}
-
-/// Compiled values of sub.
-#[derive(Clone, Debug)]
-pub(crate) enum Substrings {
-    Few(Vec<memchr::memmem::Finder<'static>>),
-    /// Lower case; the input is compared without case.
-    FewFolded(Vec<Box<[u8]>>),
-    /// One automaton over all of them.
-    Many(Regex),
-}
-
-impl Substrings {
-    fn matches(&self, text: &[u8]) -> bool {
-        match self {
-            Substrings::Few(list) => list.iter().any(|finder| finder.find(text).is_some()),
-            Substrings::FewFolded(list) => list.iter().any(|needle| contains_folded(text, needle)),
-            Substrings::Many(regex) => regex.is_match(text),
-        }
-    }
-}
-
-fn contains_folded(text: &[u8], needle: &[u8]) -> bool {
-    let Some(&first) = needle.first() else { return true };
-    memchr::memchr2_iter(first, first.to_ascii_uppercase(), text)
-        .any(|at| text.get(at..at + needle.len()).is_some_and(|part| part.eq_ignore_ascii_case(needle)))
-}
-
-/// Compiled values of reg.
-#[derive(Clone, Debug)]
-pub(crate) enum Regexes {
-    One(Regex),
-    Many(RegexSet),
-}
-
-impl Regexes {
-    fn matches(&self, text: &[u8]) -> bool {
-        match self {
-            Regexes::One(regex) => regex.is_match(text),
-            Regexes::Many(set) => set.is_match(text),
-        }
-    }
-}
-
-fn strings(
-    values: &[Word],
-    fold: bool,
-    faults: &mut Vec<Fault>,
-    anchor: Anchor,
-    wrap: fn(Strings) -> Matcher,
-) -> Matcher {
-    let set = Strings::new(anchor, fold, values.iter().map(|word| word.bytes.clone()));
-    let matcher = wrap(set);
-    // Equality with nothing can be meant; beginning or ending with nothing is true of everything.
-    if !matches!(matcher, Matcher::Str(_)) {
-        refuse_empty(values, faults);
-    }
-    matcher
-}
-
-fn refuse_empty(values: &[Word], faults: &mut Vec<Fault>) {
-    faults.extend(values.iter().filter(|word| word.bytes.is_empty()).map(|word| {
-        Fault::new(code::VALUE, word.range.clone(), "an empty value would match everything")
-            .hint("write `-m found` to ask whether there is anything at all")
-    }));
-}
-
-fn words(
-    values: &[Word],
-    fold: bool,
-    faults: &mut Vec<Fault>,
-    delimiters: &[u8],
-    wrap: fn(Strings) -> Matcher,
-) -> Matcher {
-    let mut items = Vec::new();
-    for word in values {
-        let is_text = |byte: &u8| !delimiters.contains(byte);
-        match (word.bytes.iter().position(is_text), word.bytes.iter().rposition(is_text)) {
-            (Some(start), Some(end)) => items.push(word.bytes[start..=end].to_vec()),
-            _ => faults.push(Fault::new(
-                code::VALUE,
-                word.range.clone(),
-                format!("`{}` has nothing between its delimiters, so it would never match", word.text()),
-            )),
-        }
-    }
-    wrap(Strings::new(Anchor::Start, fold, items))
-}
-
-fn sub(values: &[Word], fold: bool, faults: &mut Vec<Fault>) -> Matcher {
-    refuse_empty(values, faults);
-    Matcher::Sub(if values.len() <= FEW {
-        if fold {
-            Substrings::FewFolded(values.iter().map(|word| word.bytes.to_ascii_lowercase().into()).collect())
-        } else {
-            let finder = |word: &Word| memchr::memmem::Finder::new(&word.bytes).into_owned();
-            Substrings::Few(values.iter().map(finder).collect())
-        }
-    } else {
-        let literal = |word: &Word| word.bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
-        let pattern = values.iter().map(literal).collect::<Vec<_>>().join("|");
-        match RegexBuilder::new(&pattern).unicode(false).case_insensitive(fold).size_limit(REGEX_SIZE).build() {
-            Ok(regex) => Substrings::Many(regex),
-            Err(why) => {
-                let range = values.first().map_or(0..0, |word| word.range.clone());
-                faults.push(Fault::new(code::VALUE, range, format!("too many values for sub: {why}")));
-                Substrings::Few(Vec::new())
-            }
-        }
-    })
-}
-
-fn reg(values: &[Word], fold: bool, faults: &mut Vec<Fault>) -> Matcher {
-    let mut sources = Vec::new();
-    for word in values {
-        match regex(word, fold) {
-            Ok(regex) => sources.push(regex),
-            Err(fault) => faults.push(fault),
-        }
-    }
-    if sources.len() == 1 {
-        return Matcher::Reg(Regexes::One(sources.remove(0)));
-    }
-    let set = RegexSetBuilder::new(sources.iter().map(Regex::as_str))
-        .unicode(false)
-        .case_insensitive(fold)
-        .size_limit(REGEX_SIZE)
-        .build();
-    Matcher::Reg(Regexes::Many(set.unwrap_or_else(|why| {
-        let range = values.first().map_or(0..0, |word| word.range.clone());
-        faults.push(Fault::new(code::REGEX, range, format!("together these expressions do not compile: {why}")));
-        RegexSet::empty()
-    })))
 }
 
 /// Compiles one regular expression over bytes.
 pub(crate) fn regex(word: &Word, fold: bool) -> Result<Regex, Fault> {
-    let bad = |message: String| Fault::new(code::REGEX, word.range.clone(), message);
-    let pattern = std::str::from_utf8(&word.bytes)
-        .map_err(|_| bad("the expression is not UTF-8".into()).hint("write a byte as \\xHH inside single quotes"))?;
-    RegexBuilder::new(pattern).unicode(false).case_insensitive(fold).size_limit(REGEX_SIZE).build().map_err(|why| {
-        let text = why.to_string();
-        // The crate draws the pattern with a caret over several lines; its last line says what is wrong.
-        let last = text.lines().last().unwrap_or(&text).trim_start_matches("error: ").to_owned();
-        let fault = bad(format!("`{pattern}` is no regular expression: {last}"));
-        if last.contains("look-around") || last.contains("backreference") {
-            return fault
-                .hint("look-around and back-references are not supported: two acls, or `!acl`, often say the same");
-        }
-        fault
-    })
-}
-
-fn ip(values: &[Word], _fold: bool, faults: &mut Vec<Fault>) -> Matcher {
-    let mut networks = Vec::new();
-    for word in values {
-        let text = word.text();
-        match Network::parse(&text) {
-            Some(network) => networks.push(network),
-            None => {
-                let fault = Fault::new(
-                    code::VALUE,
-                    word.range.clone(),
-                    format!("`{text}` is neither an address nor a network"),
-                );
-                faults.push(fault.hint(ip_hint(&text)));
-            }
-        }
-    }
-    Matcher::Ip(Networks::new(networks))
-}
-
-fn ip_hint(text: &str) -> &'static str {
-    let address = text.split('/').next().unwrap_or(text);
-    if !address.is_empty() && address.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        "write all four numbers, and a mask of at most 32 bits: 10.0.0.0/8"
-    } else if address.bytes().any(|byte| byte.is_ascii_alphabetic() && !byte.is_ascii_hexdigit()) {
-        "names are not resolved in rules: write addresses, such as 192.0.2.1 or 2001:db8::/32"
-    } else {
-        "write 192.0.2.1, 10.0.0.0/8 or 2001:db8::/32"
-    }
-}
-
-fn int(values: &[Word], _fold: bool, faults: &mut Vec<Fault>) -> Matcher {
-    Matcher::Int(numbers(values, faults))
-}
-
-fn len(values: &[Word], _fold: bool, faults: &mut Vec<Fault>) -> Matcher {
-    Matcher::Len(numbers(values, faults))
+    regexes::compile(&word.bytes, fold).map_err(|problem| problem.at(code::REGEX, word))
 }
 
 /// Reads `gt 5`, `1:10`, ...; an operator holds for all values up to the next one.
-fn numbers(values: &[Word], faults: &mut Vec<Fault>) -> Ranges<i64> {
+fn numbers(words: &[Word], faults: &mut Vec<Fault>) -> Intervals {
     let mut ranges = Vec::new();
     let mut operator: Option<&Word> = None;
     let mut since_operator = 0;
-    for word in values {
+    let dotted = words.iter().any(|word| word.bytes.contains(&b'.'));
+    for (word, id) in words.iter().zip(0..) {
         let text = word.text();
         if matches!(&*text, "eq" | "ge" | "gt" | "le" | "lt") {
             operator = Some(word);
@@ -361,25 +274,20 @@ fn numbers(values: &[Word], faults: &mut Vec<Fault>) -> Ranges<i64> {
             continue;
         }
         since_operator += 1;
-        let bad = |message: String| Fault::new(code::VALUE, word.range.clone(), message);
         let name = operator.map_or("eq".into(), Word::text);
-        match number_range(&text) {
-            None => faults.push(
-                bad(format!("`{text}` is neither a number nor a range"))
-                    .hint("write 10, 10:20, 10: or :20, or an operator such as `ge 10`"),
-            ),
-            Some((low, high)) if low > high => {
-                faults.push(bad(format!("the range `{text}` is empty")).hint(format!("write {high}:{low}")));
+        match range(&text, dotted) {
+            Err(problem) => faults.push(problem.at(code::VALUE, word)),
+            Ok((low, high)) if low != high && name != "eq" => {
+                let message = format!("`{name}` takes a number and no range");
+                let fault = Fault::new(code::VALUE, word.range.clone(), message);
+                faults.push(fault.hint(format!("leave `{name}` or the range")));
             }
-            Some((low, high)) if low != high && name != "eq" => faults.push(
-                bad(format!("`{name}` takes a number and no range")).hint(format!("leave `{name}` or the range")),
-            ),
-            Some((low, high)) => match &*name {
-                "ge" => ranges.push((low, i64::MAX)),
-                "gt" => ranges.extend(low.checked_add(1).map(|low| (low, i64::MAX))),
-                "le" => ranges.push((i64::MIN, high)),
-                "lt" => ranges.extend(high.checked_sub(1).map(|high| (i64::MIN, high))),
-                _ => ranges.push((low, high)),
+            Ok((low, high)) => match &*name {
+                "ge" => ranges.push((low, i64::MAX, id)),
+                "gt" => ranges.extend(low.checked_add(1).map(|low| (low, i64::MAX, id))),
+                "le" => ranges.push((i64::MIN, high, id)),
+                "lt" => ranges.extend(high.checked_sub(1).map(|high| (i64::MIN, high, id))),
+                _ => ranges.push((low, high, id)),
             },
         }
     }
@@ -392,17 +300,7 @@ fn numbers(values: &[Word], faults: &mut Vec<Fault>) -> Ranges<i64> {
             format!("a number is missing after `{}`", word.text()),
         ));
     }
-    Ranges::new(ranges)
-}
-
-fn number_range(text: &str) -> Option<(i64, i64)> {
-    match text.split_once(':') {
-        None => text.parse().ok().map(|value| (value, value)),
-        Some(("", "")) => None,
-        Some((low, "")) => Some((low.parse().ok()?, i64::MAX)),
-        Some(("", high)) => Some((i64::MIN, high.parse().ok()?)),
-        Some((low, high)) => Some((low.parse().ok()?, high.parse().ok()?)),
-    }
+    Intervals::new(ranges)
 }
 
 #[cfg(test)]
@@ -442,6 +340,11 @@ mod tests {
             ("int", "lt 5 ge 10", &["4", "-3", "10"], &["5", "9"]),
             ("int", "eq 5 6", &["5", "6"], &["7"]),
             ("int", "gt 9223372036854775807", &[], &["9223372036854775807"]),
+            ("int", "3:3.1", &["196608", "196609"], &["3", "196610"]),
+            ("int", "3 4.1", &["196608"], &["3", "4"]),
+            ("int", "gt 3.2", &["196611"], &["196610", "9"]),
+            ("bin", "2F61 00", &["/a", "\0"], &["/A", "2F61", ""]),
+            ("ip", "10.12", &["10.0.0.12"], &["10.12.0.0"]),
             ("ip", "10.0.0.0/8 ::1", &["10.1.1.1", "::1", "10.1.1.1:80"], &["11.1.1.1", "x", ""]),
         ];
         for (kind, values, yes, no) in cases {
@@ -476,7 +379,8 @@ mod tests {
         for (kind, values, expected) in [
             ("int", "5 x 9:3 lt", vec!["x", "9:3", "lt"]),
             ("int", "gt 1:5", vec!["1:5"]),
-            ("ip", "10/8 host 10.0.0.0/33 ::1", vec!["10/8", "host", "10.0.0.0/33"]),
+            ("ip", "10/8 host 10.0.0.0/33 ::1 10.12", vec!["10/8", "host", "10.0.0.0/33"]),
+            ("bin", "0g 2f 123 ''", vec!["0g", "123", "''"]),
             ("reg", "( a (?=b)", vec!["(", "(?=b)"]),
             ("beg", "a ''", vec!["''"]),
             ("dir", "/ a", vec!["/"]),
