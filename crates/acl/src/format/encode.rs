@@ -170,26 +170,38 @@ impl<'o> Out<'o> {
 
     /// Text between [`open`](Out::open) and [`close`](Out::close).
     pub(super) fn part(&mut self, text: &[u8], kind: Text) {
-        let control = |b: u8| (b < b' ' && b != b'\t') || b == 0x7f;
-        for &byte in text {
-            let mark = match kind {
-                _ if self.usage == Use::Var => None,
-                Text::Plain if self.usage == Use::Log => control(byte).then_some(b'#'),
-                Text::Plain => control(byte).then_some(b'%'),
-                Text::Line | Text::Captured => {
-                    let plain = (b' '..=b'~').contains(&byte) && !matches!(byte, b'"' | b'#');
-                    let brace = kind == Text::Captured && matches!(byte, b'{' | b'|' | b'}');
-                    (!plain || brace).then_some(b'#')
-                }
-            };
-            if let Some(mark) = mark {
-                self.bytes.extend_from_slice(&[mark, HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        // Runs of bytes that stay are copied at once.
+        let mut run = 0;
+        for (at, &byte) in text.iter().enumerate() {
+            let mark = self.mark(byte, kind);
+            let slash = mark.is_none() && self.flags.escape && matches!(byte, b'"' | b'\\' | b']');
+            if mark.is_none() && !slash {
                 continue;
             }
-            if self.flags.escape && matches!(byte, b'"' | b'\\' | b']') {
-                self.bytes.push(b'\\');
+            self.bytes.extend_from_slice(&text[run..at]);
+            run = at + 1;
+            match mark {
+                Some(mark) => {
+                    self.bytes.extend_from_slice(&[mark, HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+                }
+                None => self.bytes.extend_from_slice(&[b'\\', byte]),
             }
-            self.bytes.push(byte);
+        }
+        self.bytes.extend_from_slice(&text[run..]);
+    }
+
+    /// What stands before the two digits of a byte that is not written as it is.
+    fn mark(&self, byte: u8, kind: Text) -> Option<u8> {
+        let control = (byte < b' ' && byte != b'\t') || byte == 0x7f;
+        match kind {
+            _ if self.usage == Use::Var => None,
+            Text::Plain if self.usage == Use::Log => control.then_some(b'#'),
+            Text::Plain => control.then_some(b'%'),
+            Text::Line | Text::Captured => {
+                let plain = (b' '..=b'~').contains(&byte) && !matches!(byte, b'"' | b'#');
+                let brace = kind == Text::Captured && matches!(byte, b'{' | b'|' | b'}');
+                (!plain || brace).then_some(b'#')
+            }
         }
     }
 

@@ -169,6 +169,22 @@ fn built_in_formats() {
         line(LogFormat::HTTP, &mut captured, with_captures),
         format!("{http} {{1wt.eu}} {{}} \"GET /index.html HTTP/1.1\"")
     );
+    // What HAProxy writes without TLS, and the example of its manual.
+    assert_eq!(
+        line(LogFormat::HTTPS, &mut told(), tell),
+        format!("{http} \"GET /index.html HTTP/1.1\" 0/-/-/-/0 -/-/-")
+    );
+    let mut secure = told();
+    secure.session.tls = Some(Box::new(TlsFacts {
+        protocol: "TLSv1.3".into(),
+        cipher: "TLS_AES_256_GCM_SHA384".into(),
+        sni: Some("1wt.eu".into()),
+        ..TlsFacts::default()
+    }));
+    assert_eq!(
+        line(LogFormat::HTTPS, &mut secure, tell).replace("http-in~", "http-in"),
+        format!("{http} \"GET /index.html HTTP/1.1\" 0/0000000000000000/0/0/0 1wt.eu/TLSv1.3/TLS_AES_256_GCM_SHA384")
+    );
     assert_eq!(
         line(LogFormat::TCP, &mut told(), tell),
         "10.0.1.2:33317 [06/Feb/2009:12:14:14.655] http-in static/srv1 0/30/116 2750 -- 1/1/1/1/0 0/0"
