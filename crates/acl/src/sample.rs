@@ -131,7 +131,7 @@ impl<'s> Sample<'s> {
     }
 
     /// Appends it as text: bytes that are no text in upper-case hexadecimal.
-    pub(crate) fn write_text(&self, out: &mut Vec<u8>) {
+    pub fn write_text(&self, out: &mut Vec<u8>) {
         match self {
             Sample::Bin(bytes) => {
                 const HEX: &[u8; 16] = b"0123456789ABCDEF";

@@ -272,11 +272,16 @@ impl End {
 
     /// Why no server of `group` may take traffic.
     pub(crate) fn no_server(group: &Group) -> End {
-        if group.slots.is_empty() {
+        End::none_of(group.slots.iter().map(|slot| (slot.server.is_usable(), slot.conf.weight, slot.server.admin())))
+    }
+
+    /// Why none of these servers may take traffic: of each whether it is usable, its weight, and what the operator wants.
+    pub fn none_of(servers: impl Iterator<Item = (bool, u16, Admin)> + Clone) -> End {
+        if servers.clone().next().is_none() {
             End::BackendEmpty
-        } else if group.slots.iter().any(|slot| slot.server.is_usable() && slot.conf.weight == 0) {
+        } else if servers.clone().any(|(usable, weight, _)| usable && weight == 0) {
             End::ServersWeightless
-        } else if group.slots.iter().any(|slot| slot.server.admin() == Admin::Ready) {
+        } else if servers.clone().any(|(_, _, admin)| admin == Admin::Ready) {
             End::ServersDown
         } else {
             End::ServersInMaintenance

@@ -39,3 +39,9 @@ pub use log::{LogPlan, Logs, Target};
 pub use snapshot::{Entrance, Snapshot};
 pub use state::{Ends, Failure, Failures, FrontendState, Frontends, Gate, Process};
 pub use worker::{Command, Handle, Shared, Socket, spawn};
+
+/// What becomes of messages besides rules: `explain` and `[[test]]` do the same with what they are told.
+pub mod messages {
+    pub use crate::reply::Answer;
+    pub use crate::txn::{capture, forwarded_for, host_of_old};
+}

@@ -74,28 +74,28 @@ fn sentence(status: u16) -> &'static str {
 
 /// An answer without a server.
 #[derive(Debug)]
-pub(crate) struct Answer<'a> {
+pub struct Answer<'a> {
     /// Status code.
-    pub(crate) status: u16,
+    pub status: u16,
     /// Header lines besides Content-Length and Connection.
-    pub(crate) headers: &'a [(Cow<'a, str>, Vec<u8>)],
+    pub headers: &'a [(Cow<'a, str>, Vec<u8>)],
     /// Body; `None` = the page of the status.
-    pub(crate) body: Option<&'a [u8]>,
+    pub body: Option<&'a [u8]>,
     /// A whole message as configured (`errorfile`), instead of the page or a body: its framing is ours.
-    pub(crate) message: Option<&'a [u8]>,
+    pub message: Option<&'a [u8]>,
     /// Only the head is sent (the request was HEAD).
-    pub(crate) head_only: bool,
+    pub head_only: bool,
     /// The connection closes after it.
-    pub(crate) close: bool,
+    pub close: bool,
     /// A keep-alive that must be said, for an HTTP/1.0 client.
-    pub(crate) say_keep_alive: bool,
+    pub say_keep_alive: bool,
     /// What `Proxy-Status` tells (`option.proxy-status`).
-    pub(crate) tells: Option<End>,
+    pub tells: Option<End>,
 }
 
 impl Answer<'_> {
     /// The built-in page of `status`, after which the connection closes.
-    pub(crate) fn error(status: u16) -> Answer<'static> {
+    pub fn error(status: u16) -> Answer<'static> {
         Answer {
             status,
             headers: &[],
@@ -109,7 +109,7 @@ impl Answer<'_> {
     }
 
     /// Appends the whole message.
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+    pub fn write(&self, out: &mut Vec<u8>) {
         if let Some(message) = self.message {
             self.write_message(message, out);
             return;

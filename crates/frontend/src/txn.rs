@@ -660,7 +660,7 @@ pub(crate) fn keep_surplus(conn: &mut Conn, req: &Head) {
 }
 
 /// `capture`: the last line of each field, cut to its length.
-fn capture(slots: &[Capture], head: &Head, into: &RefCell<Slots>) {
+pub fn capture(slots: &[Capture], head: &Head, into: &RefCell<Slots>) {
     for (at, slot) in slots.iter().enumerate() {
         if let Some(value) = slot.header.as_ref().and_then(|name| head.get_last(name.as_bytes())) {
             into.borrow_mut().set(at, &value[..value.len().min(slot.len)]);
@@ -669,7 +669,7 @@ fn capture(slots: &[Capture], head: &Head, into: &RefCell<Slots>) {
 }
 
 /// A request of HTTP/1.0 may lack a Host; what we send is HTTP/1.1, which needs one (RFC 9112 §3.2).
-fn host_of_old(req: &mut Head) {
+pub fn host_of_old(req: &mut Head) {
     if req.version() == Version::Http10 && req.get(b"host").is_none() {
         let authority = req.authority().unwrap_or_default().to_vec();
         // Refused only when the head is full: the server then sees what the client sent.
@@ -678,7 +678,7 @@ fn host_of_old(req: &mut Head) {
 }
 
 /// `option.forwardfor`: a line of its own after all others; the backend's header name wins, `if-none` needs both to say so.
-fn forwarded_for(req: &mut Head, src: Option<SocketAddr>, front: Option<&ForwardFor>, back: Option<&ForwardFor>) {
+pub fn forwarded_for(req: &mut Head, src: Option<SocketAddr>, front: Option<&ForwardFor>, back: Option<&ForwardFor>) {
     let Some(header) = back.or(front).map(|f| &f.header) else { return };
     let Some(src) = src.map(|a| a.ip().to_canonical()) else { return };
     let asked = || [front, back].into_iter().flatten();
