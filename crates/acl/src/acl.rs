@@ -11,6 +11,7 @@ use crate::error::{Fault, RuleError, code};
 use crate::expr::Expr;
 use crate::library::Env;
 use crate::matching::{self, MATCHES, MatchKind, Matcher};
+use crate::pattern::{Shape, View};
 use crate::predefined::{self, PREDEFINED};
 use crate::trace::Saw;
 use crate::word::{self, Word};
@@ -184,7 +185,12 @@ impl Test {
             return None;
         }
         check_values(kind, &flags, first, faults);
-        let matcher = (kind.build)(flags.values, flags.fold, faults);
+        let views: Vec<_> = flags
+            .files
+            .iter()
+            .filter_map(|file| view(kind, file, env).map_err(|fault| faults.push(fault)).ok())
+            .collect();
+        let matcher = Matcher::new(kind.kind, flags.values, flags.fold, faults).with_views(views);
         (faults.len() == before).then_some(Test { expr, matcher })
     }
 
@@ -213,7 +219,12 @@ impl Test {
 /// What stands between the fetch and its values.
 #[derive(Debug)]
 struct Flags<'w> {
+    /// `-i`: patterns from here on are compared without case.
     fold: bool,
+    /// `-M`: the files from here on are maps, whose keys are the patterns.
+    map: bool,
+    /// `-f`: each file, with what `-i` and `-M` were when it was named.
+    files: Vec<(&'w Word, bool, Shape)>,
     kind: Option<&'static MatchKind>,
     kind_range: Option<Range<usize>>,
     /// `--` was given: no value is then meant.
@@ -223,7 +234,15 @@ struct Flags<'w> {
 
 impl<'w> Flags<'w> {
     fn parse(words: &'w [Word], faults: &mut Vec<Fault>) -> Flags<'w> {
-        let mut flags = Flags { fold: false, kind: None, kind_range: None, ended: false, values: words };
+        let mut flags = Flags {
+            fold: false,
+            map: false,
+            files: Vec::new(),
+            kind: None,
+            kind_range: None,
+            ended: false,
+            values: words,
+        };
         while let Some((word, rest)) = flags.values.split_first() {
             if !word.is_flag() {
                 break;
@@ -256,18 +275,27 @@ impl<'w> Flags<'w> {
                         }
                     }
                 },
-                flag @ ("-f" | "-M" | "-u") => {
-                    // Each takes a word, which is no value.
-                    let taken = rest.first().map_or(word.range.end, |next| next.range.end);
-                    flags.values = rest.get(1..).unwrap_or_default();
-                    flags.ended = true;
-                    let fault = Fault::new(
-                        code::LATER,
-                        word.range.start..taken,
-                        format!("the flag `{flag}` is not in this version"),
-                    );
-                    faults.push(fault.hint("write the values in the acl; a list of acl lines is a logical or"));
-                }
+                "-M" => flags.map = true,
+                flag @ ("-f" | "-u") => match rest.split_first() {
+                    None => {
+                        let what = if flag == "-f" { "the path of a file" } else { "a number" };
+                        faults.push(Fault::new(
+                            code::FLAG,
+                            word.range.clone(),
+                            format!("`{flag}` is followed by {what}"),
+                        ));
+                    }
+                    Some((given, rest)) => {
+                        flags.values = rest;
+                        if flag == "-f" {
+                            let shape = if flags.map { Shape::Pairs } else { Shape::Keys };
+                            flags.files.push((given, flags.fold, shape));
+                        } else if given.text().parse::<u32>().is_err() {
+                            // Acls are told apart by their names here; the number is read so that old lines stay valid.
+                            faults.push(Fault::new(code::FLAG, given.range.clone(), "`-u` is followed by a number"));
+                        }
+                    }
+                },
                 flag => {
                     let fault = Fault::new(code::FLAG, word.range.clone(), format!("there is no flag `{flag}`"));
                     faults.push(fault.hint("write `--` before a value that begins with `-`"));
@@ -276,6 +304,31 @@ impl<'w> Flags<'w> {
         }
         flags
     }
+}
+
+/// The patterns of one file, indexed for `kind`.
+fn view(kind: &MatchKind, file: &(&Word, bool, Shape), env: &Env<'_>) -> Result<Arc<View>, Fault> {
+    let &(word, fold, shape) = file;
+    let bad =
+        |message: String, hint: Option<String>| Fault::new(code::FILE, word.range.clone(), message).or_hint_from(hint);
+    if !kind.takes_values {
+        return Err(Fault::new(code::VALUES, word.range.clone(), format!("`{}` takes no value", kind.name)));
+    }
+    let name = word.text();
+    let stores = env.library.stores.borrow();
+    let store = stores.load(&name, shape, &*env.library.read).map_err(|why| bad(why.to_string(), why.hint))?;
+    // One line is enough to find the others.
+    store.view(kind.kind, fold).map_err(|mut errors| {
+        let more = errors.len().saturating_sub(1);
+        match errors.is_empty() {
+            true => bad(format!("{name} cannot be used with `{}`", kind.name), None),
+            false => {
+                let first = errors.swap_remove(0);
+                let others = if more > 0 { format!(", and {more} more lines like it") } else { String::new() };
+                bad(format!("{name}:{}: {}{others}", first.line, first.message), first.hint)
+            }
+        }
+    })
 }
 
 /// The match kind that `word` names.
@@ -296,7 +349,7 @@ fn check_values(kind: &MatchKind, flags: &Flags<'_>, first: &Word, faults: &mut 
         let fault = Fault::new(code::VALUES, value.range.clone(), format!("`{}` takes no value", kind.name));
         faults.push(fault.hint("to ask for the opposite, write `!` before the acl"));
     }
-    if flags.values.is_empty() && kind.takes_values && !flags.ended {
+    if flags.values.is_empty() && flags.files.is_empty() && kind.takes_values && !flags.ended {
         let message = format!("`{}` has no value to compare with, so it would never match", first.text());
         faults.push(
             Fault::new(code::VALUES, first.range.clone(), message)
@@ -432,7 +485,10 @@ mod tests {
             ("hdr(a) -m found x", code::VALUES, "x"),
             ("path -x /a", code::FLAG, "-x"),
             ("path -m str -m beg /a", code::FLAG, "beg"),
-            ("path -f /etc/list", code::LATER, "-f /etc/list"),
+            ("path -f /no/such/list", code::FILE, "/no/such/list"),
+            ("path -f", code::FLAG, "-f"),
+            ("path -u x /a", code::FLAG, "x"),
+            ("always_true -f /x", code::VALUES, "/x"),
             ("path /a or /b", code::CONDITION, "or"),
             ("path_reg (", code::REGEX, "("),
         ] {
