@@ -44,11 +44,8 @@ pub enum Command {
     Demo(Demo),
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
-    /// Explain an error code of the configuration, or the reason of a failed request.
-    Explain {
-        /// The code, as `EK0101` or `EV200`, or a reason's word, as `connect_refused`; without one, all are listed.
-        code: Option<String>,
-    },
+    /// Show what becomes of a request, rule by rule; or explain a code of an error, or of a failed request.
+    Explain(Explain),
     /// Print the version.
     Version,
     /// Print a completion script for a shell.
@@ -133,6 +130,73 @@ pub struct Running {
     /// The control socket of the running process.
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+}
+
+/// `evenkeel explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// A code, as `EK0101` or `EV200`, or a reason's word, as `connect_refused`. Without one and without --url, all are
+    /// listed.
+    #[arg(conflicts_with = "url")]
+    pub code: Option<String>,
+    /// The configuration that is asked; without it, ./evenkeel.toml, then /etc/evenkeel/evenkeel.toml.
+    #[arg(short, long = "config", value_name = "FILE|DIR")]
+    pub config: Vec<PathBuf>,
+    #[command(flatten)]
+    pub request: Asked,
+    /// Print it as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Show what every condition saw, and every header field.
+    #[arg(short = 'V', long)]
+    pub verbose: bool,
+}
+
+/// A described request and the state it meets.
+#[derive(Debug, Args)]
+pub struct Asked {
+    /// The request: a URL, or a path.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Its method; GET, or POST when there is a body.
+    #[arg(long, value_name = "METHOD", requires = "url")]
+    pub method: Option<String>,
+    /// A header field; may be given several times.
+    #[arg(short = 'H', long, value_name = "NAME: VALUE", requires = "url")]
+    pub header: Vec<String>,
+    /// Its body; @FILE reads it from a file.
+    #[arg(long, value_name = "TEXT|@FILE", requires = "url")]
+    pub body: Option<String>,
+    /// The address of the client, with or without a port.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub src: String,
+    /// The address it connected to, with or without a port.
+    #[arg(long, value_name = "ADDRESS", requires = "url")]
+    pub dst: Option<String>,
+    /// The frontend that takes it, where the address leaves a doubt.
+    #[arg(long, value_name = "NAME", requires = "url")]
+    pub frontend: Option<String>,
+    /// When it comes, as 2026-03-01T09:00:00Z; now if left out.
+    #[arg(long, value_name = "TIME", requires = "url")]
+    pub time: Option<String>,
+    /// The state of a server: up, down, drain or maint.
+    #[arg(long, value_name = "BACKEND/SERVER=STATE", requires = "url")]
+    pub server_state: Vec<String>,
+    /// An entry of a stick table, as 'limits 203.0.113.9 http_req_rate=120'.
+    #[arg(long, value_name = "TABLE KEY DATA=N", requires = "url")]
+    pub table: Vec<String>,
+    /// A variable that is set already, as txn.name=value.
+    #[arg(long, value_name = "NAME=VALUE", requires = "url")]
+    pub var: Vec<String>,
+    /// What the server answers, as status=503: shows the rules on responses.
+    #[arg(long, value_name = "status=N", requires = "url")]
+    pub response: Option<String>,
+    /// A header field of that answer.
+    #[arg(long, value_name = "NAME: VALUE", requires = "url")]
+    pub response_header: Vec<String>,
+    /// The body of that answer.
+    #[arg(long, value_name = "TEXT", requires = "url")]
+    pub response_body: Option<String>,
 }
 
 /// `evenkeel demo`.

@@ -8,7 +8,7 @@ use evenkeel_frontend::End;
 
 use crate::cli::{self, Check, Cli, Command, Errors, Reload, Run, Running};
 use crate::control::{self, Request, Target};
-use crate::{demo, supervisor};
+use crate::{ask, demo, supervisor};
 
 /// Runs the command; `Err` is a sentence for standard error and exit status 1.
 pub fn dispatch(cli: Cli) -> Result<ExitCode, String> {
@@ -26,7 +26,8 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, String> {
             print(&format!("{:#}\n", evenkeel_config::schema()));
             Ok(ExitCode::SUCCESS)
         }
-        Command::Explain { code } => explain(code.as_deref()),
+        Command::Explain(args) if args.request.url.is_some() => ask::command::explain(args),
+        Command::Explain(args) => explain(args.code.as_deref()),
         Command::Version => {
             version(cli.version + 1);
             Ok(ExitCode::SUCCESS)
@@ -77,19 +78,25 @@ const DEFAULT_PATHS: [&str; 2] = ["evenkeel.toml", "/etc/evenkeel/evenkeel.toml"
 
 fn run(args: Run) -> Result<(), String> {
     start_logging();
-    let paths = if args.config.is_empty() { vec![find_config()?] } else { args.config };
+    let paths = config_paths(args.config)?;
     supervisor::run(&supervisor::Options { paths, pid_file: args.pid_file, socket: args.socket })
 }
 
-fn find_config() -> Result<PathBuf, String> {
-    let found = DEFAULT_PATHS.iter().map(Path::new).find(|p| p.exists());
-    match found {
+/// The files that were named, or the one that stands where a configuration usually is.
+///
+/// # Errors
+/// There is none.
+pub fn config_paths(named: Vec<PathBuf>) -> Result<Vec<PathBuf>, String> {
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    match DEFAULT_PATHS.iter().map(Path::new).find(|p| p.exists()) {
         Some(path) => {
             tracing::info!("no -c was given: using {}", path.display());
-            Ok(path.to_owned())
+            Ok(vec![path.to_owned()])
         }
         None => Err(format!(
-            "no configuration: neither ./{} nor {} exists; name one with `evenkeel run -c FILE`, or try `evenkeel demo`",
+            "no configuration: neither ./{} nor {} exists; name one with -c FILE, or try `evenkeel demo`",
             DEFAULT_PATHS[0], DEFAULT_PATHS[1]
         )),
     }

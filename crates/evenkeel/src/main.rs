@@ -1,5 +1,6 @@
 //! The `evenkeel` program: reads its command line and does one thing.
 
+mod ask;
 mod cli;
 mod commands;
 mod control;

@@ -1,0 +1,21 @@
+//! A balancer you can question: `explain` (what would become of a request), `test` (the `[[test]]` blocks) and `why` (what
+//! became of a past request).
+//!
+//! One pure engine ([`simulate`]) behind all three, so that they cannot disagree with each other, and the code of the live
+//! path inside it, so that it cannot disagree with traffic. Called by the commands, by the supervisor for a running process
+//! and before a reload. Never changes anything that traffic sees.
+
+pub mod command;
+mod effects;
+mod engine;
+mod entrance;
+mod given;
+mod question;
+mod servers;
+mod show;
+mod walk;
+mod words;
+
+pub use engine::simulate;
+pub use given::Given;
+pub use walk::Walk;

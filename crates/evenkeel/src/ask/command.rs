@@ -1,0 +1,108 @@
+//! `evenkeel explain`, `evenkeel test` and `evenkeel why` on the command line: what is asked, and how the answer is printed.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use evenkeel_config::Config;
+
+use super::question::{self, Question, Response, Told, Url};
+use super::show::{self, Style};
+use super::{Given, Walk, simulate, words};
+use crate::cli::{self, Explain};
+use crate::commands::{config_paths, print};
+
+/// `evenkeel explain` of a request.
+///
+/// # Errors
+/// One sentence: what cannot be understood, or what the configuration does not have.
+pub fn explain(args: Explain) -> Result<ExitCode, String> {
+    let (question, told) = asked(&args.request)?;
+    let walk = {
+        let config = load(args.config)?;
+        let mut given = Given::new(&config);
+        given.tell(&config, &told)?;
+        simulate(&config, &question, &given)?
+    };
+    print_walk(&walk, args.json, args.verbose)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_walk(walk: &Walk, json: bool, verbose: bool) -> Result<(), String> {
+    match json {
+        true => {
+            let json = serde_json::to_value(walk).map_err(|e| e.to_string())?;
+            print(&format!("{json:#}\n"));
+        }
+        false => print(&show::text(walk, Style::of_stdout(verbose))),
+    }
+    Ok(())
+}
+
+/// The configuration; warnings are for `check`.
+fn load(paths: Vec<PathBuf>) -> Result<Config, String> {
+    let loaded = evenkeel_config::load(&config_paths(paths)?);
+    let text = loaded.render(false);
+    loaded.config.ok_or_else(|| format!("the configuration is not valid:\n{}", text.trim_end()))
+}
+
+/// The request and the state of the command line.
+fn asked(args: &cli::Asked) -> Result<(Question, Told), String> {
+    let url = args.url.as_deref().ok_or("which request? name it with --url, as in --url https://www.example.com/api")?;
+    let url = Url::parse(url)?;
+    let headers = args.header.iter().map(|text| question::header(text)).collect::<Result<Vec<_>, _>>()?;
+    let body = match &args.body {
+        None => Vec::new(),
+        Some(body) => match body.strip_prefix('@') {
+            Some(file) => std::fs::read(file).map_err(|e| format!("cannot read {file}: {e}"))?,
+            None => body.clone().into_bytes(),
+        },
+    };
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as i64);
+    let method = args.method.clone().unwrap_or_else(|| if body.is_empty() { "GET".into() } else { "POST".into() });
+    let dst = args.dst.as_deref().map(|text| address(text, url.port.unwrap_or(0))).transpose()?;
+    let question = Question {
+        method,
+        target: url.target,
+        host: url.host,
+        tls: url.tls,
+        port: url.port,
+        headers,
+        body,
+        src: address(&args.src, 40000)?,
+        dst,
+        frontend: args.frontend.clone(),
+        time_us: args.time.as_deref().map_or_else(|| Ok(now()), words::parse_time)?,
+    };
+    let servers = args.server_state.iter().map(|text| question::server_state(text)).collect::<Result<_, _>>()?;
+    let tables = args.table.iter().map(|text| question::entry(text)).collect::<Result<_, _>>()?;
+    let vars = args.var.iter().map(|text| question::variable(text)).collect::<Result<_, _>>()?;
+    Ok((question, Told { servers, tables, vars, response: response(args)? }))
+}
+
+/// `--response status=503 --response-header 'K: V' --response-body TEXT`.
+fn response(args: &cli::Asked) -> Result<Option<Response>, String> {
+    if args.response.is_none() && args.response_header.is_empty() && args.response_body.is_none() {
+        return Ok(None);
+    }
+    let status = match &args.response {
+        None => 200,
+        Some(text) => {
+            let digits = text.strip_prefix("status=").unwrap_or(text);
+            let status = digits.parse().ok().filter(|status| (200..=599).contains(status));
+            status.ok_or_else(|| format!("`{text}` is no status of an answer: write --response status=503"))?
+        }
+    };
+    let headers = args.response_header.iter().map(|text| question::header(text)).collect::<Result<_, _>>()?;
+    Ok(Some(Response { status, headers, body: args.response_body.clone().unwrap_or_default() }))
+}
+
+/// An address with or without a port.
+fn address(text: &str, port: u16) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(address);
+    }
+    let ip: Result<IpAddr, _> = text.trim_start_matches('[').trim_end_matches(']').parse();
+    ip.map(|ip| SocketAddr::new(ip, port)).map_err(|_| format!("`{text}` is no address, as 203.0.113.9 or 203.0.113.9:1234"))
+}

@@ -1,0 +1,599 @@
+//! The one engine behind `explain`, `[[test]]` and `why`: a described request through the rules and the balancing code of the
+//! live path, in its order, without I/O and without waiting.
+//!
+//! Called with a [`Question`] and the state [`Given`]; or, by `why`, with a record of what was decided, which is then followed.
+//! The order of the rule sets is that of `txn`, `judge`, `tcp` and `admit` in the frontend crate. Never touches live state: all
+//! it may change is its own.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use evenkeel_acl::{
+    Cause, Choice, Close, Content, Ctx, How, Phase, Reply, RuleSet, Scene, Switch, TlsFacts, Trace, VarScope,
+    Verdict, Wait,
+};
+use evenkeel_config::{self as config, Config, ErrorPage, Mode};
+use evenkeel_frontend::End;
+use evenkeel_frontend::messages::{Answer, capture, forwarded_for, host_of_old};
+use evenkeel_proto::{Buf, Head, Limits, Method, Parsed};
+
+use super::effects::{self, Shot};
+use super::given::{Given, MONO_MS};
+use super::question::Question;
+use super::servers::{self, Wanted};
+use super::walk::{self, Walk};
+use super::{entrance, words};
+
+/// The path of a described request.
+///
+/// # Errors
+/// Why it cannot be described: no frontend takes it, or it is no HTTP.
+pub fn simulate(config: &Config, question: &Question, given: &Given) -> Result<Walk, String> {
+    let found = entrance::find(config, question)?;
+    let dst = question.dst.or_else(|| found.bind.and_then(entrance::address));
+    let text = question.head(dst);
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut scene = Scene::new(&text, question.src, dst.unwrap_or(nowhere))
+        .map_err(|why| format!("the request is not valid HTTP: it {}", why.sentence()))?;
+    if dst.is_none() {
+        scene.session.dst = None;
+        scene.session.real.1 = None;
+    }
+    let http = found.front.mode == Mode::Http;
+    if !http {
+        scene.request = Head::new();
+        scene.body.clone_from(&question.body);
+    }
+    if question.tls {
+        let sni = question.host.rsplit_once(':').map_or(&*question.host, |(host, _)| host);
+        scene.session.tls = Some(Box::new(TlsFacts { sni: Some(sni.into()), ..TlsFacts::default() }));
+    }
+    scene.now = evenkeel_acl::Now { mono_ms: MONO_MS, unix_us: question.time_us };
+    scene.session.accepted_us = question.time_us;
+    let mut engine = Engine::new(config, found.front, scene, given);
+    if let Some(bind) = found.bind {
+        let at = found.front.binds.iter().position(|b| b == bind).unwrap_or(0);
+        engine.scene.listener = (bind.name.clone(), at as u32 + 1);
+        engine.walk.bind.address = Some(bind.address.to_string());
+        engine.walk.bind.place = bind.place.to_string();
+    }
+    engine.walk.request.tls = question.tls;
+    engine.walk.notes.extend(found.note);
+    engine.body = question.body.clone();
+    given.set_vars(&mut engine.scene.session, &mut engine.scene.memo);
+    engine.connection();
+    Ok(engine.done())
+}
+
+/// A request on its way.
+pub(super) struct Engine<'c> {
+    config: &'c Config,
+    front: &'c config::Frontend,
+    given: &'c Given,
+    back: Option<Arc<config::Backend>>,
+    pub(super) scene: Scene,
+    /// The body, which rules see once they waited for it.
+    pub(super) body: Vec<u8>,
+    /// What was decided in the past, to be followed.
+    pub(super) replay: Option<VecDeque<bool>>,
+    pub(super) walk: Walk,
+}
+
+/// How rules ended a request.
+pub(super) enum Final<'r> {
+    Reply(Reply<'r>),
+    Close(Close<'r>),
+}
+
+impl<'c> Engine<'c> {
+    pub(super) fn new(config: &'c Config, front: &'c config::Frontend, mut scene: Scene, given: &'c Given) -> Self {
+        scene.world = given.world(config);
+        scene.frontend = (front.name.clone(), front.id);
+        scene.default_backend = front.default_backend.clone();
+        let head = &scene.request;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let request = walk::Asked {
+            method: if head.is_complete() { text(head.method_bytes()) } else { String::new() },
+            target: text(head.original_target()),
+            headers: walk::fields(head),
+            src: scene.session.src.map(|a| a.to_string()),
+            dst: scene.session.dst.map(|a| a.to_string()),
+            tls: false,
+            time: words::time(scene.now.unix_us),
+        };
+        let bind = walk::Bind { frontend: front.name.to_string(), address: None, place: front.place.to_string() };
+        let walk = Walk { request, bind, notes: given.notes.clone(), ..Walk::default() };
+        Engine { config, front, given, back: None, scene, body: Vec::new(), replay: None, walk }
+    }
+
+    /// Notes what is only known at the end.
+    pub(super) fn done(mut self) -> Walk {
+        self.walk.tracked = effects::tracked(&self.scene.session, &self.scene.memo, self.scene.now.mono_ms);
+        self.walk
+    }
+
+    /// From accept on.
+    fn connection(&mut self) {
+        let front = self.front;
+        for (keyword, rules, phase) in [
+            ("tcp-request.connection", &front.tcp_request_connection, Phase::Accept),
+            ("tcp-request.session", &front.tcp_request_session, Phase::Hello),
+        ] {
+            // These see nothing of the transaction and leave it nothing.
+            let memo = std::mem::take(&mut self.scene.memo);
+            let request = std::mem::replace(&mut self.scene.request, Head::new());
+            let ended = self.run(Side::Front, keyword, rules, phase);
+            self.scene.memo = memo;
+            self.scene.request = request;
+            if let Some(Final::Close(close)) = ended {
+                return self.close(close);
+            }
+        }
+        match front.mode {
+            Mode::Http => self.http(),
+            Mode::Tcp => self.tcp(),
+        }
+    }
+
+    fn tcp(&mut self) {
+        let front = self.front;
+        if let Some(ended) = self.run(Side::Front, "tcp-request.content", &front.tcp_request_content, Phase::Request) {
+            return self.end_request(ended);
+        }
+        let Some(back) = self.route() else { return };
+        if let Some(ended) = self.run(Side::Back, "tcp-request.content", &back.tcp_request_content, Phase::Request) {
+            return self.end_request(ended);
+        }
+        if self.choose(&back) {
+            self.outcome("forward", "the connection is relayed to the server", None);
+        }
+    }
+
+    fn http(&mut self) {
+        if self.monitored() {
+            return;
+        }
+        capture(&self.front.captures.request, &self.scene.request, &self.scene.memo.captured_request);
+        if let Some(back) = self.request_rules()
+            && self.choose(&back)
+        {
+            self.outcome("forward", "the request is sent to the server", None);
+            self.send();
+            self.respond(&back);
+        }
+    }
+
+    /// `monitor-uri`: answered before any rule.
+    fn monitored(&mut self) -> bool {
+        let Some(uri) = &self.front.monitor_uri else { return false };
+        let request = &self.scene.request;
+        let asked = if uri.starts_with('/') { request.path() } else { request.target() };
+        if asked != uri.as_bytes() {
+            return false;
+        }
+        self.outcome("return", "monitor-uri answers it before any rule", None);
+        self.answer(Answer { body: Some(b""), ..Answer::error(200) }, End::Answered);
+        true
+    }
+
+    /// The rules on a request, and the backend they leave it to.
+    pub(super) fn request_rules(&mut self) -> Option<Arc<config::Backend>> {
+        let front = self.front;
+        for (keyword, rules) in
+            [("tcp-request.content", &front.tcp_request_content), ("http-request", &front.http_request)]
+        {
+            if let Some(ended) = self.run(Side::Front, keyword, rules, Phase::Request) {
+                self.end_request(ended);
+                return None;
+            }
+        }
+        let back = self.route()?;
+        for (keyword, rules) in
+            [("tcp-request.content", &back.tcp_request_content), ("http-request", &back.http_request)]
+        {
+            if let Some(ended) = self.run(Side::Back, keyword, rules, Phase::Request) {
+                self.end_request(ended);
+                return None;
+            }
+        }
+        host_of_old(&mut self.scene.request);
+        let src = self.scene.session.src;
+        forwarded_for(&mut self.scene.request, src, front.forwardfor.as_ref(), back.forwardfor.as_ref());
+        Some(back)
+    }
+
+    /// Runs `f` on what rules see.
+    fn look<R>(&mut self, phase: Phase, f: impl FnOnce(&mut Ctx<'_>) -> R) -> R {
+        self.scene.at(phase, f)
+    }
+
+    /// Runs one rule set, rule by rule.
+    fn run<'r>(&mut self, side: Side, keyword: &str, rules: &'r RuleSet, phase: Phase) -> Option<Final<'r>> {
+        if rules.is_empty() {
+            return None;
+        }
+        let mut stage =
+            walk::Stage { section: self.section(side), keyword: keyword.to_owned(), ..walk::Stage::default() };
+        let (mut at, mut ended) = (0, None);
+        while at < rules.len() && ended.is_none() {
+            let (before, from) = (Shot::of(&self.scene), at);
+            let mut trace = Trace { replay: self.replay.take(), ..Trace::default() };
+            let verdict = self.look(phase, |ctx| rules.eval_one(ctx, &mut at, Some(&mut trace)));
+            self.replay = trace.replay;
+            let mut rules_seen: Vec<walk::Rule> = trace.steps.iter().map(words::rule).collect();
+            if let Some(rule) = rules_seen.last_mut().filter(|rule| rule.held) {
+                rule.did = before.changes(&Shot::of(&self.scene));
+                let (word, last) = self.verdict(verdict, &mut ended);
+                rule.did.extend(word);
+                if last {
+                    stage.not_reached = rules.len() - at;
+                }
+                stage.rules.append(&mut rules_seen);
+                if last {
+                    break;
+                }
+            } else {
+                stage.rules.append(&mut rules_seen);
+            }
+            // A rule that waits for data which is there decides the second time: there is no second time.
+            at = at.max(from + 1);
+        }
+        self.walk.stages.push(stage);
+        ended
+    }
+
+    /// What a verdict means, and whether it ends the set.
+    fn verdict<'r>(&mut self, verdict: Option<Verdict<'r>>, ended: &mut Option<Final<'r>>) -> (Option<String>, bool) {
+        match verdict {
+            None | Some(Verdict::Continue) => (None, false),
+            Some(Verdict::Allow) => (Some("ends this set of rules".to_owned()), true),
+            Some(Verdict::Reply(reply)) => {
+                let word = words::reply(&reply);
+                *ended = Some(Final::Reply(reply));
+                (Some(word), true)
+            }
+            Some(Verdict::Close(close)) => {
+                *ended = Some(Final::Close(close));
+                (Some("ends the connection".to_owned()), true)
+            }
+            Some(Verdict::Wait(wait)) => {
+                let word = match wait {
+                    Wait::More => None,
+                    Wait::Handshake => Some("waits for the handshake".to_owned()),
+                    Wait::Pause(ms) => Some(format!("waits {ms} ms")),
+                    Wait::Body { time, .. } => {
+                        self.scene.body.clone_from(&self.body);
+                        Some(format!("waits for the body, for {time} ms at most"))
+                    }
+                };
+                (word, false)
+            }
+        }
+    }
+
+    fn section(&self, side: Side) -> String {
+        let (listen, kind, name) = match (side, &self.back) {
+            (Side::Back, Some(back)) => (back.listen, "backend", &back.name),
+            (Side::Front | Side::Back, _) => (self.front.listen, "frontend", &self.front.name),
+        };
+        format!("{} {name}", if listen { "listen" } else { kind })
+    }
+
+    /// The first rule of a switch that matches, and its place.
+    fn pick(&mut self, side: Side, keyword: &str, switch: &Switch) -> Option<(Choice, String)> {
+        if switch.is_empty() {
+            return None;
+        }
+        let mut trace = Trace { replay: self.replay.take(), ..Trace::default() };
+        let choice = self.look(Phase::Request, |ctx| switch.pick_traced(ctx, Some(&mut trace)));
+        self.replay = trace.replay;
+        let mut stage =
+            walk::Stage { section: self.section(side), keyword: keyword.to_owned(), ..walk::Stage::default() };
+        stage.rules = trace.steps.iter().map(words::rule).collect();
+        stage.not_reached = switch.targets.len() - stage.rules.len();
+        if let (Some(Choice::Named(_, name)), Some(rule)) = (&choice, stage.rules.last_mut()) {
+            rule.did.push(format!("names {name}"));
+        }
+        let place = stage.rules.last().map_or_else(String::new, |rule| rule.place.clone());
+        self.walk.stages.push(stage);
+        Some((choice?, place))
+    }
+
+    /// The backend that serves it.
+    fn route(&mut self) -> Option<Arc<config::Backend>> {
+        let front = self.front;
+        let choice = self.pick(Side::Front, "use_backend", &front.switch);
+        let find = |name: &str| self.config.backends.iter().find(|back| *back.name == *name && !back.disabled).cloned();
+        let named = choice.as_ref().and_then(|(choice, place)| {
+            let name = match choice {
+                Choice::Rule(at) => front.switch.targets.get(*at)?.as_deref()?,
+                Choice::Named(_, name) => name,
+            };
+            Some((find(name)?, format!("the use_backend rule at {place}")))
+        });
+        let default = || {
+            let back = find(front.default_backend.as_deref()?)?;
+            let why = match (&choice, front.switch.is_empty()) {
+                (Some((_, place)), _) => {
+                    format!("default_backend: what the rule at {place} names is disabled or does not exist")
+                }
+                (None, false) => "default_backend: no use_backend rule matched".to_owned(),
+                (None, true) if front.listen => "the section's own servers".to_owned(),
+                (None, true) => "default_backend".to_owned(),
+            };
+            Some((back, why))
+        };
+        match named.or_else(default) {
+            Some((back, why)) => {
+                let place = back.place.to_string();
+                self.note_backend(&back, place, why);
+                self.enter(&back);
+                Some(back)
+            }
+            None => {
+                let matched = choice.is_some() || front.default_backend.is_some();
+                self.fail(if matched { End::BackendDisabled } else { End::NoBackend });
+                None
+            }
+        }
+    }
+
+    pub(super) fn note_backend(&mut self, back: &config::Backend, place: String, why: String) {
+        let stages_before = self.walk.stages.len();
+        self.walk.backend = Some(walk::BackendChoice { name: back.name.to_string(), place, why, stages_before });
+    }
+
+    /// It is the backend's from now on.
+    pub(super) fn enter(&mut self, back: &Arc<config::Backend>) {
+        self.scene.backend = Some((back.name.clone(), back.id));
+        self.back = Some(back.clone());
+    }
+
+    /// The server that `use-server` names.
+    pub(super) fn wanted(&mut self, back: &config::Backend) -> Option<Wanted> {
+        let (choice, place) = self.pick(Side::Back, "use-server", &back.use_server)?;
+        let server = match choice {
+            Choice::Rule(at) => back.use_server.targets.get(at)?.as_deref()?.to_owned(),
+            Choice::Named(_, name) => name,
+        };
+        Some(Wanted { server, place })
+    }
+
+    /// The server; `false` when there is none and it ended here.
+    fn choose(&mut self, back: &Arc<config::Backend>) -> bool {
+        let wanted = self.wanted(back);
+        let src = self.scene.session.src.map(|a| a.ip());
+        let (choice, end) = servers::choose(back, self.given, src, wanted.as_ref());
+        let chosen = back.servers.iter().find(|server| choice.chosen.as_deref() == Some(&*server.name));
+        self.scene.server = chosen.map(|server| (server.name.clone(), server.id));
+        self.walk.servers = Some(choice);
+        match end {
+            Some(end) => {
+                self.fail(end);
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// The request as the server gets it.
+    fn send(&mut self) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let head = &self.scene.request;
+        self.walk.sent = Some(walk::Sent {
+            method: text(head.method_bytes()),
+            target: text(head.target()),
+            headers: walk::fields(head),
+        });
+    }
+
+    /// The described answer of the server through the rules on responses.
+    fn respond(&mut self, back: &Arc<config::Backend>) {
+        let Some(told) = &self.given.response else {
+            let sets =
+                [&back.tcp_response, &back.http_response, &self.front.http_response, &back.http_after_response];
+            let rules: usize = sets.iter().map(|set| set.len()).sum::<usize>() + self.front.http_after_response.len();
+            if rules > 0 {
+                self.walk.notes.push(format!(
+                    "{rules} rule(s) on responses were not looked at: describe an answer with --response status=200"
+                ));
+            }
+            return;
+        };
+        let status = if told.status == 0 { 200 } else { told.status };
+        let mut text = format!("HTTP/1.1 {status} {}\r\n", words::phrase(status));
+        for (name, value) in &told.headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let framed = told.headers.iter().any(|(name, _)| {
+            name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")
+        });
+        if !framed && !matches!(status, 204 | 304) {
+            text.push_str(&format!("Content-Length: {}\r\n", told.body.len()));
+        }
+        text.push_str("\r\n");
+        match Head::response(&text, self.scene.request.method()) {
+            Ok(head) => self.scene.response = Some(head),
+            Err(why) => {
+                self.walk.notes.push(format!("the answer as described {}", why.sentence()));
+                return self.fail(End::ResponseBadField);
+            }
+        }
+        let body = if self.scene.request.method() == Method::Head { "" } else { told.body.as_str() };
+        if self.response_rules(back) {
+            self.show("server", body.as_bytes());
+        }
+    }
+
+    /// Runs the rules on a response; `false` when one of them ended it.
+    pub(super) fn response_rules(&mut self, back: &Arc<config::Backend>) -> bool {
+        let front = self.front;
+        self.scene.memo.vars.get_mut().end(VarScope::Req);
+        self.scene.body.clear();
+        if let Some(head) = &self.scene.response {
+            capture(&front.captures.response, head, &self.scene.memo.captured_response);
+        }
+        for (side, keyword, rules) in [
+            (Side::Back, "tcp-response.content", &back.tcp_response),
+            (Side::Back, "http-response", &back.http_response),
+            (Side::Front, "http-response", &front.http_response),
+            (Side::Back, "http-after-response", &back.http_after_response),
+            (Side::Front, "http-after-response", &front.http_after_response),
+        ] {
+            if let Some(ended) = self.run(side, keyword, rules, Phase::Response) {
+                self.end_response(ended);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn end_request(&mut self, ended: Final<'_>) {
+        match ended {
+            Final::Close(close) => self.close(close),
+            Final::Reply(reply) => {
+                let (action, end) = match reply.cause {
+                    Cause::Deny => ("deny", End::Denied),
+                    Cause::Tarpit => ("tarpit", End::Tarpitted),
+                    Cause::Auth => ("auth", End::Unauthorized),
+                    Cause::FailedRewrite => ("error", End::RewriteFailed),
+                    Cause::Redirect => ("redirect", End::Answered),
+                    Cause::Return => ("return", End::Answered),
+                };
+                self.reply(action, end, &reply);
+            }
+        }
+    }
+
+    fn end_response(&mut self, ended: Final<'_>) {
+        match ended {
+            Final::Close(close) => self.close(close),
+            Final::Reply(reply) => {
+                let (action, end) = match reply.cause {
+                    Cause::Deny | Cause::Tarpit => ("deny", End::ResponseDenied),
+                    Cause::Auth => ("auth", End::ResponseDenied),
+                    Cause::FailedRewrite => ("error", End::ResponseRewriteFailed),
+                    Cause::Redirect => ("redirect", End::Answered),
+                    Cause::Return => ("return", End::Answered),
+                };
+                self.reply(action, end, &reply);
+            }
+        }
+    }
+
+    fn reply(&mut self, action: &str, end: End, reply: &Reply<'_>) {
+        self.end(action, end);
+        self.walk.outcome.place = Some(reply.place.to_string());
+        let (body, message) = match &reply.body {
+            Content::Page => (None, None),
+            Content::Bytes(bytes) => (Some(&**bytes), None),
+            Content::Message(message) => (Some(&b""[..]), Some(*message)),
+        };
+        self.answer(Answer { headers: &reply.headers, body, message, ..Answer::error(reply.status) }, end);
+    }
+
+    fn close(&mut self, close: Close<'_>) {
+        match close.how {
+            How::Reject => self.end("reject", End::Rejected),
+            How::SilentDrop => self.end("silent-drop", End::SilentDropped),
+        }
+        self.walk.outcome.place = Some(close.place.to_string());
+    }
+
+    /// It failed, and the client gets the page of the end's status.
+    fn fail(&mut self, end: End) {
+        self.end("error", end);
+        // A connection in TCP mode just ends.
+        if let Some(status) = end.status().filter(|_| self.front.mode == Mode::Http) {
+            self.answer(Answer::error(status), end);
+        }
+    }
+
+    pub(super) fn end(&mut self, action: &str, end: End) {
+        let entry = end.entry();
+        self.outcome(action, entry.sentence, None);
+        if end.is_error() {
+            self.walk.outcome.code = Some(entry.code.to_owned());
+            self.walk.outcome.reason = Some(entry.label.to_owned());
+            self.walk.outcome.next_step = Some(entry.next.to_owned());
+        }
+    }
+
+    fn outcome(&mut self, action: &str, sentence: &str, place: Option<String>) {
+        self.walk.outcome = walk::Outcome {
+            action: action.to_owned(),
+            sentence: sentence.to_owned(),
+            place,
+            ..walk::Outcome::default()
+        };
+    }
+
+    /// An answer of our own: the configured page where there is one, then `http-after-response`.
+    fn answer(&mut self, answer: Answer<'_>, end: End) {
+        let (front, back) = (self.front, self.back.clone());
+        let plain = answer.body.is_none() && answer.message.is_none();
+        let page = back.as_ref().and_then(|back| back.pages.get(answer.status));
+        let page = page.or_else(|| front.pages.get(answer.status)).filter(|_| plain);
+        let elsewhere;
+        let answer = match page {
+            None => answer,
+            Some(ErrorPage::Silent) => {
+                self.walk.notes.push("its error page is an empty file: the connection closes without a word".into());
+                return;
+            }
+            Some(ErrorPage::Message(page)) => Answer { message: Some(page), ..answer },
+            Some(ErrorPage::Redirect { status, location }) => {
+                elsewhere = [("Location".into(), location.as_bytes().to_vec())];
+                Answer { status: *status, headers: &elsewhere, body: Some(&[]), ..answer }
+            }
+        };
+        let method = self.scene.request.method();
+        let tells = front.option.proxy_status.then_some(end);
+        let mut out = Vec::new();
+        Answer { head_only: method == Method::Head, close: false, tells, ..answer }.write(&mut out);
+        let mut head = Head::new();
+        let mut block = Buf::with_capacity(out.len());
+        block.extend_from_slice(&out);
+        head.replace_block(block);
+        // What we wrote is well-formed; a configured page may not be, and is then sent as it is.
+        if !matches!(head.parse_response(&Limits::default(), method), Ok(Parsed::Complete)) {
+            self.walk.notes.push("the configured page is no valid response".into());
+            return;
+        }
+        let body = head.surplus().to_vec();
+        self.scene.response = Some(head);
+        self.last_word(back.as_ref());
+        self.show("evenkeel", &body);
+    }
+
+    /// `http-after-response` on an answer of our own.
+    pub(super) fn last_word(&mut self, back: Option<&Arc<config::Backend>>) {
+        let front = self.front;
+        let keyword = "http-after-response";
+        if let Some(back) = back {
+            self.run(Side::Back, keyword, &back.http_after_response, Phase::Response);
+        }
+        self.run(Side::Front, keyword, &front.http_after_response, Phase::Response);
+    }
+
+    fn show(&mut self, by: &str, body: &[u8]) {
+        let Some(head) = &self.scene.response else { return };
+        let mut answer = walk::Answer {
+            by: by.to_owned(),
+            status: head.status(),
+            reason: String::from_utf8_lossy(head.reason()).into_owned(),
+            headers: walk::fields(head),
+            ..walk::Answer::default()
+        };
+        answer.set_body(body);
+        self.walk.answer = Some(answer);
+    }
+}
+
+/// Whose rules.
+#[derive(Clone, Copy)]
+enum Side {
+    Front,
+    Back,
+}
