@@ -8,6 +8,8 @@ mod data;
 mod entry;
 mod key;
 mod layout;
+#[cfg(test)]
+mod model;
 mod rate;
 mod shard;
 mod table;
@@ -84,4 +86,41 @@ impl TableDef {
 /// Milliseconds, rounded up.
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn def(store: &[&str]) -> TableDef {
+        TableDef {
+            name: "t".into(),
+            key: KeyKind::Ip,
+            size: 100,
+            expire: Some(Duration::from_secs(60)),
+            nopurge: false,
+            store: store.iter().map(|word| Data::parse(word).unwrap()).collect(),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_built_is_said_all_at_once() {
+        assert_eq!(def(&["gpc(2)", "gpc_rate(2,1s)", "gpt(1)", "conn_cur"]).check(), [""; 0]);
+        let wrong = TableDef {
+            size: 0,
+            key: KeyKind::String(0),
+            expire: Some(Duration::from_secs(86_400 * 25)),
+            ..def(&["gpc(2)", "gpc1", "conn_cur", "conn_cur"])
+        };
+        let messages = wrong.check();
+        assert_eq!(messages.len(), 5, "{messages:?}");
+        let all = messages.join("; ");
+        for part in ["size", "length of a key", "`expire`", "`gpc` and `gpc1` exclude", "`conn_cur` is stored twice"] {
+            assert!(all.contains(part), "{part}: {all}");
+        }
+        let mut made = def(&["gpc(2)", "conn_rate(1s)"]);
+        (made.store[0].elements, made.store[1].period) = (101, 0);
+        assert_eq!(made.check().len(), 2);
+    }
 }

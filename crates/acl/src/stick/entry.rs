@@ -49,7 +49,7 @@ impl Entry {
     }
 
     /// Adds to one value and refreshes the entry; answers with the new value. A counter's rate follows when it is stored;
-    /// where only the rate is, that is the answer. `None` when neither is stored, or the entry is gone.
+    /// where only the rate is, the answer is what its current window counts. `None` when neither is stored, or the entry is gone.
     pub fn add(&self, sel: impl Into<DataSel>, delta: i64, now: u64) -> Option<u64> {
         let sel = sel.into();
         self.change(now, |values, now| self.table.layout.add(values, sel, delta, now))?

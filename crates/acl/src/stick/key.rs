@@ -55,12 +55,12 @@ pub struct Key {
 }
 
 impl Key {
-    /// A key out of an address. `None` when the table keeps IPv4 addresses and this one stands for none, or when it keeps
-    /// numbers and this is an IPv6 address.
+    /// A key out of an address. Of IPv6 addresses only the mapped ones (`::ffff:a.b.c.d`) are an IPv4 address, as in HAProxy;
+    /// `None` for others where the table keeps IPv4 addresses, and for all where it keeps numbers.
     pub fn from_ip(kind: KeyKind, ip: IpAddr) -> Option<Key> {
         match (kind, ip) {
             (KeyKind::Ip | KeyKind::Integer, IpAddr::V4(ip)) => Some(Key::number(kind, ip.to_bits())),
-            (KeyKind::Ip, IpAddr::V6(ip)) => Some(Key::number(kind, ipv4_of(ip)?.to_bits())),
+            (KeyKind::Ip, IpAddr::V6(ip)) => Some(Key::number(kind, ip.to_ipv4_mapped()?.to_bits())),
             (KeyKind::Integer, IpAddr::V6(_)) => None,
             (KeyKind::Ipv6, IpAddr::V4(ip)) => Some(Key::ipv6(ip.to_ipv6_mapped())),
             (KeyKind::Ipv6, IpAddr::V6(ip)) => Some(Key::ipv6(ip)),
@@ -184,7 +184,7 @@ impl Key {
     }
 }
 
-/// As `show table` writes it: text with what does not print escaped, bytes in hexadecimal where they do not print.
+/// As `show table` writes it: text with what does not print escaped, bytes in hexadecimal.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.kind, self.ip()) {
@@ -199,19 +199,10 @@ impl fmt::Display for Key {
                     b'\n' => f.write_str("\\n"),
                     b'\r' => f.write_str("\\r"),
                     0x1b => f.write_str("\\e"),
-                    byte => write!(f, "\\x{byte:02x}"),
+                    byte => write!(f, "\\x{byte:02X}"),
                 })
             }
         }
-    }
-}
-
-/// The IPv4 address an IPv6 one stands for: mapped (`::ffff:a.b.c.d`) or 6to4 (`2002::/16`, RFC 3056).
-fn ipv4_of(ip: Ipv6Addr) -> Option<Ipv4Addr> {
-    let octets = ip.octets();
-    match octets {
-        [0x20, 0x02, a, b, c, d, ..] => Some(Ipv4Addr::new(a, b, c, d)),
-        _ => ip.to_ipv4_mapped(),
     }
 }
 
@@ -239,5 +230,86 @@ impl fmt::Write for Text {
         self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
         self.len = end;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const KINDS: [KeyKind; 6] =
+        [KeyKind::Ip, KeyKind::Ipv6, KeyKind::Integer, KeyKind::String(12), KeyKind::Binary(6), KeyKind::String(100)];
+
+    fn from_ip(kind: KeyKind, ip: &str) -> Option<String> {
+        Key::from_ip(kind, ip.parse().unwrap()).map(|key| key.to_string())
+    }
+
+    #[test]
+    fn addresses_in_the_tables_of_each_kind() {
+        assert_eq!(from_ip(KeyKind::Ip, "192.0.2.1").as_deref(), Some("192.0.2.1"));
+        assert_eq!(from_ip(KeyKind::Ip, "::ffff:192.0.2.1").as_deref(), Some("192.0.2.1"));
+        for none in ["2002:c000:201::", "::192.0.2.1", "64:ff9b::192.0.2.1", "2001:db8::1"] {
+            assert_eq!(from_ip(KeyKind::Ip, none), None, "{none}");
+        }
+        assert_eq!(from_ip(KeyKind::Ipv6, "192.0.2.1").as_deref(), Some("::ffff:192.0.2.1"));
+        assert_eq!(from_ip(KeyKind::Ipv6, "2001:db8::1").as_deref(), Some("2001:db8::1"));
+        assert_eq!(from_ip(KeyKind::Integer, "0.0.1.0").as_deref(), Some("256"));
+        assert_eq!(from_ip(KeyKind::Integer, "2001:db8::1"), None);
+        assert_eq!(from_ip(KeyKind::String(12), "2001:db8::1234").as_deref(), Some("2001:db8::12"));
+        assert_eq!(from_ip(KeyKind::Binary(6), "192.0.2.1").as_deref(), Some("C00002010000"));
+    }
+
+    #[test]
+    fn numbers_have_32_bits() {
+        let int = |kind, value| Key::from_int(kind, value).unwrap().to_string();
+        assert_eq!(int(KeyKind::Integer, -1), "4294967295");
+        assert_eq!(int(KeyKind::Integer, 1 << 32 | 7), "7");
+        assert_eq!(int(KeyKind::String(12), i64::MIN), "-92233720368");
+        assert_eq!(int(KeyKind::Binary(8), 258), "0000000000000102");
+        assert_eq!(int(KeyKind::Ip, 0x7f00_0001), "127.0.0.1");
+    }
+
+    #[test]
+    fn text_is_cut_and_escaped_and_bytes_are_filled() {
+        let text = |kind, bytes: &[u8]| Key::from_bytes(kind, bytes).unwrap().to_string();
+        assert_eq!(text(KeyKind::String(12), b"abcdefghijklmnop"), "abcdefghijkl");
+        assert_eq!(text(KeyKind::String(12), b"a b=c\\\t\xe4\"\n"), "a\\ b\\=c\\\\\\t\\xE4\"\\n");
+        assert_eq!(text(KeyKind::String(12), b""), "");
+        assert_eq!(text(KeyKind::Binary(6), b"abc"), "616263000000");
+        assert_eq!(text(KeyKind::Binary(6), b"abcdefgh"), "616263646566");
+        assert_eq!(Key::from_bytes(KeyKind::Binary(6), b"a"), Key::from_bytes(KeyKind::Binary(6), b"a\0\0"));
+        assert_ne!(Key::from_bytes(KeyKind::String(6), b"a"), Key::from_bytes(KeyKind::String(6), b"a\0\0"));
+        assert_eq!(Key::from_bytes(KeyKind::Ip, b"nowhere"), None);
+        assert_eq!(text(KeyKind::Integer, b"12"), "12");
+    }
+
+    #[test]
+    fn a_key_comes_back_from_its_record() {
+        for seed in 0..200 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            for kind in KINDS {
+                let bytes: Vec<u8> =
+                    (0..rng.usize(0..130)).map(|_| rng.u8(..) & if rng.bool() { 0 } else { 255 }).collect();
+                let key = match kind {
+                    KeyKind::Ip | KeyKind::Ipv6 => Key::from_ip(kind, Ipv4Addr::from_bits(rng.u32(..)).into()).unwrap(),
+                    KeyKind::Integer => Key::from_int(kind, rng.i64(..)).unwrap(),
+                    KeyKind::String(_) | KeyKind::Binary(_) => Key::from_bytes(kind, &bytes).unwrap(),
+                };
+                let mut record: Vec<u32> = (0..kind.words()).map(|_| 0).collect();
+                record[..key.words().len()].copy_from_slice(key.words());
+                assert_eq!(Key::read(kind, &record), key, "seed {seed}");
+                assert_eq!(key.convert(kind).as_ref(), Some(&key), "seed {seed}");
+                if let KeyKind::String(_) | KeyKind::Binary(_) = kind {
+                    assert_eq!(Key::from_bytes(kind, &key.bytes()), Some(key), "seed {seed}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn up_to_32_bytes_need_no_allocation() {
+        assert!(!Key::from_bytes(KeyKind::String(32), &[b'x'; 40]).unwrap().words.spilled());
+        assert!(Key::from_bytes(KeyKind::String(33), &[b'x'; 40]).unwrap().words.spilled());
     }
 }

@@ -61,7 +61,7 @@ impl Layout {
     }
 
     /// Adds `delta`, and answers with the new value. A counter's rate follows when it is stored; where only the rate is,
-    /// the answer is the rate. `None` when neither is stored. A rate takes no negative delta.
+    /// the answer is what the rate's current window counts, as in HAProxy. `None` when neither is stored. A rate takes no negative delta.
     pub fn add(&self, record: &mut [u32], sel: DataSel, delta: i64, now: u64) -> Option<u64> {
         let rate = rate_of(sel).and_then(|sel| self.place(sel));
         if let Some(place) = rate {
@@ -72,7 +72,7 @@ impl Layout {
                 place.add(record, delta, now);
                 Some(place.read(record, now))
             }
-            None => Some(rate?.read(record, now)),
+            None => Some(rate?.rate(record).current),
         }
     }
 
@@ -230,6 +230,8 @@ mod tests {
         assert_eq!(array.read(&record, DataSel::nth(Kind::Gpc, 1), 0), None);
         // Only the rate of the second counter is stored: it counts, and it is the answer.
         assert_eq!(array.add(&mut record, Kind::Gpc1.into(), 1, 0), Some(1));
+        assert_eq!(array.add(&mut record, Kind::Gpc1.into(), 1, 15_000), Some(1));
+        assert_eq!(array.read(&record, Kind::Gpc1Rate.into(), 15_000), Some(1));
         assert_eq!(array.read(&record, Kind::Gpc1.into(), 0), None);
         assert!(array.set(&mut record, Kind::Gpt0.into(), 9, 0));
         assert_eq!(array.read(&record, Kind::Gpt.into(), 0), Some(9));

@@ -54,33 +54,8 @@ impl Rate {
 
 #[cfg(test)]
 mod tests {
+    use super::super::model::rate_of;
     use super::*;
-
-    /// Events by time; the windows are found by walking from the first event, which the code under test never does.
-    fn model(events: &[(u64, u64)], period: u64, now: u64) -> u64 {
-        let mut windows: Vec<(u64, u64)> = Vec::new();
-        for &(at, count) in events {
-            match windows.last().copied() {
-                Some((start, _)) if at < start + period => {
-                    if let Some(window) = windows.last_mut() {
-                        window.1 += count;
-                    }
-                }
-                Some((start, _)) if at < start + 2 * period => windows.push((start + period, count)),
-                _ => windows.extend([(at.saturating_sub(10 * period), 0), (at, count)]),
-            }
-        }
-        let count_of = |start: u64| windows.iter().find(|w| w.0 == start).map_or(0, |w| w.1);
-        let Some(&(start, count)) = windows.last() else { return 0 };
-        if now <= start + period {
-            let last = start.checked_sub(period).map_or(0, count_of);
-            count + last * (start + period - now) / period
-        } else if now <= start + 2 * period {
-            if count <= 1 { count } else { count * (start + 2 * period - now) / period }
-        } else {
-            0
-        }
-    }
 
     #[test]
     fn agrees_with_counting_windows() {
@@ -90,10 +65,11 @@ mod tests {
             let origin = if seed % 2 == 0 { u64::from(u32::MAX) - 100 } else { 1_000 };
             let (mut now, mut rate, mut events) = (origin, Rate::default(), Vec::new());
             for step in 0..200 {
-                now += rng.u64(0..u64::from(period) * 3 / (1 + rng.u64(0..4)) + 1);
+                let stride = u64::from(period) * 3 / rng.u64(1..5);
+                now += rng.u64(0..=stride);
                 assert_eq!(
                     rate.read(period, now),
-                    model(&events, u64::from(period), now),
+                    rate_of(&events, u64::from(period), now),
                     "seed {seed} step {step} now {now} period {period} {rate:?}"
                 );
                 if rng.bool() {

@@ -1,8 +1,8 @@
 //! One shard of a table: its records, the index that finds them, and the order in which they were refreshed.
 //!
 //! Called by the table with the shard's lock held. Knows nothing of the other shards, of the bound over all of them, or of
-//! what the values mean. Invariants: a record is in the list exactly when nobody tracks it; the list is in the order of the
-//! refreshes, oldest first; and the index names exactly the records that are not free.
+//! what the values mean. Invariants: a record is in the list exactly when nobody tracks it; the list is in the order in
+//! which records were last refreshed or let go, oldest first; the index names exactly the records that are not free.
 
 use hashbrown::HashTable;
 
@@ -134,7 +134,7 @@ impl Shard {
         self.give_slot(slot);
     }
 
-    /// The least recently refreshed record that nobody tracks, and when that was.
+    /// The record that was left alone longest, among those nobody tracks, and when it was refreshed.
     pub fn oldest(&self) -> Option<(u32, u64)> {
         (self.oldest != NIL).then(|| (self.oldest, self.refreshed(self.oldest)))
     }
@@ -160,13 +160,12 @@ impl Shard {
         *pins = pins.saturating_add(1);
     }
 
-    /// Takes a pin back. The last refreshes the record: its time without traffic begins now.
+    /// Takes a pin back. With the last it becomes the youngest of the list, whenever it was refreshed: finding its place
+    /// by age could take as long as the list is.
     pub fn unpin(&mut self, slot: u32) {
-        let now = self.now;
         let record = self.record_mut(slot);
         record[PINS] = record[PINS].saturating_sub(1);
         if record[PINS] == 0 {
-            set_wide(record, REFRESHED, now);
             self.link(slot);
         }
     }
@@ -322,12 +321,13 @@ mod tests {
         shard.pin(slots[0]);
         shard.pin(slots[0]);
         assert_eq!(keys_by_age(&shard), ["2", "3", "1"]);
-        shard.at(20);
         shard.unpin(slots[0]);
         assert_eq!(shard.oldest(), Some((slots[2], 2)));
         shard.unpin(slots[0]);
         assert_eq!(keys_by_age(&shard), ["2", "3", "1", "0"]);
-        assert_eq!(shard.refreshed(slots[0]), 20);
+        assert_eq!(shard.refreshed(slots[0]), 0);
+        shard.refresh(slots[2], 20);
+        assert_eq!(keys_by_age(&shard), ["3", "1", "0", "2"]);
     }
 
     #[test]

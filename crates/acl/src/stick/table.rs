@@ -66,11 +66,15 @@ impl Locked {
     fn with<R>(&self, f: impl FnOnce(&mut Shard) -> R) -> R {
         let mut shard = self.shard.lock();
         let result = f(&mut shard);
+        self.note(&shard);
+        result
+    }
+
+    fn note(&self, shard: &Shard) {
         let oldest = shard.oldest().map_or(NEVER, |(_, refreshed)| refreshed);
         if self.oldest.load(Relaxed) != oldest {
             self.oldest.store(oldest, Relaxed);
         }
-        result
     }
 }
 
@@ -166,10 +170,11 @@ impl Table {
     /// The entry of `key`, without tracking or refreshing it. `None` when there is none, or the key is of another kind.
     pub fn get(self: &Arc<Self>, key: &Key, now: u64) -> Option<Entry> {
         let (number, hash) = self.place(key)?;
-        let (slot, birth) = self.shards[number].with(|shard| {
-            let slot = self.live(shard, hash, key, now)?;
-            Some((slot, shard.birth(slot)))
-        })?;
+        let (slot, birth) = {
+            let mut shard = self.shards[number].shard.lock();
+            let slot = self.live(&mut shard, hash, key, now)?;
+            (slot, shard.birth(slot))
+        };
         Some(Entry::new(Arc::clone(self), number, slot, birth, hash))
     }
 
@@ -177,17 +182,16 @@ impl Table {
     /// not stored.
     pub fn value(&self, key: &Key, sel: impl Into<DataSel>, now: u64) -> Option<u64> {
         let (number, hash) = self.place(key)?;
-        self.shards[number].with(|shard| {
-            let slot = self.live(shard, hash, key, now)?;
-            let now = shard.at(now);
-            self.layout.read(shard.values(slot), sel.into(), now)
-        })
+        let mut shard = self.shards[number].shard.lock();
+        let slot = self.live(&mut shard, hash, key, now)?;
+        let now = shard.at(now);
+        self.layout.read(shard.values(slot), sel.into(), now)
     }
 
     /// Whether there is an entry of `key`.
     pub fn contains(&self, key: &Key, now: u64) -> bool {
-        self.place(key)
-            .is_some_and(|(number, hash)| self.shards[number].with(|shard| self.live(shard, hash, key, now)).is_some())
+        let live = |number: usize, hash| self.live(&mut self.shards[number].shard.lock(), hash, key, now).is_some();
+        self.place(key).is_some_and(|(number, hash)| live(number, hash))
     }
 
     /// Tracks `key`: its entry is made if need be, refreshed, and kept until the guard is dropped. `None` when the table
@@ -244,7 +248,8 @@ impl Table {
         let mut cleared = Cleared::default();
         for locked in &self.shards {
             // In steps, so that no worker waits long; what is added meanwhile may stay.
-            for _ in 0..=locked.shard.lock().len() / CLEAR_STEP {
+            let steps = locked.with(|shard| shard.len() / CLEAR_STEP + 1);
+            for _ in 0..steps {
                 locked.with(|shard| {
                     for _ in 0..CLEAR_STEP {
                         let Some((slot, _)) = shard.oldest() else { break };
@@ -284,7 +289,8 @@ impl Table {
         }
     }
 
-    /// Purges up to `budget` expired entries and says how many there were. Later calls go on where this one stopped.
+    /// Purges up to `budget` expired entries and says how many there were. Later calls go on where this one stopped. What
+    /// was tracked beyond its time, and was not refreshed since, is seen by nobody any more but may be purged up to one expiry later.
     pub fn expire(&self, now: u64, budget: usize) -> usize {
         let expire = self.expire.load(Relaxed);
         let mut purged = 0;
@@ -319,7 +325,7 @@ impl Table {
         self.size.store(def.size.max(1), Relaxed);
         self.expire.store(def.expire.map_or(NEVER, millis), Relaxed);
         self.nopurge.store(def.nopurge, Relaxed);
-        while self.used() > self.size() && self.evict(None, 0) {
+        while self.used() > self.size() && self.evict(false, 0) {
             self.used.fetch_sub(1, Relaxed);
         }
     }
@@ -349,11 +355,18 @@ impl Table {
 
     /// Runs `f` on a record that an [`Entry`] found earlier; `None` when it is gone.
     pub(super) fn with_entry<R>(&self, entry: &Entry, now: u64, f: impl FnOnce(&mut Shard, u64) -> R) -> Option<R> {
-        self.shards[entry.shard as usize].with(|shard| {
-            let now = shard.at(now);
-            let there = shard.is(entry.slot, entry.birth) && !self.is_expired(shard, entry.slot, now);
-            there.then(|| f(shard, now))
-        })
+        let locked = &self.shards[entry.shard as usize];
+        let mut shard = locked.shard.lock();
+        let now = shard.at(now);
+        if !shard.is(entry.slot, entry.birth) || self.is_expired(&shard, entry.slot, now) {
+            return None;
+        }
+        let result = f(&mut shard, now);
+        // A tracked entry is not in the list: a change of it leaves the oldest as it was.
+        if shard.pins(entry.slot) == 0 {
+            locked.note(&shard);
+        }
+        Some(result)
     }
 
     pub(super) fn expires_at(&self, refreshed: u64) -> Option<u64> {
@@ -382,8 +395,8 @@ impl Table {
     }
 
     fn live(&self, shard: &mut Shard, hash: u32, key: &Key, now: u64) -> Option<u32> {
-        let slot = shard.find(hash, key)?;
         let now = shard.at(now);
+        let slot = shard.find(hash, key)?;
         (!self.is_expired(shard, slot, now)).then_some(slot)
     }
 
@@ -436,33 +449,30 @@ impl Table {
 
     /// Takes a place, if need be the one of the oldest entry. With `nopurge` only of an expired one.
     fn make_room(&self, now: u64) -> bool {
-        let only_expired = self.nopurge.load(Relaxed);
-        self.reserve() || self.evict(only_expired.then_some(now), now) || self.reserve()
+        self.reserve() || self.evict(self.nopurge.load(Relaxed), now) || self.reserve()
     }
 
-    /// Removes the least recently refreshed entry that nobody tracks and leaves its place to the caller: `used` stays.
-    /// With `expired_at` only an entry that is expired then. `now` tells an eviction from a purge.
-    fn evict(&self, expired_at: Option<u64>, now: u64) -> bool {
+    /// Removes the entry that was left alone longest, among those nobody tracks, and leaves its place to the caller: `used`
+    /// stays. With `only_expired` only an expired one.
+    fn evict(&self, only_expired: bool, now: u64) -> bool {
         for _ in 0..TRIES {
-            let Some(locked) = self.shards.iter().min_by_key(|locked| locked.oldest.load(Relaxed)) else {
-                return false;
-            };
-            if locked.oldest.load(Relaxed) == NEVER {
-                return false;
-            }
+            let oldest = self.shards.iter().min_by_key(|locked| locked.oldest.load(Relaxed));
+            let Some(locked) = oldest.filter(|locked| locked.oldest.load(Relaxed) != NEVER) else { return false };
             let evicted = locked.with(|shard| {
-                let (slot, refreshed) = shard.oldest()?;
-                let end = self.expires_at(refreshed);
-                if expired_at.is_some_and(|now| end.is_none_or(|end| end > now)) {
+                let now = shard.at(now);
+                let (slot, _) = shard.oldest()?;
+                let expired = self.is_expired(shard, slot, now);
+                if only_expired && !expired {
                     return Some(false);
                 }
-                if end.is_none_or(|end| end > now) {
+                if !expired {
                     self.evictions.fetch_add(1, Relaxed);
                 }
-                let hash = self.place(&shard.key(slot))?.1;
+                let (_, hash) = self.place(&shard.key(slot))?;
                 shard.remove(slot, hash);
                 Some(true)
             });
+            // The entry may have been tracked, refreshed or removed since the hint was read: another is the oldest then.
             if let Some(evicted) = evicted {
                 return evicted;
             }
@@ -484,8 +494,11 @@ impl Table {
     /// Ends one tracking.
     pub(super) fn untrack(&self, entry: &Entry, counted: bool) {
         self.shards[entry.shard as usize].with(|shard| {
-            if counted {
-                self.layout.add(shard.values_mut(entry.slot), Kind::ConnCur.into(), -1, 0);
+            // As in HAProxy, the end of tracking refreshes by what it changes: only where `conn_cur` is stored.
+            if counted && self.layout.has(Kind::ConnCur.into()) {
+                let now = shard.at(0);
+                self.layout.add(shard.values_mut(entry.slot), Kind::ConnCur.into(), -1, now);
+                shard.refresh(entry.slot, now);
             }
             shard.unpin(entry.slot);
         });
