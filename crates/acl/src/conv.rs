@@ -2,6 +2,7 @@
 //!
 //! A converter takes a sample of its input type and gives another; `None` is an undefined sample. Called through
 //! [`Expr`](crate::expr::Expr). A new converter is one entry of a table in one of the modules below and its function.
+#![allow(clippy::ptr_arg, reason = "every `prepare` has one type, and some add arguments")]
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -12,10 +13,15 @@ use crate::sample::{Sample, Type};
 use crate::value::{Arg, Value};
 
 mod cut;
-mod encode;
-mod hash;
+pub(crate) mod encode;
+pub(crate) mod hash;
+mod http;
+mod live;
+mod logic;
 mod math;
+mod regsub;
 mod strings;
+mod var;
 
 /// `run(sample, args, ctx, out)`: the sample is of the input type already; `out` is empty and may be written and returned.
 pub(crate) type Run = for<'a> fn(Sample<'a>, &'a [Value], &'a Ctx<'_>, &'a mut Vec<u8>) -> Option<Sample<'a>>;
@@ -66,7 +72,18 @@ macro_rules! prepare {
 pub(crate) use {conv_table, prepare};
 
 static ALL: LazyLock<Vec<&'static Conv>> = LazyLock::new(|| {
-    let tables = [cut::TABLE, encode::TABLE, hash::TABLE, math::TABLE, strings::TABLE];
+    let tables = [
+        cut::TABLE,
+        encode::TABLE,
+        hash::TABLE,
+        http::TABLE,
+        live::TABLE,
+        logic::TABLE,
+        math::TABLE,
+        regsub::TABLE,
+        strings::TABLE,
+        var::TABLE,
+    ];
     let mut all: Vec<&'static Conv> = tables.into_iter().flatten().collect();
     all.sort_unstable_by_key(|conv| conv.name);
     all
@@ -135,7 +152,8 @@ fn number(args: &[Value], at: usize, ctx: &Ctx<'_>) -> Option<i64> {
 mod testing {
     use super::*;
     use crate::expr::Expr;
-    use crate::testing::{REQUEST, env, with_ctx};
+    use crate::library::CaptureSlot;
+    use crate::testing::{REQUEST, library, with_ctx};
     use crate::word::Word;
 
     /// Compiles `steps` behind a fetch of the type of `sample`; the error is a sentence.
@@ -148,7 +166,11 @@ mod testing {
         };
         let text = format!("{fetch},{steps}");
         let word = Word::literal(text.as_bytes(), 0..text.len());
-        Expr::parse_one(&word, 0..text.len(), &env()).map_err(|fault| fault.message)
+        let slot = CaptureSlot { len: 64 };
+        let library = library();
+        library.captures.borrow_mut().insert("web".into(), (vec![slot.clone(), slot.clone()], vec![slot]));
+        let env = Env { library: &library, proxy: "web" };
+        Expr::parse_one(&word, 0..text.len(), &env).map_err(|fault| fault.message)
     }
 
     /// The result as it is; text and bytes as UTF-8, wrong bytes replaced.

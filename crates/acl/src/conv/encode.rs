@@ -101,7 +101,7 @@ fn from_base64(text: &[u8], url: bool, out: &mut Vec<u8>) -> bool {
 }
 
 /// Appends the bytes of padded base64; whether it was such.
-pub(super) fn decode_base64(text: &[u8], out: &mut Vec<u8>) -> bool {
+pub(crate) fn decode_base64(text: &[u8], out: &mut Vec<u8>) -> bool {
     let bare = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
     text.len().is_multiple_of(4) && from_base64(bare, false, out)
 }

@@ -68,7 +68,7 @@ fn hash_djb2(bytes: &[u8]) -> u32 {
 }
 
 /// The hash of sdbm: times 65599, plus the byte.
-fn hash_sdbm(bytes: &[u8]) -> u32 {
+pub(crate) fn hash_sdbm(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0, |hash: u32, byte| hash.wrapping_mul(65599).wrapping_add((*byte).into()))
 }
 
@@ -89,7 +89,7 @@ fn hash_wt6(bytes: &[u8]) -> u32 {
 }
 
 /// Bob Jenkins' six-shift integer hash, then a multiplication by a prime.
-fn avalanche(hash: u32) -> u32 {
+pub(crate) fn avalanche(hash: u32) -> u32 {
     let mut a = hash;
     a = a.wrapping_add(0x7ed5_5d16).wrapping_add(a << 12);
     a = (a ^ 0xc761_c23c) ^ (a >> 19);
