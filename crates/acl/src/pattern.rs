@@ -11,6 +11,8 @@ mod live;
 mod load;
 mod store;
 mod stores;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use self::entries::{MAX_BYTES, MAX_ENTRIES};

@@ -24,8 +24,8 @@ use crate::matching::{Kind, Problem};
 
 /// Replacements of one store that may be under way at a time.
 pub const MAX_PREPARED: usize = 16;
-/// An overlay is merged when it is larger than this plus a quarter of the base.
-const OVERLAY: usize = 1024;
+/// An overlay is merged when it is larger than this plus a quarter of the base; small in tests, so that they get there.
+const OVERLAY: usize = if cfg!(test) { 8 } else { 1024 };
 /// As many lines of one file are told to be wrong.
 const ERRORS: usize = 20;
 
