@@ -12,6 +12,7 @@ fuzz_target!(|text: &str| {
     let opts = LoadOptions {
         env: &|name| (name.len() == 1).then(|| name.to_owned()),
         resolve: &|_, port| Ok(SocketAddr::from(([127, 0, 0, 1], port))),
+        ..LoadOptions::closed()
     };
     let loaded = load_sources(&[Source { name: Arc::from("fuzz.toml"), text: Arc::from(text) }], &opts);
     assert_eq!(loaded.config.is_none(), loaded.errors() > 0);

@@ -4,20 +4,31 @@
 //! default. References between sections are left to [`crate::cross`].
 
 mod bind;
+mod capture;
 mod check;
 mod global;
+mod library;
 mod log;
+mod pages;
 mod proxy;
 mod rules;
 mod server;
+mod table;
+mod test;
+mod users;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use global::global;
+pub(crate) use library::{Sections as Shared, library};
 pub(crate) use proxy::{Built, BuiltFrontend, Reference};
+pub(crate) use test::tests;
+
+use evenkeel_acl::Library;
 
 use crate::LoadOptions;
 use crate::codes;
@@ -39,6 +50,8 @@ pub(crate) struct Cx<'a> {
     pub syntax_errors: bool,
     /// Whole sections may be missing because of it.
     pub sections_lost: bool,
+    /// What rules may refer to; complete before the first rule is compiled.
+    pub library: Rc<Library>,
     /// Addresses listened on so far.
     bound: HashMap<BindAddress, At>,
     /// Listening addresses so far, for the limit.
@@ -56,6 +69,7 @@ impl<'a> Cx<'a> {
             opts,
             syntax_errors: false,
             sections_lost: false,
+            library: Rc::default(),
             bound: HashMap::new(),
             binds: 0,
             resolved: HashMap::new(),

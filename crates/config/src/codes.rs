@@ -80,7 +80,8 @@ than an error. The nearest known name is shown if there is one; docs/reference.m
     timeout.client = \"30s\"";
 
     UNKNOWN_SECTION = "EK0111", "unknown section",
-"The sections are [global], [defaults], [defaults.NAME], [frontend.NAME], [backend.NAME] and [listen.NAME].
+"The sections are [global], [defaults], [defaults.NAME], [frontend.NAME], [backend.NAME], [listen.NAME], [userlist.NAME],
+[http-errors.NAME] and [[test]].
 A key written above the first section header stands in no section and ends up here too.
     [frontends.web]    # wrong
     [frontend.web]";
@@ -247,6 +248,47 @@ long) or \"close\".
     BAD_SOURCE = "EK0220", "not a source address",
 "The local address for connections to a server is an address of this machine, with or without a port.
     source = \"10.0.0.5\"";
+
+    UNKNOWN_SERVER = "EK0221", "no such server",
+"A use-server rule or a test names a server that its backend does not have. The nearest name is shown if there is one.
+    use-server = [\"app1 if { req.hdr(x-canary) 1 }\"]
+    server     = [{ name = \"app1\", address = \"10.0.0.11:8080\" }]";
+
+    UNKNOWN_NAME = "EK0222", "a reference to nothing",
+"The name of a section is used that the file does not define: an [http-errors.NAME], a frontend of a test, a stick table, a
+user of a group. The nearest name is shown if there is one.
+    errorfiles = [\"site\"]
+    [http-errors.site]
+    errorfile = { 503 = \"errors/503.http\" }";
+
+    BAD_TABLE = "EK0223", "not a stick table",
+"A data type of `store` is unknown, stands twice, lacks its period, or two exclude each other; or the lengths do not fit.
+    stick-table = { type = \"ip\", size = \"100k\", expire = \"10m\", store = [\"http_req_rate(10s)\", \"conn_cur\"] }
+docs/reference.md lists the data types.";
+
+    BAD_PAGE = "EK0224", "not an error page",
+"The file of an errorfile holds a whole HTTP message: a status line with the status it is for, fields, a blank line, the body. Pages
+can be given for the statuses Evenkeel answers by itself: 200 400 401 403 404 405 407 408 410 413 414 421 422 425 429 431 500
+to 504. A status has one page in a section.
+    HTTP/1.1 503 Service Unavailable
+    Content-Type: text/html
+
+    <h1>Back soon</h1>";
+
+    BAD_USER = "EK0225", "not a user",
+"A user has a name and one password: `password`, as crypt(3) makes it ($5$, $6$ or $2b$), or `insecure-password` in clear. Names of
+users and groups stand once in a userlist.
+    user = [{ name = \"ann\", insecure-password = \"secret\" }]";
+
+    BAD_TEST = "EK0226", "a test that cannot be run",
+"Something in a [[test]] does not fit: a URL that is none, an address, a date, a counter the table does not store, a frontend that
+cannot be told from the others.
+    request = { url = \"https://www.example.com/a?b=1\", src = \"203.0.113.9\", frontend = \"web\" }";
+
+    UNREADABLE_DATA = "EK0227", "a file that is named cannot be read",
+"An error page or another file that a section names does not exist, may not be read by this user, or is too large. A relative path
+is relative to the folder of the first file of the configuration.
+    errorfile = { 503 = \"errors/503.http\" }";
 
     NO_BIND = "EK0230", "nothing to listen on",
 "The frontend has no bind, so no client can ever reach it. Give it one, set disabled = true, or remove it.

@@ -133,6 +133,9 @@ pub const WHY_SLOW: Duration = Duration::from_secs(1);
 pub const WHY_REDACT: &[&str] =
     &["authorization", "cookie", "proxy-authorization", "set-cookie", "x-api-key", "x-auth-token"];
 
+/// `test.request.time`: 2026-01-01T00:00:00Z, seconds since 1970; a fixed one, so that a test says the same every day.
+pub const TEST_TIME: i64 = 1_767_225_600;
+
 /// The greatest length of a capture, bytes.
 pub const MAX_CAPTURE_LEN: usize = 65_535;
 /// The largest error page as a whole message, bytes.

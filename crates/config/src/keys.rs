@@ -5,14 +5,22 @@
 
 mod global;
 mod log;
+mod pages;
 mod proxy;
+mod rules;
 mod server;
+mod table;
+mod test;
+mod users;
 
 use std::time::Duration;
 
 pub(crate) use global::GLOBAL;
 pub(crate) use log::{FACILITIES, FORMATS, LEVELS};
+pub(crate) use pages::HTTP_ERRORS;
 pub(crate) use proxy::PROXY;
+pub(crate) use test::{ACTIONS as TEST_ACTIONS, STATES as TEST_STATES, TEST};
+pub(crate) use users::USERLIST;
 
 use crate::units::{show_duration, show_size};
 
@@ -171,6 +179,8 @@ pub(crate) enum Kind {
     Time(Duration, Duration),
     /// A size with a unit, both ends in bytes included; `true`: a bare number of bytes will do, as in haproxy.cfg.
     Size(u64, u64, bool),
+    /// A number of things, both ends included; `"100k"` is 102,400 of them, as in haproxy.cfg.
+    Entries(u64, u64),
     /// Permission bits in octal.
     Permission,
     /// One of these words; the second list is for later.
@@ -210,7 +220,7 @@ impl Kind {
         match self {
             Kind::Bool => found == Type::Boolean,
             Kind::Int(..) | Kind::Permission => found == Type::Integer,
-            Kind::Size(_, _, true) => matches!(found, Type::String | Type::Integer),
+            Kind::Size(_, _, true) | Kind::Entries(..) => matches!(found, Type::String | Type::Integer),
             Kind::Time(..) | Kind::Size(..) | Kind::Word(..) | Kind::Text(_) => found == Type::String,
             Kind::Many(one) => found == Type::Array || one.takes(found),
             Kind::Table(_) | Kind::Named(_) => found == Type::Table,
@@ -226,6 +236,7 @@ impl Kind {
             Kind::Time(..) => "a duration such as \"30s\"".to_owned(),
             Kind::Size(_, _, false) => "a size such as \"16k\"".to_owned(),
             Kind::Size(_, _, true) => "a size such as \"16k\" or a number of bytes".to_owned(),
+            Kind::Entries(..) => "a number such as 5000 or \"100k\"".to_owned(),
             Kind::Permission => "permission bits such as 0o660".to_owned(),
             Kind::Word(words, _) => match words {
                 [a, b] => format!("\"{a}\" or \"{b}\""),
@@ -281,7 +292,7 @@ mod tests {
     fn home(table: &str, section: &str) -> (String, &'static str) {
         let header = match (table, section) {
             ("global", _) => "[global]".to_owned(),
-            ("tune" | "tune.http" | "admin", _) => format!("[global.{table}]"),
+            ("tune" | "tune.http" | "admin" | "why", _) => format!("[global.{table}]"),
             ("log", _) => "[[global.log]]".to_owned(),
             ("proxy", "defaults") => "[defaults]".to_owned(),
             ("proxy", _) => format!("[{section}.x]"),
@@ -290,6 +301,16 @@ mod tests {
             ("forwardfor", _) => "[listen.x.option.forwardfor]".to_owned(),
             ("bind" | "server", _) => format!("[[listen.x.{table}]]"),
             ("default-server" | "check", _) => format!("[listen.x.{table}]"),
+            ("tcp-request" | "tcp-response" | "monitor", _) => format!("[{section}.x.{table}]"),
+            ("stick-table" | "capture" | "declare-capture", _) => format!("[listen.x.{table}]"),
+            ("capture.request" | "errorfiles", _) => format!("[[listen.x.{table}]]"),
+            ("capture.cookie", _) => "[listen.x.capture.cookie]".to_owned(),
+            ("http-errors", _) => "[http-errors.site]".to_owned(),
+            ("userlist", _) => "[userlist.x]".to_owned(),
+            ("user" | "group", _) => format!("[[userlist.x.{table}]]"),
+            ("test", _) => "[[test]]".to_owned(),
+            ("test.given.tables", _) => "[[test]]\n[[test.given.tables]]".to_owned(),
+            (test, _) if test.starts_with("test.") => format!("[[test]]\n[{test}]"),
             _ => panic!("{table} has no home"),
         };
         let rest = match table {
@@ -297,6 +318,12 @@ mod tests {
             "log" => "target = \"stdout\"",
             "bind" => "address = \":1\"",
             "server" => "name = \"a\"\naddress = \"10.0.0.1:1\"",
+            "stick-table" => "type = \"string\"\nsize = 10",
+            "capture.request" => "header = \"a\"\nlen = 1",
+            "capture.cookie" => "name = \"a\"\nlen = 1",
+            "errorfiles" => "name = \"site\"",
+            "user" => "name = \"ann\"",
+            "group" => "name = \"ops\"",
             _ => "",
         };
         (header, rest)
@@ -305,7 +332,7 @@ mod tests {
     #[test]
     fn every_example_fits_its_key() {
         let mut tried = 0;
-        for root in [&GLOBAL, &PROXY] {
+        for root in [&GLOBAL, &PROXY, &USERLIST, &HTTP_ERRORS, &TEST] {
             each(root, &mut Vec::new(), &mut |table| {
                 for key in table.keys {
                     // The example of a family shows one of its keys, which has sections of its own.
@@ -317,10 +344,16 @@ mod tests {
                         let text = format!("{header}\n{}\n{}\n", key.example, rest.join("\n"));
                         let loaded = crate::load_sources(
                             &[crate::Source { name: "a".into(), text: text.as_str().into() }],
-                            &crate::LoadOptions { env: &|_| None, resolve: &|_, _| Err(String::new()) },
+                            &crate::LoadOptions {
+                                read: |_| Ok(b"HTTP/1.1 503 Busy\n\n".to_vec()),
+                                ..crate::LoadOptions::closed()
+                            },
                         );
-                        // A single key names backends, defaults and acls that are not there.
-                        let dangling = ["EK0204", "EK0205", "EK0309"];
+                        // A single key names backends, defaults, acls and others that are not there, or is not enough.
+                        let dangling = [
+                            "EK0128", "EK0302", "EK0311", "EK0204", "EK0205", "EK0221", "EK0222", "EK0225", "EK0226",
+                            "EK0309",
+                        ];
                         let wrong = loaded.diagnostics.iter().filter(|d| d.severity == crate::Severity::Error);
                         let wrong: Vec<_> = wrong.filter(|d| !dangling.contains(&d.code)).collect();
                         assert!(wrong.is_empty(), "{text}\n{wrong:#?}");
@@ -335,7 +368,7 @@ mod tests {
     #[test]
     fn tables_are_whole() {
         let mut seen = Vec::new();
-        for root in [&GLOBAL, &PROXY] {
+        for root in [&GLOBAL, &PROXY, &USERLIST, &HTTP_ERRORS, &TEST] {
             each(root, &mut seen, &mut |table| {
                 for (index, key) in table.keys.iter().enumerate() {
                     let name = format!("{}.{}", table.name, key.name);

@@ -24,9 +24,13 @@ mod schema;
 mod shape;
 mod units;
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use evenkeel_acl::pattern::Stores;
 
 pub use codes::{CODES, Explanation, all_codes, explain};
 pub use diagnostic::{Diagnostic, Severity};
@@ -51,12 +55,26 @@ pub struct LoadOptions<'a> {
     pub env: &'a dyn Fn(&str) -> Option<String>,
     /// The address of a host name and port, or in words why there is none.
     pub resolve: &'a dyn Fn(&str, u16) -> Result<SocketAddr, String>,
+    /// The bytes of a file that a section or a rule names: error pages, patterns, maps.
+    pub read: fn(&Path) -> io::Result<Vec<u8>>,
+    /// The pattern files and maps of the configuration that runs: one whose file did not change is taken over.
+    pub previous: Option<&'a Stores>,
 }
 
-impl LoadOptions<'_> {
-    /// The process's environment and the system's resolver, which may block.
+impl<'a> LoadOptions<'a> {
+    /// The process's environment, the system's resolver and files, all of which may block.
     pub fn system() -> LoadOptions<'static> {
-        LoadOptions { env: &|name| std::env::var(name).ok(), resolve: &resolve }
+        LoadOptions { env: &|name| std::env::var(name).ok(), resolve: &resolve, read: read_file, previous: None }
+    }
+
+    /// Knows nothing: no variable is set, no name has an address, no file can be read.
+    pub const fn closed() -> LoadOptions<'a> {
+        LoadOptions {
+            env: &|_| None,
+            resolve: &|_, _| Err(String::new()),
+            read: |_| Err(io::Error::new(io::ErrorKind::NotFound, "files are not read here")),
+            previous: None,
+        }
     }
 }
 
@@ -64,6 +82,17 @@ impl std::fmt::Debug for LoadOptions<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LoadOptions").finish_non_exhaustive()
     }
+}
+
+/// Reads a whole file, within bounds.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(defaults::MAX_DATA_SIZE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > defaults::MAX_DATA_SIZE {
+        let message = format!("it is larger than {} MiB", defaults::MAX_DATA_SIZE >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(bytes)
 }
 
 /// The system's resolver; IPv4 first, so that `localhost` means the same on every machine.
@@ -82,6 +111,8 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// The files that were read, in reading order.
     pub sources: Vec<Source>,
+    /// The pattern files and maps that the rules use.
+    pub stores: Arc<Stores>,
 }
 
 /// Loads files, directories (their `*.toml` in name order) and `-`, the standard input.
@@ -102,11 +133,11 @@ pub fn load_with(paths: &[PathBuf], opts: &LoadOptions<'_>) -> Loaded {
 pub fn config_from_str(text: &str) -> Result<Config, String> {
     let source = Source { name: Arc::from("test.toml"), text: Arc::from(text) };
     let opts = LoadOptions {
-        env: &|_| None,
         resolve: &|host, port| match host {
             "localhost" => Ok(SocketAddr::from(([127, 0, 0, 1], port))),
             _ => Err("names are not looked up here".to_owned()),
         },
+        ..LoadOptions::closed()
     };
     let loaded = load_sources(&[source], &opts);
     let rendered = loaded.render(false);

@@ -4,7 +4,8 @@
 //! and the statistics page follow it.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use toml::Spanned;
@@ -13,16 +14,17 @@ use toml::de::{DeTable, DeValue};
 use crate::build::{self, Cx, Layers};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Severity, Sink};
-use crate::keys::{GLOBAL, Kind, PROXY, Sections, Type};
+use crate::keys::{GLOBAL, HTTP_ERRORS, Kind, PROXY, Sections, TEST, Type, USERLIST};
 use crate::model::Config;
 use crate::nearest::{did_you_mean, nearest};
 use crate::place::{At, Files};
 use crate::read::{Failure, Read};
-use crate::shape::{Data, Node, type_in_words};
+use crate::shape::{Data, Node, Val, type_in_words};
 use crate::{LoadOptions, Loaded, Source, cross};
 
 /// The kinds of sections and other words at the top of a file.
-const ROOT: &[&str] = &["include", "global", "defaults", "frontend", "backend", "listen"];
+const ROOT: &[&str] =
+    &["include", "global", "defaults", "frontend", "backend", "listen", "userlist", "http-errors", "test"];
 
 /// Sections of a later version.
 const ROOT_LATER: &[&str] = &[
@@ -31,7 +33,6 @@ const ROOT_LATER: &[&str] = &[
     "crt-store",
     "fcgi-app",
     "healthcheck",
-    "http-errors",
     "log-forward",
     "log-profile",
     "mailers",
@@ -41,14 +42,15 @@ const ROOT_LATER: &[&str] = &[
     "resolvers",
     "ring",
     "stick-table",
-    "test",
     "tls",
     "traces",
-    "userlist",
 ];
 
 static INCLUDE: Kind = Kind::Many(&Kind::Text("a path such as \"conf.d/*.toml\""));
 static GLOBAL_KIND: Kind = Kind::Table(&GLOBAL);
+static USERLISTS: Kind = Kind::Named(&Kind::Table(&USERLIST));
+static PAGES: Kind = Kind::Named(&Kind::Table(&HTTP_ERRORS));
+static TESTS: Kind = Kind::Many(&Kind::Table(&TEST));
 
 /// Checks sources that are in memory already; an `include` among them is an error.
 pub fn load_sources(sources: &[Source], opts: &LoadOptions<'_>) -> Loaded {
@@ -62,7 +64,7 @@ pub(crate) fn compile(read: Read, opts: &LoadOptions<'_>) -> Loaded {
         let message = "no file is given".to_owned();
         failures.push(Failure { code: codes::UNREADABLE, message, file: Arc::from("-"), asked: None });
     }
-    let (config, diagnostics) = {
+    let (config, stores, diagnostics) = {
         let files = Files::new(&sources);
         let mut cx = Cx::new(&files, opts);
         let unreadable = report(failures, &mut cx.sink);
@@ -70,11 +72,12 @@ pub(crate) fn compile(read: Read, opts: &LoadOptions<'_>) -> Loaded {
             sources.iter().enumerate().map(|(i, s)| parse(i, s, &mut cx)).collect();
         let config = config(&documents, includes, &mut cx, unreadable.is_empty());
         let errors = cx.sink.has_errors() || !unreadable.is_empty();
+        let stores = Arc::new(std::mem::take(&mut *cx.library.stores.borrow_mut()));
         let mut diagnostics = unreadable;
         diagnostics.extend(cx.sink.finish(&files));
-        ((!errors).then_some(config), diagnostics)
+        ((!errors).then_some(config), stores, diagnostics)
     };
-    Loaded { config, diagnostics, sources }
+    Loaded { config, diagnostics, sources, stores }
 }
 
 /// Files that an include asked for are reported there, the others by themselves.
@@ -124,14 +127,18 @@ struct Raw<'d> {
 fn config<'d>(documents: &'d [Spanned<DeTable<'d>>], includes: bool, cx: &mut Cx<'d>, all_read: bool) -> Config {
     let mut global: Option<Node<'d>> = None;
     let mut raw = Vec::new();
+    let mut shared = build::Shared::default();
     for (file, document) in documents.iter().enumerate() {
-        root(file, document.get_ref(), includes, cx, &mut global, &mut raw);
+        let top = Top { global: &mut global, raw: &mut raw, shared: &mut shared };
+        root(file, document.get_ref(), includes, cx, top);
     }
     raw.sort_by_key(|section| section.at);
 
     let defaults = Defaults::read(&raw, cx);
     let (proxies, names) = proxies(&raw, cx);
     let global = build::global(global.as_ref(), cx);
+    let nodes = proxies.iter().map(|(section, name, node)| (section.kind, *name, node));
+    cx.library = Rc::new(build::library(nodes, &shared, &global, folder(cx), cx));
     let mut built = build::Built::default();
     let mut used = vec![false; defaults.list.len()];
     for (id, (section, name, node)) in (2..).zip(&proxies) {
@@ -147,16 +154,26 @@ fn config<'d>(documents: &'d [Spanned<DeTable<'d>>], includes: bool, cx: &mut Cx
         }
     }
     cross::check(&built, &names, all_read && !cx.sections_lost, cx);
+    let tests = build::tests(&shared.tests, &built, cx);
     let names = documents.iter().enumerate().map(|(file, _)| cx.files.source(At::new(file, 0..0)).name.to_string());
     Config {
         global,
         frontends: built.frontends.into_iter().map(|built| Arc::new(built.frontend)).collect(),
         backends: built.backends.into_iter().map(|built| Arc::new(built.backend)).collect(),
-        tables: Vec::new(),
-        tests: Vec::new(),
+        tables: cx.library.tables.clone(),
+        tests,
         order: built.order,
         files: names.map(PathBuf::from).collect(),
     }
+}
+
+/// What a relative path in a section is relative to: the folder of the first file.
+fn folder(cx: &Cx<'_>) -> PathBuf {
+    if cx.files.count() == 0 {
+        return PathBuf::new();
+    }
+    let name = &cx.files.source(At::new(0, 0..0)).name;
+    Path::new(&**name).parent().map(Path::to_owned).unwrap_or_default()
 }
 
 /// A proxy section, its name and its keys.
@@ -186,14 +203,20 @@ fn proxies<'r, 'd>(raw: &'r [Raw<'d>], cx: &mut Cx<'d>) -> (Vec<Proxy<'r, 'd>>, 
     (proxies, names)
 }
 
+/// What the top of the files holds.
+struct Top<'t, 'd> {
+    global: &'t mut Option<Node<'d>>,
+    raw: &'t mut Vec<Raw<'d>>,
+    shared: &'t mut build::Shared<'d>,
+}
+
 /// Reads the top of one file.
 fn root<'d>(
     file: usize,
     document: &'d DeTable<'d>,
     includes: bool,
     cx: &mut Cx<'d>,
-    global: &mut Option<Node<'d>>,
-    raw: &mut Vec<Raw<'d>>,
+    Top { global, raw, shared }: Top<'_, 'd>,
 ) {
     for (name, value) in document {
         let at = At::new(file, name.span());
@@ -212,6 +235,18 @@ fn root<'d>(
                         Some(first) => merge(first, node, cx),
                         None => *global = Some(node),
                     }
+                }
+            }
+            "userlist" => named(file, "userlist", &USERLISTS, value, at, &mut shared.userlists, cx),
+            "http-errors" => named(file, "http-errors", &PAGES, value, at, &mut shared.pages, cx),
+            "test" => {
+                if let Some(found) = cx.shaper(file, Sections::ANY).value(&TESTS, value, at, "test")
+                    && let Data::List(tests) = found.data
+                {
+                    shared.tests.extend(tests.into_iter().filter_map(|test| match test.data {
+                        Data::Table(node) => Some(Node { at: test.at, ..node }),
+                        _ => None,
+                    }));
                 }
             }
             "defaults" => match value.get_ref() {
@@ -238,6 +273,44 @@ fn root<'d>(
     }
 }
 
+/// The sections of a kind that is no proxy; each name stands once.
+fn named<'d>(
+    file: usize,
+    word: &str,
+    kind: &'static Kind,
+    value: &'d Spanned<DeValue<'d>>,
+    at: At,
+    list: &mut Vec<(&'d str, Node<'d>)>,
+    cx: &mut Cx<'d>,
+) {
+    if let DeValue::Table(table) = value.get_ref() {
+        for (name, value) in table {
+            let at = At::new(file, name.span());
+            if !is_name(name.get_ref()) {
+                bad_name(name.get_ref(), at, cx);
+            } else if !matches!(value.get_ref(), DeValue::Table(_)) {
+                return not_a_section(&format!("{word}.{}", name.get_ref()), value.get_ref(), at, cx);
+            }
+        }
+    } else {
+        return not_a_section(word, value.get_ref(), at, cx);
+    }
+    let Some(Val { data: Data::Table(sections), .. }) = cx.shaper(file, Sections::ANY).value(kind, value, at, word)
+    else {
+        return;
+    };
+    for entry in sections.entries {
+        let Data::Table(node) = entry.value.data else { continue };
+        if let Some((_, first)) = list.iter().find(|(name, _)| *name == entry.name) {
+            let first = cx.files.place(first.at);
+            cx.sink
+                .error(codes::DUPLICATE_PROXY, entry.key_at, format!("the {word} `{}` is there already", entry.name))
+                .hint(format!("the first is at {first}"));
+        }
+        list.push((entry.name, Node { at: entry.key_at, ..node }));
+    }
+}
+
 /// The named tables of one kind of section.
 fn sections<'d>(file: usize, kind: Sections, table: &'d DeTable<'d>, cx: &mut Cx<'d>, raw: &mut Vec<Raw<'d>>) {
     let word = kind.names().next().unwrap_or_default();
@@ -249,9 +322,7 @@ fn sections<'d>(file: usize, kind: Sections, table: &'d DeTable<'d>, cx: &mut Cx
             _ if defaults && !is_named_defaults(name.get_ref(), value.get_ref()) => {}
             DeValue::Table(table) => {
                 if !is_name(name.get_ref()) {
-                    cx.sink
-                        .error(codes::BAD_NAME, at, format!("`{}` is not a name", name.get_ref()))
-                        .hint("names are made of letters, digits, - _ . and :");
+                    bad_name(name.get_ref(), at, cx);
                 }
                 raw.push(Raw { kind, name: Some(name.get_ref()), at, table });
             }
@@ -275,6 +346,12 @@ fn is_named_defaults(name: &str, value: &DeValue<'_>) -> bool {
     let tables = PROXY.keys.iter().filter(|key| key.kind.takes(Type::Table)).map(|key| key.name);
     let misspelt = nearest(name, tables).is_some();
     !misspelt || inner.is_empty() || inner.keys().any(|key| PROXY.key(key.get_ref()).is_some())
+}
+
+fn bad_name(name: &str, at: At, cx: &mut Cx<'_>) {
+    cx.sink
+        .error(codes::BAD_NAME, at, format!("`{name}` is not a name"))
+        .hint("names are made of letters, digits, - _ . and :");
 }
 
 fn is_name(name: &str) -> bool {

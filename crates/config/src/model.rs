@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_acl::stick::TableDef;
-use evenkeel_acl::{RuleSet, Switch};
+use evenkeel_acl::{Conditions, RuleSet, Switch};
 use ipnet::IpNet;
 
 pub use pages::{ErrorPage, ErrorPages};
@@ -191,6 +191,14 @@ pub struct Frontend {
     pub log: Vec<LogTarget>,
     /// The format of its access log.
     pub log_format: LogFormat,
+    /// `log-format` as a text with items: the access log of loggers without a format of their own, instead of `log_format`.
+    pub log_text: Option<Arc<evenkeel_acl::LogFormat>>,
+    /// `log-format-sd`: the structured data of RFC 5424 lines.
+    pub log_sd: Option<Arc<evenkeel_acl::LogFormat>>,
+    /// `error-log-format`: the line of a connection that ended before its first request.
+    pub error_log_text: Option<Arc<evenkeel_acl::LogFormat>>,
+    /// `unique-id-format`: the id of each request; `None`: one made here.
+    pub unique_id_format: Option<Arc<evenkeel_acl::LogFormat>>,
     /// `option.forwardfor` of the frontend.
     pub forwardfor: Option<ForwardFor>,
     /// What is sent instead of the built-in error pages; the backend's come first.
@@ -201,6 +209,8 @@ pub struct Frontend {
     pub unique_id_header: Option<Arc<str>>,
     /// The target, or the path when it begins with a slash, that is answered here before any rule (`monitor-uri`).
     pub monitor_uri: Option<Arc<str>>,
+    /// `monitor.fail`: one that holds makes `monitor_uri` answer 503.
+    pub monitor_fail: Arc<Conditions>,
     /// TCP keep-alive towards clients (`clitcpka`).
     pub keepalive: bool,
     /// `disabled = true`: no listener is opened.

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+use evenkeel_acl::stick::TableDef;
 use serde_json::{Value, json};
 
 use crate::model::{Backend, Bind, BindAddress, Config, Frontend, LogSink, LogTarget, Mode, OnRemove, Server};
@@ -23,6 +24,8 @@ pub struct Plan {
     pub backends: Diff,
     /// Servers, as `backend/server`.
     pub servers: Diff,
+    /// Stick tables by name; a changed one loses its entries.
+    pub tables: Diff,
     /// Global settings that change with the reload.
     pub global: Vec<Change>,
     /// Settings that keep their old value until a restart.
@@ -71,6 +74,7 @@ pub fn plan(old: &Config, new: &Config) -> Plan {
         frontends: Diff::of(&frontends(old), &frontends(new), |old, new| frontend_changes(old, new)),
         backends: Diff::of(&backends(old), &backends(new), |old, new| backend_changes(old, new)),
         servers: Diff::of(&servers(old), &servers(new), |old, new| changes(&server_fields(old), &server_fields(new))),
+        tables: Diff::of(&tables(old), &tables(new), |old, new| changes(&table_fields(old), &table_fields(new))),
         ..Plan::default()
     };
     plan.global = changes(&global_fields(old), &global_fields(new));
@@ -81,7 +85,7 @@ pub fn plan(old: &Config, new: &Config) -> Plan {
 impl Plan {
     /// Whether nothing would change.
     pub fn is_empty(&self) -> bool {
-        [&self.binds, &self.frontends, &self.backends, &self.servers].into_iter().all(Diff::is_empty)
+        [&self.binds, &self.frontends, &self.backends, &self.servers, &self.tables].into_iter().all(Diff::is_empty)
             && self.global.is_empty()
             && self.needs_restart.is_empty()
     }
@@ -94,6 +98,7 @@ impl Plan {
             "frontends": self.frontends.to_json(),
             "backends": self.backends.to_json(),
             "servers": self.servers.to_json(),
+            "tables": self.tables.to_json(),
             "global": changes_json(&self.global),
             "needs_restart": changes_json(&self.needs_restart),
         })
@@ -111,6 +116,7 @@ impl fmt::Display for Plan {
             ("frontend", &self.frontends),
             ("backend", &self.backends),
             ("server", &self.servers),
+            ("table", &self.tables),
         ] {
             for name in &diff.added {
                 writeln!(f, "+ {kind} {name}")?;
@@ -248,6 +254,23 @@ fn servers(config: &Config) -> Vec<(Arc<str>, &Server)> {
     servers
 }
 
+fn tables(config: &Config) -> Vec<(Arc<str>, &TableDef)> {
+    config.tables.iter().map(|table| (Arc::clone(&table.name), table)).collect()
+}
+
+fn table_fields(table: &TableDef) -> Vec<Field> {
+    let TableDef { name: _, key, size, expire, nopurge, store } = table;
+    let store: Vec<String> = store.iter().map(ToString::to_string).collect();
+    vec![
+        // With its length.
+        hidden("type", key),
+        field("size", size),
+        field("expire", time(*expire)),
+        field("nopurge", nopurge),
+        field("store", store.join(", ")),
+    ]
+}
+
 fn bind_fields(frontend: &Frontend, bind: &Bind) -> Vec<Field> {
     let Bind {
         address: _,
@@ -292,6 +315,7 @@ fn frontend_changes(old: &Frontend, new: &Frontend) -> Vec<Change> {
         ("http-response", old.http_response.same_rules(&new.http_response)),
         ("http-after-response", old.http_after_response.same_rules(&new.http_after_response)),
         ("use_backend", old.switch.same_rules(&new.switch)),
+        ("monitor.fail", old.monitor_fail.same_rules(&new.monitor_fail)),
     ] {
         list.extend(rules(key, same));
     }
@@ -340,11 +364,16 @@ fn frontend_fields(frontend: &Frontend) -> Vec<Field> {
         option,
         log,
         log_format,
+        log_text,
+        log_sd,
+        error_log_text,
+        unique_id_format,
         forwardfor,
         pages,
         captures,
         unique_id_header,
         monitor_uri,
+        monitor_fail: _,
         keepalive,
         disabled,
     } = frontend;
@@ -367,7 +396,10 @@ fn frontend_fields(frontend: &Frontend) -> Vec<Field> {
         field("default_backend", default_backend.as_deref().unwrap_or("none")),
         hidden("option", option),
         field("log", logs(log)),
-        hidden("log-format", log_format),
+        hidden("log-format", (log_format, text(log_text))),
+        hidden("log-format-sd", text(log_sd)),
+        hidden("error-log-format", text(error_log_text)),
+        hidden("unique-id-format", text(unique_id_format)),
         hidden("option.forwardfor", forwardfor),
         field("option.clitcpka", keepalive),
         field("disabled", disabled),
@@ -509,6 +541,10 @@ fn restart_fields(config: &Config) -> Vec<Field> {
 
 fn time(time: Option<std::time::Duration>) -> String {
     time.map_or_else(|| "none".to_owned(), show_duration)
+}
+
+fn text(format: &Option<Arc<evenkeel_acl::LogFormat>>) -> Option<&str> {
+    format.as_deref().map(evenkeel_acl::LogFormat::text)
 }
 
 fn mode_name(mode: Mode) -> &'static str {

@@ -2,18 +2,19 @@
 
 use std::fmt::Write as _;
 
-use evenkeel_acl::tables;
+use evenkeel_acl::stick::DATA;
+use evenkeel_acl::{RuleKind, tables};
 
 use crate::codes::all_codes;
-use crate::keys::{GLOBAL, Key, Kind, PROXY, Sections, Table};
+use crate::keys::{GLOBAL, HTTP_ERRORS, Key, Kind, PROXY, Sections, TEST, Table, USERLIST};
 
 const HEAD: &str = "\
 # Reference
 
 Printed from the key tables of the program by `EVENKEEL_BLESS=1 cargo test -p evenkeel-config`; a test fails when it is out of date.
 
-A section is a table: `[global]`, `[defaults]`, `[defaults.NAME]`, `[frontend.NAME]`, `[backend.NAME]`, `[listen.NAME]`. A
-nested table may be written dotted: `timeout.client = \"30s\"` and `timeout = { client = \"30s\" }` are the same. An unknown
+A section is a table: `[global]`, `[defaults]`, `[defaults.NAME]`, `[frontend.NAME]`, `[backend.NAME]`, `[listen.NAME]`,
+`[userlist.NAME]`, `[http-errors.NAME]`, `[[test]]`. A nested table may be written dotted: `timeout.client = \"30s\"` and `timeout = { client = \"30s\" }` are the same. An unknown
 key is an error.
 
 * **Durations** are text with a unit: `us`, `ms`, `s`, `m`, `h`, `d`, also combined: `\"1m30s\"`. `\"0s\"` for a timeout waits for ever.
@@ -24,6 +25,8 @@ key is an error.
   stands for its `*.toml` in name order. `[global]` and `[defaults]` may be spread over files; another section stands in one.
 * **Defaults**: a proxy takes `[defaults.NAME]` with `from = \"NAME\"`, else the unnamed `[defaults]`. A `[defaults.NAME]` may take
   from another with `from`. Acls, rules, binds and servers are not inherited.
+* **Files** that a section or a rule names (error pages, patterns, maps) are read when the configuration is loaded; a relative path
+  is relative to the folder of the first configuration file.
 ";
 
 /// The whole page.
@@ -34,6 +37,10 @@ pub fn reference_markdown() -> String {
     table(&GLOBAL, "", &mut done, &mut page);
     let _ = write!(page, "\n## Proxies\n\n{}\n", PROXY.doc);
     table(&PROXY, "", &mut done, &mut page);
+    for (head, root) in [("[userlist.NAME]", &USERLIST), ("[http-errors.NAME]", &HTTP_ERRORS), ("[[test]]", &TEST)] {
+        let _ = write!(page, "\n## `{head}`\n\n{}\n", root.doc);
+        table(root, "", &mut done, &mut page);
+    }
     rules(&mut page);
     page.push_str("\n## Diagnostics\n\n`evenkeel explain CODE` tells more about each.\n\n| code | what |\n|---|---|\n");
     for code in all_codes() {
@@ -47,52 +54,67 @@ fn rules(page: &mut String) {
     page.push_str(
         "\n## Rules\n\nA rule line is written as after its keyword in haproxy.cfg: an action or a backend, then `if` or `unless` and a \
          condition.\nA condition is made of named acls and acls between braces; side by side they must all hold, `or` or `||` \
-         separates alternatives,\n`!` turns one around.\n\n### Actions of `http-request`\n\n| action | ends the list | | example |\n|---|---|---|---|\n",
+         separates alternatives,\n`!` turns one around.\n\nLists run in this order: ",
     );
+    let lists: Vec<String> = RuleKind::ALL.iter().map(|kind| format!("`{}`", kind.keyword())).collect();
+    let _ = writeln!(page, "{}.", lists.join(", "));
+    page.push_str("\n### Actions\n\n| action | in | ends the list | | example |\n|---|---|---|---|---|\n");
     for action in tables::actions() {
         let ends = if action.ends { "yes" } else { "no" };
-        let _ = writeln!(
-            page,
-            "| `{}` | {ends} | {} | `{}` |",
-            cell(action.syntax),
-            cell(action.doc),
-            cell(action.example)
-        );
+        let kinds: Vec<String> = action.kinds.iter().map(|kind| format!("`{}`", kind.keyword())).collect();
+        let kinds = if action.kinds.len() == RuleKind::ALL.len() { "all".to_owned() } else { kinds.join(", ") };
+        row_of(page, &[&code(action.syntax), &kinds, ends, action.doc, &code(action.example)]);
     }
-    page.push_str("\n### Fetches\n\nWhat an acl looks at; also in texts as `%[fetch]`.\n\n| fetch | type | phases | | example |\n|---|---|---|---|---|\n");
+    page.push_str(
+        "\n### Fetches\n\nWhat an acl looks at; also in texts as `%[fetch]`. A fetch can be used in rules that run in one of its \
+         phases.\n\n| fetch | type | phases | | example |\n|---|---|---|---|---|\n",
+    );
     for fetch in tables::fetches() {
         let phases: Vec<String> = fetch.phases.iter().map(|phase| format!("{phase:?}")).collect();
-        let _ = writeln!(
-            page,
-            "| `{}` | {} | {} | {} | `{}` |",
-            cell(fetch.syntax),
-            fetch.output.name(),
-            phases.join(", "),
-            cell(fetch.doc),
-            cell(fetch.example)
-        );
+        row_of(page, &[&code(fetch.syntax), fetch.output.name(), &phases.join(", "), fetch.doc, &code(fetch.example)]);
+    }
+    page.push_str(
+        "\n### Converters\n\nWhat turns a sample into another, written behind the fetch, separated by commas: \
+         `path,lower`.\n\n| converter | takes | gives | | example |\n|---|---|---|---|---|\n",
+    );
+    for conv in tables::convs() {
+        row_of(page, &[&code(conv.syntax), conv.input.name(), conv.output.name(), conv.doc, &code(conv.example)]);
     }
     page.push_str("\n### Matches\n\nHow values are compared: as a suffix (`path_beg`) or with `-m`.\n\n| match | values | | example |\n|---|---|---|---|\n");
     for kind in tables::MATCHES {
-        let _ = writeln!(
-            page,
-            "| `{}` | `{}` | {} | `{}` |",
-            kind.name,
-            cell(kind.syntax),
-            cell(kind.doc),
-            cell(kind.example)
-        );
+        row_of(page, &[&code(kind.name), &code(kind.syntax), kind.doc, &code(kind.example)]);
     }
     page.push_str("\n### Predefined acls\n\n| acl | stands for | |\n|---|---|---|\n");
     for acl in tables::PREDEFINED {
-        let _ = writeln!(page, "| `{}` | `{}` | {} |", acl.name, cell(acl.text), cell(acl.doc));
+        row_of(page, &[&code(acl.name), &code(acl.text), acl.doc]);
     }
-    page.push_str("\n### Short forms in texts\n\n| form | type | phases | |\n|---|---|---|---|\n");
+    page.push_str(
+        "\n### Items of texts\n\nIn `log-format` and its kin, and in the texts of rules.\n\n| item | type | phases | |\n|---|---|---|---|\n",
+    );
     for alias in tables::ALIASES {
         let phases: Vec<String> = alias.phases.iter().map(|phase| format!("{phase:?}")).collect();
-        let (name, kind) = (alias.name, alias.output.name());
-        let _ = writeln!(page, "| `%{name}` | {kind} | {} | {} |", phases.join(", "), cell(alias.doc));
+        row_of(page, &[&code(&format!("%{}", alias.name)), alias.output.name(), &phases.join(", "), alias.doc]);
     }
+    page.push_str(
+        "\n### Stick-table data\n\nWhat `stick-table.store` takes. A period is a duration; a rate is events per \
+         period.\n\n| data type | counts | |\n|---|---|---|\n",
+    );
+    for data in DATA {
+        row_of(page, &[&code(&data.syntax()), data.unit, data.doc]);
+    }
+}
+
+/// One row of a table.
+fn row_of(page: &mut String, cells: &[&str]) {
+    page.push('|');
+    for text in cells {
+        let _ = write!(page, " {} |", cell(text));
+    }
+    page.push('\n');
+}
+
+fn code(text: &str) -> String {
+    format!("`{text}`")
 }
 
 /// The keys of one table, then the tables they lead to.
@@ -138,6 +160,7 @@ fn takes(kind: &Kind) -> String {
         Kind::Time(..) => "duration".to_owned(),
         Kind::Size(_, _, false) => "size".to_owned(),
         Kind::Size(_, _, true) => "size, or bytes".to_owned(),
+        Kind::Entries(min, max) => format!("{min} to {max}, also `\"100k\"`"),
         Kind::Permission => "0o000 to 0o777".to_owned(),
         Kind::Word(words, _) => words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(" "),
         Kind::Text(_) => "text".to_owned(),

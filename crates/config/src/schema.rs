@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::keys::{Fallback, GLOBAL, Key, Kind, PROXY, Sections, Table};
+use crate::keys::{Fallback, GLOBAL, HTTP_ERRORS, Key, Kind, PROXY, Sections, TEST, Table, USERLIST};
 use crate::units::{show_duration, show_size};
 
 /// The schema of a configuration file.
@@ -57,6 +57,19 @@ pub fn schema() -> Value {
         };
         properties.insert(name.to_owned(), value);
     }
+    for (name, table) in [("userlist", &USERLIST), ("http-errors", &HTTP_ERRORS)] {
+        let section = reference(table, Sections::ANY, &mut defs);
+        properties.insert(
+            name.to_owned(),
+            json!({
+                "type": "object",
+                "propertyNames": {"pattern": "^[A-Za-z0-9_.:-]+$"},
+                "additionalProperties": section,
+            }),
+        );
+    }
+    let test = reference(&TEST, Sections::ANY, &mut defs);
+    properties.insert("test".to_owned(), json!({"type": "array", "items": test}));
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Evenkeel configuration",
@@ -127,6 +140,12 @@ fn kind(of: &'static Kind, section: Sections, defs: &mut Map<String, Value>) -> 
         Kind::Size(_, _, false) => json!({"$ref": "#/$defs/size"}),
         Kind::Size(min, max, true) => json!({
             "anyOf": [{"$ref": "#/$defs/size"}, {"type": "integer", "minimum": min, "maximum": max}],
+        }),
+        Kind::Entries(min, max) => json!({
+            "anyOf": [
+                {"type": "string", "pattern": "^[0-9]+[kKmMgG]?$|\\$\\{"},
+                {"type": "integer", "minimum": min, "maximum": max},
+            ],
         }),
         Kind::Permission => json!({"type": "integer", "minimum": 0, "maximum": 0o777}),
         Kind::Word(words, _) => json!({"anyOf": [{"enum": words}, environment]}),

@@ -25,7 +25,7 @@ pub(crate) struct Node<'d> {
     pub at: At,
     /// Its keys in file order.
     pub entries: Vec<Entry<'d>>,
-    /// Known keys with something wrong in their value, which is reported.
+    /// Known keys with something wrong in their value, which is reported; empty for one that is not known.
     pub faulty: Vec<&'static str>,
 }
 
@@ -151,7 +151,10 @@ impl<'d> Shaper<'_, 'd> {
         let mut faulty = Vec::new();
         for (name, value) in found.iter().filter(|(name, _)| !skip(name.get_ref())) {
             let key_at = self.at(name);
-            let Some(key) = self.known(table, name.get_ref(), key_at) else { continue };
+            let Some(key) = self.known(table, name.get_ref(), key_at) else {
+                faulty.push("");
+                continue;
+            };
             let before = self.sink.count();
             if let Some(value) = self.value(&key.kind, value, key_at, key.name) {
                 entries.push(Entry { name: name.get_ref(), key_at, key: Some(key), value });
@@ -231,6 +234,23 @@ impl<'d> Shaper<'_, 'd> {
             (Kind::Permission, DeValue::Integer(value)) => self.permission(value, at)?,
             (Kind::Size(min, max, bare), DeValue::Integer(value)) => {
                 self.bare_size(value, (*min, *max), *bare, at, name)?
+            }
+            (Kind::Entries(min, max), DeValue::Integer(value)) => {
+                let count = u64::from_str_radix(value.as_str(), value.radix()).ok();
+                self.entries(count, (*min, *max), at, name)?
+            }
+            (Kind::Entries(min, max), DeValue::String(text)) => {
+                let text = self.text(text, at)?;
+                match text.parse().or_else(|_| units::size(&text)) {
+                    Ok(count) => self.entries(Some(count), (*min, *max), at, name)?,
+                    Err(BadUnit::TooLarge) => self.entries(None, (*min, *max), at, name)?,
+                    Err(_) => {
+                        self.sink
+                            .error(codes::BAD_SIZE, at, format!("`{name}` is not a number of entries"))
+                            .hint("write a whole number, or one with k or m: 5000, \"100k\"");
+                        return None;
+                    }
+                }
             }
             (Kind::Time(..), DeValue::Integer(value)) => {
                 let error = self.sink.error(codes::NO_UNIT, at, format!("`{name}` needs a unit"));
@@ -423,6 +443,16 @@ impl<'d> Shaper<'_, 'd> {
             Some(bytes) => Some(Data::Size(bytes)),
             None => {
                 self.out_of_range(format!("{} to {}", show_size(min), show_size(max)), at, name);
+                None
+            }
+        }
+    }
+
+    fn entries(&mut self, count: Option<u64>, (min, max): (u64, u64), at: At, name: &str) -> Option<Data<'d>> {
+        match count.filter(|count| (min..=max).contains(count)) {
+            Some(count) => Some(Data::Size(count)),
+            None => {
+                self.out_of_range(format!("{min} to {max}"), at, name);
                 None
             }
         }

@@ -13,7 +13,11 @@ fn root() -> PathBuf {
 
 /// Loads without the environment and without a resolver.
 fn check(path: &Path) -> Loaded {
-    let opts = LoadOptions { env: &|_| None, resolve: &|_, _| Err("names are not looked up here".to_owned()) };
+    let opts = LoadOptions {
+        env: &|_| None,
+        resolve: &|_, _| Err("names are not looked up here".to_owned()),
+        ..LoadOptions::system()
+    };
     load_with(&[path.to_owned()], &opts)
 }
 
@@ -55,6 +59,27 @@ fn everything_names_every_key() {
         ("listen", "proxy"),
         ("listen.timeout", "timeout"),
         ("listen.option", "option"),
+        ("why", "why"),
+        ("listen.tcp-request", "tcp-request"),
+        ("listen.tcp-response", "tcp-response"),
+        ("stick-table", "stick-table"),
+        ("listen.capture", "capture"),
+        ("capture.request", "capture.request"),
+        ("capture.cookie", "capture.cookie"),
+        ("listen.declare-capture", "declare-capture"),
+        ("listen.monitor", "monitor"),
+        ("errorfiles", "errorfiles"),
+        ("http-errors", "http-errors"),
+        ("userlist", "userlist"),
+        ("user", "user"),
+        ("group", "group"),
+        ("test", "test"),
+        ("test.request", "test.request"),
+        ("test.given", "test.given"),
+        ("test.given.tables", "test.given.tables"),
+        ("test.given.response", "test.given.response"),
+        ("test.expect", "test.expect"),
+        ("test.expect.sent", "test.expect.sent"),
     ] {
         let keys = schema["$defs"][section]["properties"].as_object().unwrap_or_else(|| panic!("{section}"));
         for name in keys.keys() {

@@ -13,6 +13,7 @@ fn load(text: &str) -> Loaded {
     let opts = LoadOptions {
         env: &|name| (name == "APP").then(|| "app".to_owned()),
         resolve: &|_, port| Ok(SocketAddr::from(([127, 0, 0, 1], port))),
+        ..LoadOptions::closed()
     };
     load_sources(&[Source { name: Arc::from("a.toml"), text: Arc::from(text) }], &opts)
 }

@@ -271,7 +271,7 @@ fn the_environment_fills_texts_numbers_and_switches() {
             "OFF" => Some("false".to_owned()),
             _ => None,
         },
-        resolve: &|_, _| Err("no".to_owned()),
+        ..LoadOptions::closed()
     };
     let loaded = load_sources(&[Source { name: Arc::from("a"), text: Arc::from(text) }], &opts);
     let config = loaded.config.unwrap();

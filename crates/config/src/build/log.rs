@@ -1,7 +1,12 @@
 //! `log`: where log lines go.
 
 use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
 
+use evenkeel_acl::{Env, LogFormat as LogText, RuleError};
+
+use super::rules::report_text;
 use super::{Cx, Layers};
 use crate::address::{self, Target};
 use crate::keys::{FACILITIES, FORMATS, LEVELS};
@@ -85,16 +90,31 @@ fn target(value: &Val<'_>, global: Option<&[LogTarget]>, targets: &mut Vec<LogTa
     });
 }
 
+/// The access log of a proxy.
+pub(super) struct Line {
+    /// The built-in format, the mode's where a text says otherwise.
+    pub builtin: LogFormat,
+    /// A text with items instead.
+    pub text: Option<Arc<LogText>>,
+}
+
 /// The format of a proxy's access log: the nearest of `log-format`, `option.httplog` and `option.tcplog`, else the
 /// mode's. In tcp mode there is no HTTP line to write.
-pub(super) fn format(layers: &Layers<'_, '_>, mode: Mode, cx: &mut Cx<'_>) -> LogFormat {
+pub(super) fn format(layers: &Layers<'_, '_>, mode: Mode, cx: &mut Cx<'_>) -> Line {
     let by_mode = match mode {
         Mode::Http => defaults::LOG_FORMAT_HTTP,
         Mode::Tcp => defaults::LOG_FORMAT_TCP,
     };
+    let builtin = |builtin| Line { builtin, text: None };
     for node in layers.each() {
         let on = |path: &str| node.find(path).and_then(Val::bool) == Some(true);
-        let named = node.find("log-format").and_then(Val::text).and_then(format_of);
+        let named = match node.find("log-format") {
+            Some(value) => match value.text().and_then(format_of) {
+                Some(format) => Some(format),
+                None => return Line { builtin: by_mode, text: written(value, mode, layers.name, cx) },
+            },
+            None => None,
+        };
         let found = named
             .or_else(|| on("option.httplog").then_some(LogFormat::Http))
             .or_else(|| on("option.tcplog").then_some(LogFormat::Tcp));
@@ -105,16 +125,63 @@ pub(super) fn format(layers: &Layers<'_, '_>, mode: Mode, cx: &mut Cx<'_>) -> Lo
                         .warn(codes::NO_EFFECT_IN_TCP, value.at, "there is no HTTP line to log in tcp mode")
                         .hint("the format is \"tcp\"");
                 }
-                return by_mode;
+                return builtin(by_mode);
             }
-            Some(format) => return format,
+            Some(format) => return builtin(format),
             None => {}
         }
     }
-    by_mode
+    builtin(by_mode)
+}
+
+/// A `log-format` that is no word for a built-in one: HAProxy's further formats, or a text with items.
+fn written(value: &Val<'_>, mode: Mode, proxy: &str, cx: &mut Cx<'_>) -> Option<Arc<LogText>> {
+    let text = value.text()?;
+    let text = match (text, mode) {
+        ("clf", Mode::Http) => LogText::HTTP_CLF,
+        ("clf", Mode::Tcp) => LogText::TCP_CLF,
+        ("https", _) => LogText::HTTPS,
+        _ if text.contains('%') => text,
+        _ => {
+            let hint = did_you_mean(text, FORMATS.iter().copied());
+            let message = format!("`log-format` takes {}, or a text with items, not \"{text}\"", known());
+            cx.sink
+                .error(codes::UNKNOWN_WORD, value.at, message)
+                .hint(hint.unwrap_or_else(|| "items are written %ci or %[src]; see docs/reference.md".to_owned()));
+            return None;
+        }
+    };
+    compiled(text, value, proxy, LogText::compile, cx)
+}
+
+fn known() -> String {
+    FORMATS.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
+}
+
+type Compile = fn(&str, &Env<'_>) -> Result<LogText, Vec<RuleError>>;
+
+/// The text with items at a key, own or inherited.
+pub(super) fn text(layers: &Layers<'_, '_>, key: &str, compile: Compile, cx: &mut Cx<'_>) -> Option<Arc<LogText>> {
+    let value = layers.find(key)?;
+    compiled(value.text()?, value, layers.name, compile, cx)
+}
+
+fn compiled(text: &str, value: &Val<'_>, proxy: &str, compile: Compile, cx: &mut Cx<'_>) -> Option<Arc<LogText>> {
+    let library = Rc::clone(&cx.library);
+    match compile(text, &Env { library: &library, proxy }) {
+        Ok(format) => Some(Arc::new(format)),
+        Err(errors) => {
+            report_text(errors, value, cx);
+            None
+        }
+    }
 }
 
 fn format_of(word: &str) -> Option<LogFormat> {
-    let formats = [LogFormat::Http, LogFormat::Tcp, LogFormat::Json];
-    FORMATS.iter().position(|known| *known == word).and_then(|at| formats.get(at).copied())
+    match word {
+        "http" => Some(LogFormat::Http),
+        "tcp" => Some(LogFormat::Tcp),
+        "json" => Some(LogFormat::Json),
+        _ => None,
+    }
 }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use evenkeel_acl::LogFormat as LogText;
 use ipnet::IpNet;
 
 use super::rules::{Rules, rules};
-use super::{Cx, Layers, arc, bind, is_token, log, server};
+use super::{Cx, Layers, arc, bind, capture, is_token, log, pages, server, some_time};
 use crate::keys::Sections;
 use crate::model::{
-    Backend, BackendOptions, Balance, Captures, ClientTimeouts, ConnectionMode, ForwardFor, Frontend, FrontendOptions,
-    Global, Mode, Reuse, Section, ServerTimeouts,
+    Backend, BackendOptions, Balance, ClientTimeouts, ConnectionMode, ErrorPages, ForwardFor, Frontend,
+    FrontendOptions, Global, Mode, Reuse, Section, ServerTimeouts,
 };
 use crate::nearest::did_you_mean;
 use crate::place::At;
@@ -44,7 +45,7 @@ pub(crate) struct BuiltBackend {
     pub at: At,
     /// Whether the file gives it servers, were they usable or not.
     pub has_servers: bool,
-    /// Whether the file gives it rules that may answer by themselves.
+    /// Whether the file gives it a purpose without servers: rules that may answer by themselves, or a table.
     pub has_rules: bool,
 }
 
@@ -66,20 +67,36 @@ impl Built {
         if mode == Mode::Tcp {
             http_in_tcp(layers.own, cx);
         }
-        let rules = rules(layers, mode, cx);
-        let shared =
-            Shared { id, mode, listen: layers.kind == Sections::LISTEN, log: log::of_proxy(layers, &global.log, cx) };
         let fronts = layers.kind.meets(Sections::CLIENT_ONLY);
         let backs = layers.kind.meets(Sections::SERVER_ONLY);
+        if fronts {
+            capture::declare(layers, cx);
+        }
+        let rules = rules(layers, mode, cx);
+        let shared = Shared {
+            id,
+            mode,
+            listen: layers.kind == Sections::LISTEN,
+            log: log::of_proxy(layers, &global.log, cx),
+            pages: Arc::new(pages::of_proxy(layers, cx)),
+        };
         let forwardfor = layers.find("option.forwardfor").and_then(|value| forwardfor(value, cx));
         if fronts {
             let frontend = frontend(layers, &shared, &rules, forwardfor.clone(), cx);
             self.frontends.push(frontend);
         }
         if backs {
-            // The rules of a listen run once, as its frontend's.
-            let http_request = if fronts { Arc::default() } else { Arc::clone(&rules.http_request) };
-            let backend = backend(layers, &shared, http_request, forwardfor, cx);
+            // The rules of a listen run once, as its frontend's; only what the backend alone does is the backend's.
+            let rules = if fronts {
+                Rules {
+                    tcp_response: Arc::clone(&rules.tcp_response),
+                    use_server: Arc::clone(&rules.use_server),
+                    ..Rules::default()
+                }
+            } else {
+                rules
+            };
+            let backend = backend(layers, &shared, &rules, forwardfor, cx);
             self.backends.push(backend);
         }
         let last = (self.frontends.len().wrapping_sub(1), self.backends.len().wrapping_sub(1));
@@ -97,6 +114,7 @@ struct Shared {
     mode: Mode,
     listen: bool,
     log: Vec<crate::model::LogTarget>,
+    pages: Arc<ErrorPages>,
 }
 
 fn frontend(
@@ -119,6 +137,7 @@ fn frontend(
     };
     let mut references = rules.targets.clone();
     references.extend(default_backend.and_then(|value| Some(Reference { name: arc(value)?, at: value.at })));
+    let line = log::format(layers, shared.mode, cx);
     let frontend = Frontend {
         id: shared.id,
         listen: shared.listen,
@@ -137,12 +156,12 @@ fn frontend(
                 .unwrap_or(Some(defaults::TIMEOUT_CONNECT)),
             tunnel: tunnel(layers, shared.mode),
         },
-        tcp_request_connection: Arc::default(),
-        tcp_request_inspect_delay: None,
-        tcp_request_session: Arc::default(),
-        tcp_request_content: Arc::default(),
-        http_response: Arc::default(),
-        http_after_response: Arc::default(),
+        tcp_request_connection: Arc::clone(&rules.tcp_connection),
+        tcp_request_inspect_delay: inspect_delay(layers, "tcp-request.inspect-delay"),
+        tcp_request_session: Arc::clone(&rules.tcp_session),
+        tcp_request_content: Arc::clone(&rules.tcp_content),
+        http_response: Arc::clone(&rules.http_response),
+        http_after_response: Arc::clone(&rules.http_after_response),
         http_request: Arc::clone(&rules.http_request),
         switch: Arc::clone(&rules.switch),
         default_backend: default_backend.and_then(arc).or_else(|| shared.listen.then(|| Arc::clone(&name))),
@@ -154,26 +173,31 @@ fn frontend(
             proxy_status: layers.switch("option.proxy-status", false),
         },
         log: shared.log.clone(),
-        log_format: log::format(layers, shared.mode, cx),
+        log_format: line.builtin,
+        log_text: line.text,
+        log_sd: log::text(layers, "log-format-sd", LogText::compile, cx),
+        error_log_text: log::text(layers, "error-log-format", LogText::compile, cx),
+        unique_id_format: log::text(layers, "unique-id-format", LogText::compile_id, cx),
         forwardfor,
-        pages: Arc::default(),
-        captures: Captures::default(),
-        unique_id_header: None,
-        monitor_uri: None,
+        pages: Arc::clone(&shared.pages),
+        captures: capture::slots(layers, cx),
+        unique_id_header: unique_id_header(layers, cx),
+        monitor_uri: layers.find("monitor-uri").and_then(arc),
+        monitor_fail: Arc::clone(&rules.monitor_fail),
         keepalive,
         disabled,
         name,
     };
     let no_bind = !layers.own.gives("bind");
     let leads_nowhere = references.is_empty()
-        && ["http-request", "use_backend", "default_backend"].iter().all(|key| !layers.own.gives(key));
+        && ["http-request", "redirect", "use_backend", "default_backend"].iter().all(|key| !layers.own.gives(key));
     BuiltFrontend { frontend, at: layers.at, references, no_bind, leads_nowhere }
 }
 
 fn backend(
     layers: &Layers<'_, '_>,
     shared: &Shared,
-    http_request: Arc<evenkeel_acl::RuleSet>,
+    rules: &Rules,
     forwardfor: Option<ForwardFor>,
     cx: &mut Cx<'_>,
 ) -> BuiltBackend {
@@ -206,15 +230,15 @@ fn backend(
             Some("always") => Reuse::Always,
             _ => defaults::REUSE,
         },
-        tcp_request_content: Arc::default(),
-        tcp_request_inspect_delay: None,
-        tcp_response: Arc::default(),
-        tcp_response_inspect_delay: None,
-        use_server: Arc::default(),
-        pages: Arc::default(),
-        http_response: Arc::default(),
-        http_after_response: Arc::default(),
-        http_request,
+        tcp_request_content: Arc::clone(&rules.tcp_content),
+        tcp_request_inspect_delay: inspect_delay(layers, "tcp-request.inspect-delay"),
+        tcp_response: Arc::clone(&rules.tcp_response),
+        tcp_response_inspect_delay: inspect_delay(layers, "tcp-response.inspect-delay"),
+        use_server: Arc::clone(&rules.use_server),
+        pages: Arc::clone(&shared.pages),
+        http_response: Arc::clone(&rules.http_response),
+        http_after_response: Arc::clone(&rules.http_after_response),
+        http_request: Arc::clone(&rules.http_request),
         option: BackendOptions {
             connection: connection(layers),
             abortonclose: layers.switch("option.abortonclose", shared.mode == Mode::Http),
@@ -230,8 +254,22 @@ fn backend(
         backend,
         at: layers.at,
         has_servers: layers.own.gives("server"),
-        has_rules: ["http-request", "use_backend"].iter().any(|key| layers.own.gives(key)),
+        has_rules: ["http-request", "redirect", "stick-table", "use_backend"].iter().any(|key| layers.own.gives(key)),
     }
+}
+
+/// How long content rules may wait; a list without one decides by what is there.
+fn inspect_delay(layers: &Layers<'_, '_>, path: &str) -> Option<Duration> {
+    layers.own.find(path).and_then(Val::time).and_then(some_time)
+}
+
+fn unique_id_header(layers: &Layers<'_, '_>, cx: &mut Cx<'_>) -> Option<Arc<str>> {
+    let value = layers.find("unique-id-header")?;
+    let text = value.text()?;
+    if !is_token(text) {
+        cx.sink.error(codes::BAD_HEADER, value.at, format!("\"{text}\" is not the name of a header"));
+    }
+    arc(value)
 }
 
 /// The strongest mode of the nearest section that sets one; `false` undoes what stands behind it.
@@ -328,9 +366,10 @@ fn balance(value: &Val<'_>, cx: &mut Cx<'_>) -> Balance {
 /// In tcp mode there are no HTTP messages: rules on them are an error, switches that act on them a warning.
 fn http_in_tcp(node: &Node<'_>, cx: &mut Cx<'_>) {
     for entry in &node.entries {
-        if entry.name == "http-request" && entry.key.is_some() && !entry.value.list().is_empty() {
+        let rules = ["http-request", "http-response", "http-after-response", "redirect"].contains(&entry.name);
+        if rules && entry.key.is_some() && !entry.value.list().is_empty() {
             cx.sink
-                .error(codes::RULES_IN_TCP, entry.key_at, "http-request rules in tcp mode")
+                .error(codes::RULES_IN_TCP, entry.key_at, format!("{} rules in tcp mode", entry.name))
                 .hint("set `mode = \"http\"` or remove the rules");
         }
         let off = entry.value.bool() == Some(false) || entry.value.time() == Some(Duration::ZERO);

@@ -1,24 +1,38 @@
-//! `acl`, `http-request`, `use_backend`: handed to the rule compiler, its mistakes mapped back into the file.
+//! `acl`, `http-request`, `use_backend` and the other lists of rules: handed to the rule compiler, its mistakes mapped back
+//! into the file.
+//!
+//! Lists are compiled in the order in which they run, since rules that capture count their slots in it.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use evenkeel_acl::tables::{MATCHES, actions, fetches};
-use evenkeel_acl::{AclDef, Acls, Env, Library, Phase, RuleError, RuleKind, RuleLine, RuleSet, Switch};
+use evenkeel_acl::{AclDef, Acls, Conditions, Env, Phase, RuleError, RuleKind, RuleLine, RuleSet, Switch};
 
 use super::proxy::Reference;
 use super::{Cx, Layers};
 use crate::codes;
 use crate::model::Mode;
+use crate::nearest::did_you_mean;
 use crate::place::At;
 use crate::shape::Val;
 
 /// The rules of one section.
 #[derive(Debug, Default)]
 pub(super) struct Rules {
+    pub tcp_connection: Arc<RuleSet>,
+    pub tcp_session: Arc<RuleSet>,
+    pub tcp_content: Arc<RuleSet>,
+    pub tcp_response: Arc<RuleSet>,
     pub http_request: Arc<RuleSet>,
+    pub http_response: Arc<RuleSet>,
+    pub http_after_response: Arc<RuleSet>,
     pub switch: Arc<Switch>,
+    pub use_server: Arc<Switch>,
+    pub monitor_fail: Arc<Conditions>,
     /// The backends that `use_backend` names.
     pub targets: Vec<Reference>,
 }
@@ -32,108 +46,212 @@ pub(super) fn rules(layers: &Layers<'_, '_>, mode: Mode, cx: &mut Cx<'_>) -> Rul
         for value in entry.value.list() {
             if let Some(text) = value.text() {
                 defs.push(AclDef { name: entry.name, text });
-                places.push((value.at, text));
+                places.push(Line { at: value.at, text, head: "" });
             }
         }
     }
-    let library = Library::default();
+    let library = Rc::clone(&cx.library);
     let env = Env { library: &library, proxy: layers.name };
     let (acls, errors) = Acls::compile(&defs, &env);
     report(errors, &places, cx);
 
-    let http_request = Lines::of(layers, "http-request", cx);
-    let compiled = RuleSet::compile(RuleKind::HttpRequest, &http_request.rules(), &acls, &env);
-    let http_request_rules = compiled.unwrap_or_else(|errors| {
-        report(errors, &http_request.places, cx);
-        RuleSet::default()
-    });
-    http_request
-        .dead_ends(|words| actions().iter().any(|action| action.ends && words.first() == Some(&action.name)), cx);
-
-    let use_backend = Lines::of(layers, "use_backend", cx);
-    let switch = Switch::compile("backend", &use_backend.rules(), &acls, &env).unwrap_or_else(|errors| {
-        report(errors, &use_backend.places, cx);
-        Switch::default()
-    });
-    use_backend.dead_ends(|_| true, cx);
-    let targets = use_backend.places.iter().filter_map(|(at, text)| {
-        let (word, range) = words(text).next()?;
-        // A name worked out per request is not known before there is one.
-        (!word.contains('%')).then(|| Reference { name: Arc::from(word), at: cx.files.inside(*at, text, range) })
-    });
-    let targets = targets.collect();
-
-    if mode == Mode::Tcp {
-        let acls = places.iter().filter_map(|(at, text)| Some((*at, *text, words(text).next()?)));
-        let conditions = use_backend.places.iter().flat_map(|(at, text)| {
-            let after_brace = words(text).zip(words(text).skip(1)).filter(|((brace, _), _)| brace.ends_with('{'));
-            after_brace.map(|(_, word)| (*at, *text, word))
-        });
-        for (at, text, (word, range)) in acls.chain(conditions).filter(|(_, _, (word, _))| needs_request(word)) {
-            let at = cx.files.inside(at, text, range);
-            cx.sink
-                .error(codes::RULES_IN_TCP, at, format!("`{word}` looks at requests, and there are none in tcp mode"))
-                .hint("set `mode = \"http\"`, or look at the connection: src, dst, dst_port");
+    let mut lists = Lists { layers, acls: &acls, env, used: HashSet::new() };
+    let mut built = Rules {
+        tcp_connection: lists.set(RuleKind::TcpConnection, cx),
+        tcp_session: lists.set(RuleKind::TcpSession, cx),
+        tcp_content: lists.set(RuleKind::TcpContent, cx),
+        http_request: lists.set(RuleKind::HttpRequest, cx),
+        tcp_response: lists.set(RuleKind::TcpResponse, cx),
+        http_response: lists.set(RuleKind::HttpResponse, cx),
+        http_after_response: lists.set(RuleKind::HttpAfterResponse, cx),
+        ..Rules::default()
+    };
+    let (switch, targets) = lists.switch("use_backend", "backend", cx);
+    (built.switch, built.targets) = (switch, targets);
+    let (use_server, servers) = lists.switch("use-server", "server", cx);
+    built.use_server = use_server;
+    for server in servers {
+        let known = library.proxies.iter().find(|proxy| *proxy.name == *layers.name);
+        let known = known.map(|proxy| &proxy.servers[..]).unwrap_or_default();
+        if !known.contains(&server.name) {
+            let hint = did_you_mean(&server.name, known.iter().map(|name| &**name));
+            let message = format!("`{}` has no server `{}`", layers.name, server.name);
+            cx.sink.error(codes::UNKNOWN_SERVER, server.at, message).maybe_hint(hint);
         }
     }
+    built.monitor_fail = lists.conditions("monitor.fail", cx);
 
-    let used: HashSet<&str> = http_request.acls().chain(use_backend.acls()).collect();
+    if mode == Mode::Tcp {
+        let mut conditions = Vec::new();
+        for key in ["use_backend", "use-server", "tcp-request.content", "tcp-response.content"] {
+            conditions.extend(Lines::of(layers, key, "", cx).lines);
+        }
+        needs_http(&places, &conditions, cx);
+    }
     for entry in named {
-        if !used.contains(entry.name) {
+        if !lists.used.contains(entry.name) {
             cx.sink.warn(codes::UNUSED_ACL, entry.key_at, format!("no rule uses the acl `{}`", entry.name));
         }
     }
-    Rules { http_request: Arc::new(http_request_rules), switch: Arc::new(switch), targets }
+    built
 }
 
-fn report(errors: Vec<RuleError>, places: &[(At, &str)], cx: &mut Cx<'_>) {
+/// What the lists of a section are compiled with, and the words their conditions hold.
+struct Lists<'l, 'n, 'd> {
+    layers: &'l Layers<'n, 'd>,
+    acls: &'l Acls,
+    env: Env<'l>,
+    used: HashSet<&'n str>,
+}
+
+impl<'n> Lists<'_, 'n, '_> {
+    /// The rules of one kind; the `redirect` lines follow those on requests.
+    fn set(&mut self, kind: RuleKind, cx: &mut Cx<'_>) -> Arc<RuleSet> {
+        let mut lines = Lines::of(self.layers, kind.keyword(), "", cx);
+        if kind == RuleKind::HttpRequest {
+            lines.append(Lines::of(self.layers, "redirect", "redirect ", cx));
+        }
+        let set = RuleSet::compile(kind, &lines.rules(), self.acls, &self.env).unwrap_or_else(|errors| {
+            report(errors, &lines.lines, cx);
+            RuleSet::default()
+        });
+        lines.dead_ends(
+            |words| {
+                actions()
+                    .iter()
+                    .any(|action| action.ends && action.kinds.contains(&kind) && words.first() == Some(&action.name))
+            },
+            cx,
+        );
+        self.used.extend(lines.acls());
+        Arc::new(set)
+    }
+
+    /// The rules that name a backend or server, and the names that are known before there is a request.
+    fn switch(&mut self, key: &str, what: &str, cx: &mut Cx<'_>) -> (Arc<Switch>, Vec<Reference>) {
+        let lines = Lines::of(self.layers, key, "", cx);
+        let switch = Switch::compile(what, &lines.rules(), self.acls, &self.env).unwrap_or_else(|errors| {
+            report(errors, &lines.lines, cx);
+            Switch::default()
+        });
+        // A server that is not usable lets the next use-server rule have its turn.
+        if what == "backend" {
+            lines.dead_ends(|_| true, cx);
+        }
+        let names = lines.lines.iter().filter_map(|line| {
+            let (word, range) = words(line.text).next()?;
+            // A name worked out per request is not known before there is one.
+            let name = || Reference { name: Arc::from(word), at: cx.files.inside(line.at, line.text, range) };
+            (!word.contains('%')).then(name)
+        });
+        let names = names.collect();
+        self.used.extend(lines.acls());
+        (Arc::new(switch), names)
+    }
+
+    fn conditions(&mut self, key: &str, cx: &mut Cx<'_>) -> Arc<Conditions> {
+        let lines = Lines::of(self.layers, key, "", cx);
+        let conditions = Conditions::compile(&lines.rules(), self.acls, &self.env).unwrap_or_else(|errors| {
+            report(errors, &lines.lines, cx);
+            Conditions::default()
+        });
+        self.used.extend(lines.acls());
+        Arc::new(conditions)
+    }
+}
+
+/// In tcp mode there is no request that an acl or a condition could look at.
+fn needs_http(acls: &[Line<'_>], conditions: &[Line<'_>], cx: &mut Cx<'_>) {
+    let acls = acls.iter().filter_map(|line| Some((line.at, line.text, words(line.text).next()?)));
+    let conditions = conditions.iter().flat_map(|line| {
+        let after_brace = words(line.text).zip(words(line.text).skip(1));
+        let after_brace = after_brace.filter(|((brace, _), _)| brace.ends_with('{'));
+        after_brace.map(|(_, word)| (line.at, line.text, word))
+    });
+    for (at, text, (word, range)) in acls.chain(conditions).filter(|(_, _, (word, _))| needs_request(word)) {
+        let at = cx.files.inside(at, text, range);
+        cx.sink
+            .error(codes::RULES_IN_TCP, at, format!("`{word}` looks at requests, and there are none in tcp mode"))
+            .hint("set `mode = \"http\"`, or look at the connection: src, dst, dst_port");
+    }
+}
+
+fn report(errors: Vec<RuleError>, lines: &[Line<'_>], cx: &mut Cx<'_>) {
     for error in errors {
-        let Some((at, text)) = places.get(error.index) else { continue };
-        let at = cx.files.inside(*at, text, error.range);
+        let Some(line) = lines.get(error.index) else { continue };
+        let head = line.head.len();
+        let range = error.range.start.saturating_sub(head)..error.range.end.saturating_sub(head);
+        let at = cx.files.inside(line.at, line.text, range);
         cx.sink.error(error.code, at, error.message).maybe_hint(error.hint);
     }
 }
 
+/// Reports the mistakes of a single text, such as a format.
+pub(super) fn report_text(errors: Vec<RuleError>, value: &Val<'_>, cx: &mut Cx<'_>) {
+    report(errors, &[Line { at: value.at, text: value.text().unwrap_or_default(), head: "" }], cx);
+}
+
+/// One line as the file has it.
+#[derive(Clone, Copy, Debug)]
+struct Line<'n> {
+    at: At,
+    text: &'n str,
+    /// What the compiler sees in front of it: the action that a keyword stands for.
+    head: &'static str,
+}
+
 /// The lines of one keyword.
 struct Lines<'n> {
-    places: Vec<(At, &'n str)>,
+    lines: Vec<Line<'n>>,
+    texts: Vec<Cow<'n, str>>,
     files: Vec<(Arc<str>, u32)>,
 }
 
 impl<'n> Lines<'n> {
-    fn of(layers: &Layers<'n, '_>, key: &str, cx: &Cx<'_>) -> Lines<'n> {
+    fn of(layers: &Layers<'n, '_>, key: &str, head: &'static str, cx: &Cx<'_>) -> Lines<'n> {
         let values = layers.own.find(key).map(Val::list).unwrap_or_default();
-        let places: Vec<_> = values.iter().filter_map(|value| Some((value.at, value.text()?))).collect();
-        let files = places.iter().map(|(at, _)| {
-            let place = cx.files.place(*at);
+        let lines = values.iter().filter_map(|value| Some(Line { at: value.at, text: value.text()?, head }));
+        let lines: Vec<Line<'n>> = lines.collect();
+        let files = lines.iter().map(|line| {
+            let place = cx.files.place(line.at);
             (place.file, place.line)
         });
-        Lines { files: files.collect(), places }
+        let texts = lines.iter().map(|line| match line.head {
+            "" => Cow::Borrowed(line.text),
+            head => Cow::Owned(format!("{head}{}", line.text)),
+        });
+        Lines { files: files.collect(), texts: texts.collect(), lines }
+    }
+
+    fn append(&mut self, more: Lines<'n>) {
+        self.lines.extend(more.lines);
+        self.texts.extend(more.texts);
+        self.files.extend(more.files);
     }
 
     fn rules(&self) -> Vec<RuleLine<'_>> {
-        let each = self.places.iter().zip(&self.files);
-        each.map(|((_, text), (file, line))| RuleLine { text, file, line: *line }).collect()
+        let each = self.texts.iter().zip(&self.files);
+        each.map(|(text, (file, line))| RuleLine { text, file, line: *line }).collect()
     }
 
     /// The words of all conditions: the acls they ask for, and others. Read off the text, since a rule with a mistake is
     /// not compiled and still uses its acls.
     fn acls(&self) -> impl Iterator<Item = &'n str> {
-        self.places.iter().flat_map(|(_, text)| {
-            let condition = words(text).skip_while(|(word, _)| !is_condition(word)).skip(1);
+        self.lines.iter().flat_map(|line| {
+            let condition = words(line.text).skip_while(|(word, _)| !is_condition(word)).skip(1);
             condition.map(|(word, _)| word.trim_start_matches('!'))
         })
     }
 
     /// Reports what stands below a final rule without a condition.
     fn dead_ends(&self, is_final: impl Fn(&[&str]) -> bool, cx: &mut Cx<'_>) {
-        for (index, (_, text)) in self.places.iter().enumerate() {
+        for (index, text) in self.texts.iter().enumerate() {
             let words: Vec<&str> = words(text).map(|(word, _)| word).collect();
             if is_final(&words) && !words.iter().any(|word| is_condition(word)) {
                 let line = self.files[index].1;
-                for (at, _) in &self.places[index + 1..] {
+                for below in &self.lines[index + 1..] {
                     cx.sink
-                        .warn(codes::RULE_NEVER_RUNS, *at, "this rule never runs")
+                        .warn(codes::RULE_NEVER_RUNS, below.at, "this rule never runs")
                         .hint(format!("the rule on line {line} has no condition and ends the list"));
                 }
                 return;
@@ -141,6 +259,35 @@ impl<'n> Lines<'n> {
         }
     }
 }
+
+/// Beginnings of the names of fetches that look at HTTP messages.
+const HTTP_FETCHES: &[&str] = &[
+    "base",
+    "body",
+    "cook",
+    "hdr",
+    "http_",
+    "method",
+    "path",
+    "query",
+    "req.body",
+    "req.cook",
+    "req.fhdr",
+    "req.hdr",
+    "req.ver",
+    "req_ver",
+    "res.body",
+    "res.cook",
+    "res.fhdr",
+    "res.hdr",
+    "res.ver",
+    "resp_ver",
+    "scook",
+    "set-cookie",
+    "shdr",
+    "status",
+    "url",
+];
 
 /// Whether a fetch, with its arguments and match, has no data before there is a request.
 fn needs_request(word: &str) -> bool {
@@ -150,7 +297,10 @@ fn needs_request(word: &str) -> bool {
         let (base, suffix) = name.rsplit_once('_')?;
         MATCHES.iter().any(|kind| kind.name == suffix).then(|| named(base))?
     });
-    fetch.is_some_and(|fetch| !fetch.phases.contains(&Phase::Accept))
+    // A fetch of the raw bytes has no data at accept either, and has some in tcp mode.
+    fetch.is_some_and(|fetch| {
+        !fetch.phases.contains(&Phase::Accept) && HTTP_FETCHES.iter().any(|http| fetch.name.starts_with(http))
+    })
 }
 
 fn is_condition(word: &str) -> bool {

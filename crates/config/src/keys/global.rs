@@ -120,6 +120,24 @@ const GLOBAL_KEYS: &[Key] = &[
         "pidfile = \"/run/evenkeel.pid\"",
     ),
     key(
+        "test-before-reload",
+        Sections::ANY,
+        Kind::Bool,
+        Fallback::Bool(false),
+        "",
+        "Runs the `[[test]]` blocks of the new configuration before a reload, which is refused when one fails.",
+        "test-before-reload = true",
+    ),
+    key(
+        "why",
+        Sections::ANY,
+        Kind::Table(&WHY),
+        Fallback::Says("see there"),
+        "",
+        "How many past requests `evenkeel why` can explain.",
+        "why = { entries = 10000, sample = 10, slow = \"500ms\" }",
+    ),
+    key(
         "tune",
         Sections::ANY,
         Kind::Table(&TUNE),
@@ -156,6 +174,53 @@ static ADMIN: Table = Table {
     ],
     later: &["auth", "tls", "users", "uri", "realm", "hide-version"],
     renamed: &[("address", "write `listen`"), ("bind", "write `listen`")],
+};
+
+static WHY: Table = Table {
+    name: "why",
+    doc: "The ring of decision records. A record holds the request head, never a body, and which rules held; the oldest gives way to the newest.",
+    keys: &[
+        key(
+            "entries",
+            Sections::ANY,
+            Kind::Int(0, defaults::MAX_WHY_ENTRIES as i64),
+            Fallback::Int(defaults::WHY_ENTRIES as i64),
+            "",
+            "Records that are kept over all workers, about 1 KiB each; 0 keeps none.",
+            "entries = 10000",
+        ),
+        key(
+            "sample",
+            Sections::ANY,
+            Kind::Int(0, 1_000_000),
+            Fallback::Int(defaults::WHY_SAMPLE as i64),
+            "",
+            "One request in so many is kept whatever became of it; errors and slow ones always are. 0 keeps only those, 1 every request.",
+            "sample = 10",
+        ),
+        key(
+            "slow",
+            Sections::ANY,
+            TIME,
+            Fallback::Time(defaults::WHY_SLOW),
+            "",
+            "Requests that took at least this long are always kept; \"0s\" is not for that.",
+            "slow = \"500ms\"",
+        ),
+        key(
+            "redact",
+            Sections::ANY,
+            Kind::Many(&Kind::Text("the name of a header")),
+            Fallback::Says(
+                "`authorization`, `cookie`, `proxy-authorization`, `set-cookie`, `x-api-key`, `x-auth-token`",
+            ),
+            "",
+            "Headers whose values are never kept, besides the default ones; an empty list keeps all.",
+            "redact = [\"x-session\"]",
+        ),
+    ],
+    later: &[],
+    renamed: &[("size", "write `entries`"), ("mask", "write `redact`")],
 };
 
 static TUNE: Table = Table {
@@ -206,6 +271,15 @@ static TUNE: Table = Table {
             "pool-max-conn",
             "Idle connections to one server that are kept; -1 is no limit, 0 keeps none.",
             "pool-max-conn = 100",
+        ),
+        key(
+            "stick-counters",
+            Sections::ANY,
+            Kind::Int(1, defaults::MAX_STICK_COUNTERS as i64),
+            Fallback::Int(defaults::STICK_COUNTERS as i64),
+            "tune.stick-counters",
+            "Entries of stick tables a connection or request may track at once: `track-sc0` up to one less than this.",
+            "stick-counters = 5",
         ),
         key(
             "pool-purge-delay",

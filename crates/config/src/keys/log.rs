@@ -8,11 +8,14 @@ pub(super) const LOGS: Kind = Kind::Any(&[Kind::Bool, Kind::Many(&Kind::Any(&[TA
 
 const TARGET: Kind = Kind::Text("a log target such as \"stdout\" or \"udp:127.0.0.1:514\"");
 
-/// The names of the formats.
-pub(crate) const FORMATS: &[&str] = &["http", "tcp", "json"];
+/// The names of the formats of a proxy.
+pub(crate) const FORMATS: &[&str] = &["http", "tcp", "json", "https", "clf"];
 
-/// Formats of a later version.
-pub(super) const FORMATS_LATER: &[&str] = &["https", "clf", "combined", "httpslog", "rfc5424"];
+/// The names of the formats of a logger.
+const LOGGER_FORMATS: &[&str] = &["http", "tcp", "json"];
+
+/// Formats of a logger of a later version.
+const FORMATS_LATER: &[&str] = &["https", "clf", "combined", "httpslog", "rfc5424"];
 
 /// Syslog facilities by their code, RFC 3164 §4.1.1, in HAProxy's words.
 pub(crate) const FACILITIES: &[&str] = &[
@@ -40,7 +43,7 @@ static LOG: Table = Table {
         key(
             "format",
             Sections::ANY,
-            Kind::Word(FORMATS, FORMATS_LATER),
+            Kind::Word(LOGGER_FORMATS, FORMATS_LATER),
             Fallback::Says("the proxy's `log-format`"),
             "",
             "Format of the access log on this logger.",
