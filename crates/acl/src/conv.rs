@@ -13,14 +13,16 @@ use crate::sample::{Sample, Type};
 use crate::value::{Arg, Value};
 
 mod cut;
-pub(crate) mod encode;
-pub(crate) mod hash;
+mod encode;
+mod hash;
 mod http;
 mod live;
 mod logic;
+mod map;
 mod math;
 mod regsub;
 mod strings;
+mod table;
 mod var;
 
 /// `run(sample, args, ctx, out)`: the sample is of the input type already; `out` is empty and may be written and returned.
@@ -79,9 +81,11 @@ static ALL: LazyLock<Vec<&'static Conv>> = LazyLock::new(|| {
         http::TABLE,
         live::TABLE,
         logic::TABLE,
+        map::TABLE,
         math::TABLE,
         regsub::TABLE,
         strings::TABLE,
+        table::TABLE,
         var::TABLE,
     ];
     let mut all: Vec<&'static Conv> = tables.into_iter().flatten().collect();
@@ -152,12 +156,13 @@ fn number(args: &[Value], at: usize, ctx: &Ctx<'_>) -> Option<i64> {
 mod testing {
     use super::*;
     use crate::expr::Expr;
-    use crate::library::CaptureSlot;
+    use crate::library::{CaptureSlot, Library};
+    use crate::sample::Scratch;
     use crate::testing::{REQUEST, library, with_ctx};
     use crate::word::Word;
 
     /// Compiles `steps` behind a fetch of the type of `sample`; the error is a sentence.
-    fn compile(sample: Sample<'_>, steps: &str) -> Result<Expr, String> {
+    pub(super) fn compile_with(library: &Library, sample: Sample<'_>, steps: &str) -> Result<Expr, String> {
         let fetch = match sample.kind() {
             Type::Bool => "always_true",
             Type::Int => "src_port",
@@ -166,19 +171,28 @@ mod testing {
         };
         let text = format!("{fetch},{steps}");
         let word = Word::literal(text.as_bytes(), 0..text.len());
-        let slot = CaptureSlot { len: 64 };
-        let library = library();
-        library.captures.borrow_mut().insert("web".into(), (vec![slot.clone(), slot.clone()], vec![slot]));
-        let env = Env { library: &library, proxy: "web" };
+        let env = Env { library, proxy: "web" };
         Expr::parse_one(&word, 0..text.len(), &env).map_err(|fault| fault.message)
     }
 
+    /// The library of the tests, with two capture slots.
+    fn default_library() -> Library {
+        let slot = CaptureSlot { len: 64 };
+        let library = library();
+        library.captures.borrow_mut().insert("web".into(), (vec![slot.clone(), slot.clone()], vec![slot]));
+        library
+    }
+
     /// The result as it is; text and bytes as UTF-8, wrong bytes replaced.
-    pub(super) fn convert_in(ctx: &Ctx<'_>, sample: Sample<'_>, steps: &str) -> Option<String> {
-        let expr = compile(sample, steps).unwrap_or_else(|why| panic!("{steps}: {why}"));
+    pub(super) fn convert_with(library: &Library, ctx: &Ctx<'_>, sample: Sample<'_>, steps: &str) -> Option<String> {
+        let expr = compile_with(library, sample, steps).unwrap_or_else(|why| panic!("{steps}: {why}"));
         chain(sample, expr.steps(), ctx, &mut |sample| {
-            String::from_utf8_lossy(sample.as_bytes(&mut crate::sample::Scratch::new())).into_owned()
+            String::from_utf8_lossy(sample.as_bytes(&mut Scratch::new())).into_owned()
         })
+    }
+
+    pub(super) fn convert_in(ctx: &Ctx<'_>, sample: Sample<'_>, steps: &str) -> Option<String> {
+        convert_with(&default_library(), ctx, sample, steps)
     }
 
     pub(super) fn convert(sample: Sample<'_>, steps: &str) -> Option<String> {
@@ -199,11 +213,15 @@ mod testing {
     }
 
     /// `steps` do not compile; why.
-    pub(super) fn refused(sample: Sample<'_>, steps: &str) -> String {
-        match compile(sample, steps) {
+    pub(super) fn refused_with(library: &Library, sample: Sample<'_>, steps: &str) -> String {
+        match compile_with(library, sample, steps) {
             Ok(_) => panic!("{steps} compiles"),
             Err(why) => why,
         }
+    }
+
+    pub(super) fn refused(sample: Sample<'_>, steps: &str) -> String {
+        refused_with(&default_library(), sample, steps)
     }
 }
 
