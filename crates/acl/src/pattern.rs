@@ -6,6 +6,8 @@
 //! the actions `set-map`, `del-map`, `add-acl`, `del-acl`, and the operator's commands. Never does I/O: files are read
 //! by a function the caller lends.
 
+#[cfg(test)]
+mod cost;
 pub(crate) mod entries;
 mod live;
 mod load;
