@@ -405,13 +405,19 @@ mod tests {
     #[test]
     fn predefined_acls_compile_and_hold_where_they_should() {
         for (request, holding) in [
-            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP HTTP_1.1 HTTP_URL_SLASH METH_GET TRUE"),
-            ("HEAD / HTTP/1.0\r\n\r\n", "HTTP HTTP_1.0 HTTP_URL_SLASH METH_GET METH_HEAD TRUE"),
-            ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP HTTP_1.1 HTTP_URL_STAR METH_OPTIONS TRUE"),
-            ("PUT http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP HTTP_1.1 HTTP_URL_ABS METH_PUT TRUE"),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP HTTP_1.1 HTTP_URL_SLASH METH_GET REQ_CONTENT TRUE WAIT_END"),
+            ("HEAD / HTTP/1.0\r\n\r\n", "HTTP HTTP_1.0 HTTP_URL_SLASH METH_GET METH_HEAD REQ_CONTENT TRUE WAIT_END"),
+            (
+                "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+                "HTTP HTTP_1.1 HTTP_URL_STAR METH_OPTIONS REQ_CONTENT TRUE WAIT_END",
+            ),
+            (
+                "PUT http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+                "HTTP HTTP_1.1 HTTP_URL_ABS METH_PUT REQ_CONTENT TRUE WAIT_END",
+            ),
             (
                 "DELETE / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n",
-                "HTTP HTTP_1.1 HTTP_CONTENT HTTP_URL_SLASH METH_DELETE TRUE",
+                "HTTP HTTP_1.1 HTTP_CONTENT HTTP_URL_SLASH METH_DELETE REQ_CONTENT TRUE WAIT_END",
             ),
         ] {
             let found: Vec<&str> =

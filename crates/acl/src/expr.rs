@@ -98,7 +98,11 @@ impl Expr {
         // The last occurrence is found by its number, so that converters run once.
         if expr.fetch.pick == Pick::Last && expr.fetch.args.get(1).is_some_and(|arg| arg.kind == ArgKind::Int) {
             match expr.args.get_mut(1) {
-                None => expr.args.push(Value::Int(-1)),
+                None => {
+                    // The first may have been left out too.
+                    expr.args.resize(1, Value::None);
+                    expr.args.push(Value::Int(-1));
+                }
                 Some(value @ Value::None) => *value = Value::Int(-1),
                 Some(_) => {}
             }

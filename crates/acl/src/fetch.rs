@@ -1,22 +1,35 @@
 //! Sample fetches: the table, and the functions behind it.
 //!
 //! A fetch looks at a [`Ctx`] and hands each occurrence of what it finds to a visitor, in order, until the visitor has
-//! seen enough; an undefined sample is no occurrence. Called through [`Expr`](crate::expr::Expr). Never allocates, never
-//! edits a message. A new fetch is one entry of a table in one of the modules below and its function.
+//! seen enough; an undefined sample is no occurrence. Called through [`Expr`](crate::expr::Expr). Never edits a message;
+//! what it has to write goes to a buffer of the worker. A new fetch is one entry of a table in one of the modules below and its function.
+#![allow(clippy::ptr_arg, reason = "every `prepare` has one type, and some add arguments")]
 
 use std::ops::ControlFlow;
 use std::sync::LazyLock;
+
+use evenkeel_proto::Head;
 
 use crate::conv::Prepare;
 use crate::ctx::{Ctx, Phase};
 use crate::sample::{Sample, Type};
 use crate::value::{Arg, Value};
 
+mod auth;
 mod connection;
 mod constant;
+mod cookie;
 mod header;
+mod hello;
+mod param;
+mod payload;
+mod process;
 mod request;
+mod response;
+mod server;
+mod sticky;
 mod tls;
+mod transaction;
 
 pub use connection::ProxyFacts;
 pub(crate) use request::path_and_query;
@@ -89,11 +102,41 @@ macro_rules! fetch_table {
 pub(crate) use fetch_table;
 
 static ALL: LazyLock<Vec<&'static Fetch>> = LazyLock::new(|| {
-    let tables = [connection::TABLE, constant::TABLE, header::TABLE, request::TABLE, tls::TABLE];
+    let tables = [
+        auth::TABLE,
+        connection::TABLE,
+        constant::TABLE,
+        cookie::TABLE,
+        header::TABLE,
+        param::TABLE,
+        payload::TABLE,
+        process::TABLE,
+        request::TABLE,
+        response::TABLE,
+        server::TABLE,
+        sticky::TABLE,
+        tls::TABLE,
+        transaction::TABLE,
+    ];
     let mut all: Vec<&'static Fetch> = tables.into_iter().flatten().collect();
     all.sort_unstable_by_key(|fetch| fetch.name);
     all
 });
+
+/// The head of the request, when it is there.
+fn request<'c>(ctx: &'c Ctx<'_>) -> Option<&'c Head> {
+    Some(&*ctx.request).filter(|head| head.is_complete())
+}
+
+/// The head of the response, when it is there.
+fn response<'c>(ctx: &'c Ctx<'_>) -> Option<&'c Head> {
+    ctx.response.as_deref().filter(|head| head.is_complete())
+}
+
+/// The head that the rule is about.
+fn message<'c>(ctx: &'c Ctx<'_>) -> Option<&'c Head> {
+    Some(ctx.message()).filter(|head| head.is_complete())
+}
 
 /// Hands on the one sample, if there is one.
 pub(crate) fn give(sample: Option<Sample<'_>>, visit: &mut Visit<'_>) -> ControlFlow<()> {

@@ -20,7 +20,7 @@ macro_rules! predefined {
 
 predefined! {
     "FALSE" "always_false", "Never holds.";
-    "HTTP" "always_true", "The traffic is HTTP: rules that look at requests run in no other mode.";
+    "HTTP" "req.proto_http", "What the client sent is an HTTP request.";
     "HTTP_1.0" "req.ver 1.0", "The request is HTTP/1.0.";
     "HTTP_1.1" "req.ver 1.1", "The request is HTTP/1.1.";
     "HTTP_2.0" "req.ver 2.0", "The request is HTTP/2.";
@@ -38,7 +38,10 @@ predefined! {
     "METH_POST" "method POST", "The method is POST.";
     "METH_PUT" "method PUT", "The method is PUT.";
     "METH_TRACE" "method TRACE", "The method is TRACE.";
+    "RDP_COOKIE" "req.rdp_cookie_cnt gt 0", "The first packet of RDP has a cookie.";
+    "REQ_CONTENT" "req.len gt 0", "The client has sent something.";
     "TRUE" "always_true", "Always holds.";
+    "WAIT_END" "wait_end", "The inspection delay is over; until then the rule waits.";
 }
 
 /// The predefined acl named `name`.

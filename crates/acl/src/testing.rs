@@ -1,11 +1,16 @@
 //! What the unit tests of this crate share: a seeded generator and the one described request of the table examples.
 #![allow(clippy::unwrap_used)]
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use crate::auth::{Password, User, UserList};
 use crate::cond::Scope;
 use crate::ctx::{Ctx, Phase};
 use crate::expr::Expr;
-use crate::library::{Env, Library};
+use crate::library::{CaptureSlot, Env, Library, ProxyDef};
 use crate::scene::Scene;
+use crate::stick::{Data, KeyKind, Table, TableDef};
 use crate::word;
 
 /// xorshift64*; the seed is printed by whoever asserts.
@@ -43,10 +48,12 @@ pub(crate) const REQUEST: &str = "POST /api/users?id=7 HTTP/1.1\r\n\
     X-Debug-Id: 1\r\n\
     Content-Length: 12\r\n\r\n";
 
-/// The request `text` from 203.0.113.9.
+/// The request `text` from 203.0.113.9, in a world with the tables of [`library`].
 pub(crate) fn scene(text: &str) -> Scene {
-    Scene::new(text, "203.0.113.9:51234".parse().unwrap(), "192.0.2.10:443".parse().unwrap())
-        .unwrap_or_else(|why| panic!("{text:?} is no request: {why:?}"))
+    let mut scene = Scene::new(text, "203.0.113.9:51234".parse().unwrap(), "192.0.2.10:443".parse().unwrap())
+        .unwrap_or_else(|why| panic!("{text:?} is no request: {why:?}"));
+    scene.world.tables = library().tables.iter().map(|def| Arc::new(Table::new(def))).collect();
+    scene
 }
 
 /// Runs `f` with a [`Ctx`] over the described request `text`.
@@ -56,7 +63,71 @@ pub(crate) fn with_ctx<T>(text: &str, f: impl FnOnce(&mut Ctx<'_>) -> T) -> T {
 
 /// The names that the examples of the tables refer to.
 pub(crate) fn library() -> Library {
-    Library::default()
+    let table = |name: &str, key, store: &[&str]| TableDef {
+        name: name.into(),
+        key,
+        size: 100,
+        expire: None,
+        nopurge: false,
+        store: store.iter().map(|word| Data::parse(word).unwrap()).collect(),
+    };
+    let legacy = [
+        "conn_cnt",
+        "conn_cur",
+        "conn_rate(10s)",
+        "sess_cnt",
+        "sess_rate(10s)",
+        "http_req_cnt",
+        "http_req_rate(10s)",
+        "http_err_cnt",
+        "http_err_rate(10s)",
+        "http_fail_cnt",
+        "http_fail_rate(10s)",
+        "bytes_in_cnt",
+        "bytes_in_rate(10s)",
+        "bytes_out_cnt",
+        "bytes_out_rate(10s)",
+        "glitch_cnt",
+        "glitch_rate(10s)",
+        "gpc0",
+        "gpc1",
+        "gpc0_rate(10s)",
+        "gpc1_rate(10s)",
+        "gpt0",
+    ];
+    let capture = CaptureSlot { len: 64 };
+    let user = |name: &str, password, groups: &[&str]| User {
+        name: name.into(),
+        password,
+        groups: groups.iter().map(|&group| group.into()).collect(),
+    };
+    Library {
+        tables: vec![
+            table("web", KeyKind::Ip, &legacy),
+            table("limits", KeyKind::Ip, &legacy),
+            table("arrays", KeyKind::Ip, &["gpc(3)", "gpc_rate(3,10s)", "gpt(2)"]),
+            table("names", KeyKind::String(32), &["http_req_cnt", "gpc0"]),
+        ],
+        proxies: vec![
+            ProxyDef { name: "web".into(), frontend: true, ..ProxyDef::default() },
+            ProxyDef {
+                name: "app".into(),
+                backend: true,
+                servers: vec!["a1".into(), "a2".into()],
+                ..ProxyDef::default()
+            },
+        ],
+        userlists: vec![Arc::new(UserList {
+            name: "staff".into(),
+            users: vec![
+                user("ann", Password::Plain("secret".into()), &["ops", "dev"]),
+                user("bob", Password::Plain("p:w".into()), &["dev"]),
+            ],
+        })],
+        captures: RefCell::new([("web".into(), (vec![capture.clone(); 2], vec![capture]))].into()),
+        variable: |name| (name == "STAGE").then(|| b"test".to_vec()),
+        ..Library::default()
+    }
 }
 
 /// Section `web` of [`library`]; leaked, since tests end soon.

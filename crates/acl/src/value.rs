@@ -55,6 +55,8 @@ pub enum ArgKind {
     Var,
     /// A stick table; the section's own when left out.
     Table,
+    /// A stick table; that of the tracked entry when left out.
+    OtherTable,
     /// A frontend; the section itself when left out.
     Frontend,
     /// A backend; the section itself when left out.
@@ -200,7 +202,7 @@ pub(crate) fn parse(
             Some(_) => Value::Str(text.into()),
             None => return Err((format!("`{shown}` is not one of {}", words.join(", ")), None)),
         },
-        ArgKind::Table => {
+        ArgKind::Table | ArgKind::OtherTable => {
             let known = || env.library.tables.iter().map(|table| &*table.name);
             match env.library.table(&shown) {
                 Some(at) => Value::Table(at),
