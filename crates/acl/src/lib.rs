@@ -35,8 +35,8 @@ pub use acl::{AclDef, Acls};
 pub use action::{Cause, Close, Content, How, Reply, RuleKind, Wait};
 pub use auth::{Password, User, UserList};
 pub use ctx::{
-    BackendCount, Body, Buffers, Count, Ctx, FrontendCount, Memo, Now, Path, Phase, ProcessCount, Progress, STICK_COUNTERS,
-    ServerCount, Session, Slots, Times, Tracks, WishedTimeouts, Wire, Wishes, World,
+    BackendCount, Body, Buffers, Count, Ctx, FrontendCount, Memo, Now, Path, Phase, ProcessCount, Progress,
+    STICK_COUNTERS, ServerCount, Session, Slots, Times, Tracks, Wire, WishedTimeouts, Wishes, World,
 };
 pub use error::{CODES, RuleError};
 pub use fetch::{CertFacts, Dn, ProxyFacts, TlsFacts};

@@ -137,12 +137,7 @@ impl RuleSet {
 
     /// Looks at the rule at `at` alone, for who wants to see what each one changed. `None`: go on with the next.
     #[inline]
-    pub fn eval_one<'r>(
-        &'r self,
-        ctx: &mut Ctx<'_>,
-        at: &mut usize,
-        trace: Option<&mut Trace>,
-    ) -> Option<Verdict<'r>> {
+    pub fn eval_one<'r>(&'r self, ctx: &mut Ctx<'_>, at: &mut usize, trace: Option<&mut Trace>) -> Option<Verdict<'r>> {
         let rule = self.rules.get(*at)?;
         ctx.undecided.set(false);
         let applies = rule.applies(ctx, trace);

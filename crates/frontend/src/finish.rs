@@ -37,6 +37,8 @@ pub(crate) struct Tally {
     pub(crate) tried: Vec<(Arc<str>, End)>,
     /// Which of its worker's transactions it is.
     pub(crate) serial: u64,
+    /// It is neither logged nor remembered (`monitor-uri`).
+    pub(crate) quiet: bool,
     /// A dead pooled connection was replaced once.
     pub(crate) stale: bool,
     waited: Waited,
@@ -55,6 +57,18 @@ pub(crate) struct Past<'a> {
     /// The head of the request as received.
     pub(crate) head: &'a [u8],
 }
+
+/// What rules and formats say of the log line.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Told<'a> {
+    /// The line of `log-format`, for targets without a format of their own.
+    pub(crate) text: Option<&'a [u8]>,
+    /// `set-log-level`: a severity; one above [`DEBUG`] is silence.
+    pub(crate) level: Option<u8>,
+}
+
+/// The least severe level of syslog.
+const DEBUG: u8 = 7;
 
 /// Counts a session in its backend for as long as it lives.
 #[derive(Debug)]
@@ -81,6 +95,7 @@ impl Tally {
             redispatched: false,
             tried: Vec::new(),
             serial: 0,
+            quiet: false,
             stale: false,
             waited: Waited::default(),
             surplus_counted: false,
@@ -119,6 +134,32 @@ impl Tally {
             retries: self.retries,
             redispatched: self.redispatched,
             ..Progress::default()
+        }
+    }
+
+    /// As [`progress`](Tally::progress) when all is over; `letters` are those of the termination state.
+    pub(crate) fn outcome<'p>(
+        &'p self,
+        worker: &Worker,
+        entrance: &'p Entrance,
+        group: Option<&'p Group>,
+        letters: &'p str,
+    ) -> Progress<'p> {
+        let entry = self.end.entry();
+        Progress {
+            letters,
+            reason: [entry.label, entry.code, entry.sentence],
+            sessions: [
+                worker.process.connections.now(),
+                entrance.state.sessions.now(),
+                group.map_or(0, |group| group.state.sessions.now()),
+                self.server.as_ref().map_or(0, |server| server.sessions.now()),
+            ]
+            .map(u64::from),
+            queued: [self.waited.server_ahead, self.waited.backend_ahead].map(u64::from),
+            serial: self.serial,
+            captures: [entrance.conf.captures.request.len(), entrance.conf.captures.response.len()],
+            ..self.progress(entrance, group)
         }
     }
 
@@ -243,7 +284,7 @@ impl Tally {
         let worker = &conn.admission.worker;
         let conf = &snapshot.config.global.why;
         let keep = Keep(conf);
-        if !keep.wants(self.end, self.status, self.times.total, self.serial) {
+        if self.quiet || !keep.wants(self.end, self.status, self.times.total, self.serial) {
             return;
         }
         let (request, cut) = keep.redacted(head);
@@ -283,9 +324,14 @@ impl Tally {
         entrance: &Entrance,
         group: Option<&Arc<Group>>,
         request: Option<RequestLine<'_>>,
+        told: Told<'_>,
     ) {
         self.backend = None;
         let worker = &conn.admission.worker;
+        let severity = told.level.unwrap_or(crate::log::INFO);
+        if self.quiet || severity > DEBUG {
+            return;
+        }
         let faultless = !self.end.is_error() && self.retries == 0 && self.status.is_none_or(|s| s < 500);
         if faultless && !entrance.log.normal {
             return;
@@ -315,8 +361,9 @@ impl Tally {
             request,
         };
         for target in &entrance.log.targets {
-            worker.logs.line(worker.id, target, crate::log::INFO, |out| {
-                record.write(target.format, &mut worker.dates.borrow_mut(), out);
+            worker.logs.line(worker.id, target, severity, |out| match told.text {
+                Some(text) if !target.own => out.extend_from_slice(text),
+                _ => record.write(target.format, &mut worker.dates.borrow_mut(), out),
             });
         }
     }

@@ -217,6 +217,7 @@ impl<'c> Course<'c> {
         let group = self.group.map(|at| &self.local.snapshot.groups[at].conf);
         !front.http_response.is_empty()
             || !front.captures.response.is_empty()
+            || front.captures.cookie.is_some()
             || !front.http_after_response.is_empty()
             || group.is_some_and(|back| {
                 !back.tcp_response.is_empty() || !back.http_response.is_empty() || !back.http_after_response.is_empty()

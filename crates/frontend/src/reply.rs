@@ -54,6 +54,7 @@ pub(crate) fn reason(status: u16) -> &'static str {
 /// The sentence on an error page.
 fn sentence(status: u16) -> &'static str {
     match status {
+        200 => "Service ready.",
         400 => "Your client sent a request that is not valid HTTP.",
         401 => "A name and a password are needed for this request.",
         403 => "A rule of this site does not allow this request.",
@@ -119,7 +120,7 @@ impl Answer<'_> {
         let _ = write!(head, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         let page = match self.body {
             Some(_) => String::new(),
-            None if self.status < 400 => String::new(),
+            None if self.status < 400 && self.status != 200 => String::new(),
             None => format!(
                 "<html><body><h1>{} {}</h1>\n{}\n</body></html>\n",
                 self.status,

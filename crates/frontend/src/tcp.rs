@@ -12,7 +12,7 @@ use crate::attempt::{Asked, Attempts};
 use crate::clock;
 use crate::conn::Conn;
 use crate::end::End;
-use crate::finish::Tally;
+use crate::finish::{Tally, Told};
 use crate::relay::{Half, Limits, Relay};
 use crate::snapshot::Entrance;
 use crate::timer::within;
@@ -39,7 +39,8 @@ pub(crate) async fn serve(mut conn: Conn) {
         }
         Err(end) => Err(end),
     };
-    let Course { mut tally, group, heard, .. } = course;
+    let Course { mut tally, group, heard, memo, .. } = course;
+    let level = memo.wishes.log_level;
     let group = group.map(|at| local.snapshot.groups[at].clone());
     // From here on only the server and its own settings are held, not the configuration.
     drop(local);
@@ -66,7 +67,7 @@ pub(crate) async fn serve(mut conn: Conn) {
     tally.count(&worker, &entrance, group.as_ref());
     let empty = tally.bytes_in == 0 && entrance.conf.option.dontlognull;
     if !empty {
-        tally.log(&conn, &entrance, group.as_ref(), None);
+        tally.log(&conn, &entrance, group.as_ref(), None, Told { text: None, level });
     }
     // A kept clock reading would be old by the length of the connection.
     clock::stale();

@@ -11,18 +11,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_acl::{Cause as ReplyCause, Choice, Memo, Phase, Slots, VarScope};
+use evenkeel_acl::{Body, Cause as ReplyCause, Choice, LogFormat, Memo, Phase, Progress, Slots, VarScope};
 use evenkeel_backend::{Group, Rank};
-use evenkeel_config::{Capture, ConnectionMode, ErrorPage, ForwardFor};
+use evenkeel_config::{Capture, CaptureCookie, ConnectionMode, ErrorPage, ForwardFor};
 use evenkeel_proto::{Buf, Framing, Head, Limits, Malformed, Parsed, Version};
 
+use crate::around::{Around, Parts};
 use crate::attempt::{Asked, Attempts};
 use crate::bufs::Stock;
 use crate::clock;
 use crate::conn::Conn;
 use crate::end::End;
 use crate::exchange::{Exchange, Outcome, Terms, is_idempotent};
-use crate::finish::{Past, Tally};
+use crate::finish::{Past, Tally, Told};
 use crate::judge::Judged;
 use crate::log::RequestLine;
 use crate::relay::{Half, Limits as RelayLimits, Relay};
@@ -96,7 +97,7 @@ pub(crate) async fn never_came(conn: &mut Conn) {
     entrance.state.sheet.shard(conn.admission.worker.id).request_errors.inc();
     tally.count(&conn.admission.worker, &entrance, None);
     if !entrance.conf.option.dontlognull {
-        tally.log(conn, &entrance, None, None);
+        tally.log(conn, &entrance, None, None, Told::default());
     }
 }
 
@@ -132,9 +133,8 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
     let next = course.run(conn, txn).await;
     let Course { mut tally, group, tunnel, .. } = course;
     let group = group.map(|at| local.snapshot.groups[at].clone());
-    let line = RequestLine::of(&txn.req, cut);
     let (Some(tunnel), Some(at)) = (tunnel, &group) else {
-        close_books(conn, &mut tally, &entrance, group.as_ref(), line);
+        close_books(conn, txn, &mut tally, &entrance, group.as_ref(), Line::Of(cut));
         let head = txn.req.block().filled().get(..txn.req.head_len()).unwrap_or_default();
         let past =
             Past { snapshot: &local.snapshot, conn, entrance: &entrance, group: group.as_ref(), memo: &txn.memo, head };
@@ -143,22 +143,74 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
     };
     // A tunnel may live long: it holds its server, not the configuration.
     drop(local);
-    // Nor does it hold buffers while it is idle: of the request only its first line is kept.
+    let line = RequestLine::of(&txn.req, cut);
     let (method, target, version) = (line.method.to_vec(), line.target.to_vec(), line.version);
+    let line = Line::Kept(RequestLine { method: &method, target: &target, version });
+    // Nor does it hold buffers while it is idle: of the request only its first line is kept.
     txn.reset(&conn.admission.worker.stock);
     conn.served = None;
     tunnel.run(conn, &mut tally, &entrance, at).await;
-    let line = RequestLine { method: &method, target: &target, version };
-    close_books(conn, &mut tally, &entrance, group.as_ref(), line);
+    close_books(conn, txn, &mut tally, &entrance, group.as_ref(), line);
     next
 }
 
+/// Where the request line for the log comes from.
+enum Line<'a> {
+    /// The request, its target cut to so many bytes.
+    Of(usize),
+    /// What was kept of it.
+    Kept(RequestLine<'a>),
+}
+
 /// Counters and the log line: in one place, from one [`End`].
-fn close_books(conn: &Conn, tally: &mut Tally, entrance: &Entrance, group: Option<&Arc<Group>>, line: RequestLine<'_>) {
+fn close_books(
+    conn: &mut Conn,
+    txn: &mut Txn,
+    tally: &mut Tally,
+    entrance: &Entrance,
+    group: Option<&Arc<Group>>,
+    line: Line<'_>,
+) {
     tally.count(&conn.admission.worker, entrance, group);
-    if !entrance.log.targets.is_empty() {
-        tally.log(conn, entrance, group, Some(line));
+    if entrance.log.targets.is_empty() {
+        return;
     }
+    let level = txn.memo.wishes.log_level;
+    let text = entrance.conf.log_text.as_ref().map(|format| own_line(format, conn, txn, tally, entrance, group));
+    let line = match line {
+        Line::Of(cut) => RequestLine::of(&txn.req, cut),
+        Line::Kept(line) => line,
+    };
+    tally.log(conn, entrance, group, Some(line), Told { text: text.as_deref(), level });
+}
+
+/// The line as `format` has it.
+fn own_line(
+    format: &LogFormat,
+    conn: &mut Conn,
+    txn: &mut Txn,
+    tally: &Tally,
+    entrance: &Entrance,
+    group: Option<&Arc<Group>>,
+) -> Vec<u8> {
+    let Conn { session, admission, .. } = conn;
+    let worker = &admission.worker;
+    let Txn { req, res, memo, body, whole, .. } = txn;
+    let letters = tally.end.letters();
+    let letters = [letters[0], letters[1], b'-', b'-'];
+    let letters = std::str::from_utf8(&letters).unwrap_or_default();
+    let progress = Progress {
+        log_uri_len: worker.local().snapshot.config.global.tune.log_uri_len,
+        ..tally.outcome(worker, entrance, group.map(|group| &**group), letters)
+    };
+    let body = Body { bytes: body, complete: *whole };
+    let res = res.is_complete().then_some(res);
+    let parts = Parts { session, memo, req, res, body, last: true };
+    let local = worker.local();
+    let mut line = Vec::with_capacity(256);
+    let around = Around { snapshot: &local.snapshot, worker };
+    around.look(parts, progress, Phase::Done, |ctx| format.write(ctx, &mut line));
+    line
 }
 
 /// Why there is no head to work on.
@@ -250,7 +302,7 @@ async fn refuse(conn: &mut Conn, txn: &Txn, entrance: &Arc<Entrance>, mut tally:
         tally.count(&conn.admission.worker, entrance, None);
     }
     if !(silent && entrance.conf.option.dontlognull) {
-        tally.log(conn, entrance, None, None);
+        tally.log(conn, entrance, None, None, Told::default());
     }
     if sent { Next::Linger } else { Next::Close }
 }
@@ -334,6 +386,11 @@ impl Course<'_> {
     async fn run(&mut self, conn: &mut Conn, txn: &mut Txn) -> Next {
         let conf = &self.entrance.conf;
         capture(&conf.captures.request, &txn.req, &txn.memo.captured_request);
+        capture_cookie(conf.captures.cookie.as_ref(), b"cookie", &txn.req, &txn.memo.captured_cookies, 0);
+        self.name_request(conn, txn);
+        if let Some(next) = self.monitor(conn, txn).await {
+            return next;
+        }
         for rules in [&conf.tcp_request_content, &conf.http_request] {
             if let Some(next) = self.apply(rules, conn, txn).await {
                 return next;
@@ -352,6 +409,12 @@ impl Course<'_> {
                 return next;
             }
         }
+        if let Some(header) = &conf.unique_id_header {
+            // A full head goes without it.
+            let id = std::mem::take(txn.memo.unique_id.get_mut());
+            let _ = txn.req.add(header.as_bytes(), &id);
+            *txn.memo.unique_id.get_mut() = id;
+        }
         host_of_old(&mut txn.req);
         forwarded_for(&mut txn.req, conn.session.src, conf.forwardfor.as_ref(), group.conf.forwardfor.as_ref());
         if !self.hint(conn, txn).await {
@@ -360,6 +423,34 @@ impl Course<'_> {
         }
         self.tally.times.queue = 0;
         self.attempt(conn, txn, at).await
+    }
+
+    /// Gives the request the id of `unique-id-format`.
+    fn name_request(&self, conn: &mut Conn, txn: &mut Txn) {
+        if let Some(format) = &self.entrance.conf.unique_id_format {
+            let mut id = Vec::with_capacity(64);
+            self.look(conn, txn, Phase::Request, |ctx| format.write(ctx, &mut id));
+            *txn.memo.unique_id.get_mut() = id;
+        }
+    }
+
+    /// `monitor-uri`: tells a balancer in front of us that we live, before any rule; it is never logged.
+    async fn monitor(&mut self, conn: &mut Conn, txn: &mut Txn) -> Option<Next> {
+        let conf = &self.entrance.conf;
+        let wanted = conf.monitor_uri.as_ref()?;
+        if txn.req.target() != wanted.as_bytes() {
+            return None;
+        }
+        let fails = self.look(conn, txn, Phase::Request, |ctx| conf.monitor_fail.hold(ctx));
+        self.entrance.state.sheet.shard(conn.admission.worker.id).intercepted.inc();
+        self.tally.end = End::Answered;
+        self.tally.quiet = true;
+        let keeps = self.client_may_stay(conn, txn) && txn.req.framing() == Framing::Empty;
+        let message = match fails {
+            true => Answer::error(503),
+            false => Answer { body: None, ..Answer::error(200) },
+        };
+        Some(self.answer(conn, txn, message, keeps).await)
     }
 
     /// `early-hint`: tells the client what it may fetch while the server thinks (RFC 8297); `false` when it is gone.
@@ -492,7 +583,9 @@ impl Course<'_> {
             match exchange.run(&mut conn.timer).await {
                 Outcome::Answered => {
                     let (req, res) = exchange.heads();
-                    capture(&self.entrance.conf.captures.response, res, &memo.captured_response);
+                    let captures = &self.entrance.conf.captures;
+                    capture(&captures.response, res, &memo.captured_response);
+                    capture_cookie(captures.cookie.as_ref(), b"set-cookie", res, &memo.captured_cookies, 1);
                     judged = self.judge(&worker, &mut conn.session, memo, req, res);
                     if !matches!(judged, Judged::Passes) {
                         break Outcome::Answered;
@@ -665,6 +758,15 @@ pub fn capture(slots: &[Capture], head: &Head, into: &RefCell<Slots>) {
         if let Some(value) = slot.header.as_ref().and_then(|name| head.get_last(name.as_bytes())) {
             into.borrow_mut().set(at, &value[..value.len().min(slot.len)]);
         }
+    }
+}
+
+/// `capture.cookie`: `name=value` of the first cookie whose name begins as configured.
+fn capture_cookie(wanted: Option<&CaptureCookie>, field: &[u8], head: &Head, into: &RefCell<Slots>, slot: usize) {
+    let Some(wanted) = wanted else { return };
+    let mut cookies = head.get_all(field).flat_map(|line| line.split(|&b| b == b';')).map(|pair| pair.trim_ascii());
+    if let Some(pair) = cookies.find(|pair| pair.starts_with(wanted.name.as_bytes())) {
+        into.borrow_mut().set(slot, &pair[..pair.len().min(wanted.len)]);
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Logs {
 pub struct Target {
     /// Format.
     pub format: LogFormat,
+    /// The format is its own: `log-format` of the frontend does not reach it.
+    pub own: bool,
     sink: u16,
     /// `<facility * 8>`; the severity is added per line.
     facility: u8,
@@ -82,6 +84,7 @@ impl Logs {
     pub fn target(&self, target: &LogTarget, format: LogFormat) -> Target {
         Target {
             format: target.format.unwrap_or(format),
+            own: target.format.is_some(),
             sink: self.sinks.lock().open(&target.sink),
             facility: target.facility,
             level: target.level,
