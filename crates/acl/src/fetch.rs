@@ -2,7 +2,8 @@
 //!
 //! A fetch looks at a [`Ctx`] and hands each occurrence of what it finds to a visitor, in order, until the visitor has
 //! seen enough; an undefined sample is no occurrence. Called through [`Expr`](crate::expr::Expr). Never edits a message;
-//! what it has to write goes to a buffer of the worker. A new fetch is one entry of a table in one of the modules below and its function.
+//! what it has to write goes to a buffer of the worker. A new fetch is one entry of a table in one of the modules below,
+//! and its function where it needs one.
 #![allow(clippy::ptr_arg, reason = "every `prepare` has one type, and some add arguments")]
 
 use std::ops::ControlFlow;
