@@ -13,8 +13,8 @@ use crate::sample::{Sample, Type};
 use crate::value::{Arg, Value};
 
 mod cut;
-mod encode;
-mod hash;
+pub(crate) mod encode;
+pub(crate) mod hash;
 mod http;
 mod live;
 mod logic;
