@@ -12,6 +12,7 @@ use crate::library::Env;
 use crate::sample::{Sample, Type};
 use crate::value::{Arg, Value};
 
+mod crypto;
 mod cut;
 pub(crate) mod encode;
 pub(crate) mod hash;
@@ -20,6 +21,7 @@ mod live;
 mod logic;
 mod map;
 mod math;
+mod md5;
 mod regsub;
 mod strings;
 mod table;
@@ -75,6 +77,7 @@ pub(crate) use {conv_table, prepare};
 
 static ALL: LazyLock<Vec<&'static Conv>> = LazyLock::new(|| {
     let tables = [
+        crypto::TABLE,
         cut::TABLE,
         encode::TABLE,
         hash::TABLE,
