@@ -118,9 +118,9 @@ impl Decisions {
         ring.push_back(decision);
     }
 
-    /// Those that `wanted` picks, oldest first.
-    pub fn select(&self, wanted: impl Fn(&Decision) -> bool) -> Vec<Decision> {
-        self.0.lock().iter().filter(|decision| wanted(decision)).cloned().collect()
+    /// The newest that `wanted` picks, newest first. The worker waits meanwhile: `most` keeps it short.
+    pub fn select(&self, most: usize, wanted: impl Fn(&Decision) -> bool) -> Vec<Decision> {
+        self.0.lock().iter().rev().filter(|decision| wanted(decision)).take(most).cloned().collect()
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use evenkeel_acl::{Memo, Progress};
 use evenkeel_backend::{BackendState, Group, Server};
+use evenkeel_config::LogFormat;
 use evenkeel_stats::TrafficSheet;
 
 use crate::clock;
@@ -35,8 +36,10 @@ pub(crate) struct Tally {
     pub(crate) redispatched: bool,
     /// Servers that did not do, with the reason.
     pub(crate) tried: Vec<(Arc<str>, End)>,
-    /// Which of its worker's transactions it is.
+    /// Which of its worker's transactions it is; 0: none, there was no request.
     pub(crate) serial: u64,
+    /// The id that `unique-id-format` gave it.
+    pub(crate) unique: String,
     /// It is neither logged nor remembered (`monitor-uri`).
     pub(crate) quiet: bool,
     /// A dead pooled connection was replaced once.
@@ -95,6 +98,7 @@ impl Tally {
             redispatched: false,
             tried: Vec::new(),
             serial: 0,
+            unique: String::new(),
             quiet: false,
             stale: false,
             waited: Waited::default(),
@@ -288,12 +292,8 @@ impl Tally {
             return;
         }
         let (request, cut) = keep.redacted(head);
-        let unique = memo.unique_id.borrow();
         let decision = Decision {
-            id: match unique.is_empty() {
-                true => worker.id_of(self.serial),
-                false => String::from_utf8_lossy(&unique).into_owned(),
-            },
+            id: self.id(worker).unwrap_or_default(),
             began_us: clock::unix_us(self.began),
             generation: snapshot.generation,
             frontend: entrance.conf.clone(),
@@ -316,6 +316,14 @@ impl Tally {
         worker.process.decisions.shard(worker.id).push(decision, conf.entries / workers);
     }
 
+    /// The id of the request: of `unique-id-format`, or made here.
+    fn id(&self, worker: &Worker) -> Option<String> {
+        match self.unique.is_empty() {
+            true => (self.serial > 0).then(|| worker.id_of(self.serial)),
+            false => Some(self.unique.clone()),
+        }
+    }
+
     /// Writes the log line to every target of the frontend.
     /// The transaction has left its backend and server by then, as in HAProxy's line.
     pub(crate) fn log(
@@ -336,7 +344,10 @@ impl Tally {
         if faultless && !entrance.log.normal {
             return;
         }
+        let json = entrance.log.targets.iter().any(|target| target.format == LogFormat::Json);
+        let id = if json { self.id(worker) } else { None };
         let record = Record {
+            id: id.as_deref(),
             client: conn.session.src,
             listener: 1,
             began: self.began,

@@ -43,5 +43,5 @@ pub use worker::{Command, Handle, Shared, Socket, spawn};
 /// What becomes of messages besides rules: `explain` and `[[test]]` do the same with what they are told.
 pub mod messages {
     pub use crate::reply::Answer;
-    pub use crate::txn::{capture, forwarded_for, host_of_old};
+    pub use crate::txn::{capture, capture_cookie, forwarded_for, host_of_old};
 }

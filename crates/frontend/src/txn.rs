@@ -132,6 +132,9 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
     let mut course = Course { local: &local, entrance: &entrance, limits: &limits, tally, group: None, tunnel: None };
     let next = course.run(conn, txn).await;
     let Course { mut tally, group, tunnel, .. } = course;
+    if !txn.memo.unique_id.get_mut().is_empty() {
+        tally.unique = String::from_utf8_lossy(txn.memo.unique_id.get_mut()).into_owned();
+    }
     let group = group.map(|at| local.snapshot.groups[at].clone());
     let (Some(tunnel), Some(at)) = (tunnel, &group) else {
         close_books(conn, txn, &mut tally, &entrance, group.as_ref(), Line::Of(cut));
@@ -762,7 +765,7 @@ pub fn capture(slots: &[Capture], head: &Head, into: &RefCell<Slots>) {
 }
 
 /// `capture.cookie`: `name=value` of the first cookie whose name begins as configured.
-fn capture_cookie(wanted: Option<&CaptureCookie>, field: &[u8], head: &Head, into: &RefCell<Slots>, slot: usize) {
+pub fn capture_cookie(wanted: Option<&CaptureCookie>, field: &[u8], head: &Head, into: &RefCell<Slots>, slot: usize) {
     let Some(wanted) = wanted else { return };
     let mut cookies = head.get_all(field).flat_map(|line| line.split(|&b| b == b';')).map(|pair| pair.trim_ascii());
     if let Some(pair) = cookies.find(|pair| pair.starts_with(wanted.name.as_bytes())) {

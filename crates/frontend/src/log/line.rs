@@ -54,6 +54,8 @@ pub struct Queues {
 /// Everything a log line tells.
 #[derive(Debug)]
 pub struct Record<'a> {
+    /// Id of the request; `None` = there was none, or no target tells it.
+    pub id: Option<&'a str>,
     /// Client; `None` = Unix socket.
     pub client: Option<SocketAddr>,
     /// Id of the listener, for Unix clients.
@@ -205,6 +207,10 @@ impl Record<'_> {
         let mut object = Object { out, first: true };
         object.out.push(b'{');
         object.number("time_ms", dates.millis(self.began));
+        match self.id {
+            Some(id) => object.text("id", id),
+            None => object.null("id"),
+        }
         match self.client {
             Some(address) => {
                 object.text("client_ip", &address.ip().to_string());
@@ -350,6 +356,7 @@ mod tests {
 
     fn record<'a>(server: Option<&'a Arc<str>>) -> Record<'a> {
         Record {
+            id: Some("6745-0-1f"),
             client: "10.0.1.2:33317".parse().ok(),
             listener: 1,
             began: Instant::now(),
@@ -424,7 +431,7 @@ mod tests {
         r.request = Some(RequestLine { method: b"GET", target: b"/a\"\x01", version: "HTTP/1.0" });
         let v: Value = serde_json::from_str(&line(&r, LogFormat::Json)).expect("valid JSON");
         assert_eq!(v["uri"], "/a\"\u{1}");
-        assert_eq!(v["status"], 200);
+        assert_eq!((&v["status"], &v["id"]), (&200.into(), &"6745-0-1f".into()));
         assert!(v["time_response_ms"].is_null() && v["server"].is_null());
         assert_eq!(v["reason"], "normal");
         assert!(v.get("fault").is_none() && v.get("reason_code").is_none() && v.get("next_step").is_none());
