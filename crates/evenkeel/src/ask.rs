@@ -13,9 +13,13 @@ mod given;
 mod question;
 mod servers;
 mod show;
+mod verdict;
 mod walk;
 mod words;
 
 pub use engine::simulate;
 pub use given::Given;
+pub use question::{Question, Told};
+pub use show::Style;
+pub use verdict::run as run_tests;
 pub use walk::Walk;

@@ -46,6 +46,8 @@ pub enum Command {
     Schema,
     /// Show what becomes of a request, rule by rule; or explain a code of an error, or of a failed request.
     Explain(Explain),
+    /// Run the [[test]] blocks of a configuration; exit status 0 when all hold, 1 when not, 2 when it is not valid.
+    Test(Test),
     /// Print the version.
     Version,
     /// Print a completion script for a shell.
@@ -90,7 +92,7 @@ pub struct Check {
     /// Print the findings as JSON.
     #[arg(long)]
     pub json: bool,
-    /// Warnings fail too.
+    /// Warnings fail too, and so do [[test]] blocks that do not hold.
     #[arg(long)]
     pub strict: bool,
     /// Files and directories, read together as one configuration; `-` is standard input.
@@ -150,6 +152,23 @@ pub struct Explain {
     /// Show what every condition saw, and every header field.
     #[arg(short = 'V', long)]
     pub verbose: bool,
+}
+
+/// `evenkeel test`.
+#[derive(Debug, Args)]
+pub struct Test {
+    /// The configuration; without it, ./evenkeel.toml, then /etc/evenkeel/evenkeel.toml.
+    #[arg(short, long = "config", value_name = "FILE|DIR")]
+    pub config: Vec<PathBuf>,
+    /// Print the outcome as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Show what every condition of a failed test saw, and every header field.
+    #[arg(short = 'V', long)]
+    pub verbose: bool,
+    /// Run the tests of these names only.
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
 }
 
 /// A described request and the state it meets.

@@ -28,6 +28,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, String> {
         }
         Command::Explain(args) if args.request.url.is_some() => ask::command::explain(args),
         Command::Explain(args) => explain(args.code.as_deref()),
+        Command::Test(args) => ask::command::test(args),
         Command::Version => {
             version(cli.version + 1);
             Ok(ExitCode::SUCCESS)
@@ -119,11 +120,20 @@ fn check(args: &Check) -> ExitCode {
     let loaded = evenkeel_config::load(&args.files);
     let warnings = loaded.warnings();
     let errors = loaded.errors();
-    let good = loaded.config.is_some() && !(args.strict && warnings > 0);
+    let tests = loaded.config.as_ref().filter(|_| args.strict).map(|config| ask::run_tests(config, &[]));
+    let failed = tests.as_ref().map_or(0, |tests| tests.failed);
+    let good = loaded.config.is_some() && !(args.strict && warnings > 0) && failed == 0;
     if args.json {
-        print(&format!("{:#}\n", loaded.to_json()));
+        let mut json = loaded.to_json();
+        if let (Some(object), Some(tests)) = (json.as_object_mut(), &tests) {
+            object.insert("tests".to_owned(), serde_json::to_value(tests).unwrap_or_default());
+        }
+        print(&format!("{json:#}\n"));
     } else if !args.quiet {
         eprint!("{}", loaded.render(std::io::stderr().is_terminal()));
+        if let Some(tests) = tests.filter(|tests| tests.failed > 0) {
+            eprint!("{}", tests.text(ask::Style::default(), true));
+        }
         match &loaded.config {
             Some(config) if good => print(&format!(
                 "configuration is valid: {} frontend(s), {} backend(s), {} server(s), {warnings} warning(s)\n",
@@ -131,6 +141,7 @@ fn check(args: &Check) -> ExitCode {
                 config.backends.len(),
                 config.backends.iter().map(|b| b.servers.len()).sum::<usize>()
             )),
+            _ if failed > 0 => eprintln!("configuration is not valid: {failed} test(s) failed, {warnings} warning(s)"),
             _ => eprintln!("configuration is not valid: {errors} error(s), {warnings} warning(s)"),
         }
     }

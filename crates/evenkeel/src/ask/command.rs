@@ -1,5 +1,6 @@
 //! `evenkeel explain`, `evenkeel test` and `evenkeel why` on the command line: what is asked, and how the answer is printed.
 
+use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,7 +10,7 @@ use evenkeel_config::Config;
 
 use super::question::{self, Question, Response, Told, Url};
 use super::show::{self, Style};
-use super::{Given, Walk, simulate, words};
+use super::{Given, Walk, run_tests, simulate, words};
 use crate::cli::{self, Explain};
 use crate::commands::{config_paths, print};
 
@@ -39,6 +40,31 @@ fn print_walk(walk: &Walk, json: bool, verbose: bool) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// `evenkeel test`: exit status 0 when all hold, 1 when not, 2 when the configuration is not valid.
+///
+/// # Errors
+/// There is no configuration.
+pub fn test(args: cli::Test) -> Result<ExitCode, String> {
+    let loaded = evenkeel_config::load(&config_paths(args.config)?);
+    let Some(config) = &loaded.config else {
+        eprint!("{}", loaded.render(std::io::stderr().is_terminal()));
+        return Ok(ExitCode::from(INVALID));
+    };
+    if let Some(unknown) = args.names.iter().find(|name| config.tests.iter().all(|test| *test.name != ***name)) {
+        eprintln!("evenkeel: there is no test `{unknown}`");
+        return Ok(ExitCode::from(INVALID));
+    }
+    let report = run_tests(config, &args.names);
+    match args.json {
+        true => print(&format!("{:#}\n", serde_json::to_value(&report).map_err(|e| e.to_string())?)),
+        false => print(&report.text(Style::of_stdout(args.verbose), false)),
+    }
+    Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Exit status of `test` when there is nothing to run tests on.
+const INVALID: u8 = 2;
 
 /// The configuration; warnings are for `check`.
 fn load(paths: Vec<PathBuf>) -> Result<Config, String> {

@@ -15,7 +15,7 @@ use evenkeel_acl::{
 };
 use evenkeel_config::{self as config, Config, ErrorPage, Mode};
 use evenkeel_frontend::End;
-use evenkeel_frontend::messages::{Answer, capture, forwarded_for, host_of_old};
+use evenkeel_frontend::messages::{Answer, capture, capture_cookie, forwarded_for, host_of_old};
 use evenkeel_proto::{Buf, Head, Limits, Method, Parsed};
 
 use super::effects::{self, Shot};
@@ -77,6 +77,8 @@ pub(super) struct Engine<'c> {
     pub(super) body: Vec<u8>,
     /// What was decided in the past, to be followed.
     pub(super) replay: Option<VecDeque<bool>>,
+    /// The backend of that decision.
+    pub(super) past: Option<Option<Arc<config::Backend>>>,
     pub(super) walk: Walk,
 }
 
@@ -104,7 +106,7 @@ impl<'c> Engine<'c> {
         };
         let bind = walk::Bind { frontend: front.name.to_string(), address: None, place: front.place.to_string() };
         let walk = Walk { request, bind, notes: given.notes.clone(), ..Walk::default() };
-        Engine { config, front, given, back: None, scene, body: Vec::new(), replay: None, walk }
+        Engine { config, front, given, back: None, scene, body: Vec::new(), replay: None, past: None, walk }
     }
 
     /// Notes what is only known at the end.
@@ -151,10 +153,9 @@ impl<'c> Engine<'c> {
     }
 
     fn http(&mut self) {
-        if self.monitored() {
+        if self.begins() {
             return;
         }
-        capture(&self.front.captures.request, &self.scene.request, &self.scene.memo.captured_request);
         if let Some(back) = self.request_rules()
             && self.choose(&back)
         {
@@ -164,16 +165,23 @@ impl<'c> Engine<'c> {
         }
     }
 
-    /// `monitor-uri`: answered before any rule.
-    fn monitored(&mut self) -> bool {
-        let Some(uri) = &self.front.monitor_uri else { return false };
-        let request = &self.scene.request;
-        let asked = if uri.starts_with('/') { request.path() } else { request.target() };
-        if asked != uri.as_bytes() {
+    /// What happens before any rule: captures, the id, and `monitor-uri`, which ends it.
+    pub(super) fn begins(&mut self) -> bool {
+        let front = self.front;
+        let (captures, memo) = (&front.captures, &self.scene.memo);
+        capture(&captures.request, &self.scene.request, &memo.captured_request);
+        capture_cookie(captures.cookie.as_ref(), b"cookie", &self.scene.request, &memo.captured_cookies, 0);
+        if let Some(format) = &front.unique_id_format {
+            let mut id = Vec::new();
+            self.look(Phase::Request, |ctx| format.write(ctx, &mut id));
+            *self.scene.memo.unique_id.get_mut() = id;
+        }
+        if front.monitor_uri.as_ref().is_none_or(|uri| uri.as_bytes() != self.scene.request.target()) {
             return false;
         }
+        let fails = self.look(Phase::Request, |ctx| front.monitor_fail.hold(ctx));
         self.outcome("return", "monitor-uri answers it before any rule", None);
-        self.answer(Answer { body: Some(b""), ..Answer::error(200) }, End::Answered);
+        self.answer(Answer::error(if fails { 503 } else { 200 }), End::Answered);
         true
     }
 
@@ -196,6 +204,11 @@ impl<'c> Engine<'c> {
                 self.end_request(ended);
                 return None;
             }
+        }
+        if let Some(header) = &front.unique_id_header {
+            let id = self.scene.memo.unique_id.borrow().clone();
+            // A full head goes without it.
+            let _ = self.scene.request.add(header.as_bytes(), &id);
         }
         host_of_old(&mut self.scene.request);
         let src = self.scene.session.src;
@@ -324,7 +337,18 @@ impl<'c> Engine<'c> {
             };
             Some((back, why))
         };
-        match named.or_else(default) {
+        let found = match &self.past {
+            None => named.or_else(default),
+            // The section as it was then, whatever became of it.
+            Some(recorded) => recorded.clone().map(|back| {
+                let why = choice.as_ref().map_or_else(
+                    || "default_backend".to_owned(),
+                    |(_, place)| format!("the use_backend rule at {place}"),
+                );
+                (back, why)
+            }),
+        };
+        match found {
             Some((back, why)) => {
                 let place = back.place.to_string();
                 self.note_backend(&back, place, why);
@@ -432,7 +456,9 @@ impl<'c> Engine<'c> {
         self.scene.memo.vars.get_mut().end(VarScope::Req);
         self.scene.body.clear();
         if let Some(head) = &self.scene.response {
-            capture(&front.captures.response, head, &self.scene.memo.captured_response);
+            let (captures, memo) = (&front.captures, &self.scene.memo);
+            capture(&captures.response, head, &memo.captured_response);
+            capture_cookie(captures.cookie.as_ref(), b"set-cookie", head, &memo.captured_cookies, 1);
         }
         for (side, keyword, rules) in [
             (Side::Back, "tcp-response.content", &back.tcp_response),

@@ -217,6 +217,9 @@ pub struct Answer {
     /// Whether there is more of it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub cut: bool,
+    /// All of it.
+    #[serde(skip)]
+    pub whole: Vec<u8>,
 }
 
 /// What became of a request.
@@ -257,8 +260,9 @@ pub struct Tracked {
 const BODY: usize = 400;
 
 impl Answer {
-    /// Keeps the beginning of a body.
+    /// Keeps a body, and its beginning to be shown.
     pub fn set_body(&mut self, body: &[u8]) {
+        self.whole = body.to_vec();
         self.cut = body.len() > BODY;
         self.body = String::from_utf8_lossy(&body[..body.len().min(BODY)]).into_owned();
     }
