@@ -17,6 +17,7 @@ mod cut;
 pub(crate) mod encode;
 pub(crate) mod hash;
 mod http;
+mod json;
 mod live;
 mod logic;
 mod map;
@@ -25,6 +26,7 @@ mod md5;
 mod regsub;
 mod strings;
 mod table;
+mod time;
 mod var;
 
 /// `run(sample, args, ctx, out)`: the sample is of the input type already; `out` is empty and may be written and returned.
@@ -82,6 +84,7 @@ static ALL: LazyLock<Vec<&'static Conv>> = LazyLock::new(|| {
         encode::TABLE,
         hash::TABLE,
         http::TABLE,
+        json::TABLE,
         live::TABLE,
         logic::TABLE,
         map::TABLE,
@@ -89,6 +92,7 @@ static ALL: LazyLock<Vec<&'static Conv>> = LazyLock::new(|| {
         regsub::TABLE,
         strings::TABLE,
         table::TABLE,
+        time::TABLE,
         var::TABLE,
     ];
     let mut all: Vec<&'static Conv> = tables.into_iter().flatten().collect();
