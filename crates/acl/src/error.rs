@@ -65,9 +65,12 @@ impl Fault {
 /// The known name nearest to `word`, when it is near enough to be what was meant.
 pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     // A third of the letters may be wrong: more than that and the suggestion is noise.
-    let limit = (word.chars().count() / 3).clamp(1, 3);
+    let length = word.chars().count();
+    let limit = (length / 3).clamp(1, 3);
     known
         .into_iter()
+        // Each letter too many or too few is an edit; there are thousands of names.
+        .filter(|name| name.len().abs_diff(length) <= limit)
         .map(|name| (distance(word, name), name))
         .filter(|&(distance, _)| distance <= limit)
         .min_by_key(|&(distance, _)| distance)

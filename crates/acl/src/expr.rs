@@ -200,7 +200,10 @@ fn find(name: &str) -> Result<(&'static Fetch, Option<&'static MatchKind>), Faul
     let forms: Vec<String> = fetches()
         .iter()
         .filter(|fetch| fetch.output == Type::Str)
-        .flat_map(|fetch| suffixes().map(|suffix| format!("{}_{suffix}", fetch.name)))
+        .flat_map(|fetch| suffixes().map(|suffix| (fetch.name, suffix)))
+        // A form of another length is not near, and there are thousands.
+        .filter(|(base, suffix)| (base.len() + 1 + suffix.len()).abs_diff(name.len()) <= 3)
+        .map(|(base, suffix)| format!("{base}_{suffix}"))
         .collect();
     let known = fetches().iter().map(|fetch| fetch.name).chain(forms.iter().map(String::as_str));
     let hint = nearest(name, known).map(|name| format!("did you mean `{name}`?"));
