@@ -18,6 +18,7 @@ pub(crate) mod encode;
 pub(crate) mod hash;
 mod http;
 mod json;
+mod jwt;
 mod live;
 mod logic;
 mod map;
@@ -85,6 +86,7 @@ static ALL: LazyLock<Vec<&'static Conv>> = LazyLock::new(|| {
         hash::TABLE,
         http::TABLE,
         json::TABLE,
+        jwt::TABLE,
         live::TABLE,
         logic::TABLE,
         map::TABLE,
@@ -177,9 +179,22 @@ mod testing {
             Type::Str | Type::Bin | Type::Any => "path",
         };
         let text = format!("{fetch},{steps}");
-        let word = Word::literal(text.as_bytes(), 0..text.len());
+        compile(library, &Word::literal(text.as_bytes(), 0..text.len()))
+    }
+
+    fn compile(library: &Library, word: &Word) -> Result<Expr, String> {
         let env = Env { library, proxy: "web" };
-        Expr::parse_one(&word, 0..text.len(), &env).map_err(|fault| fault.message)
+        Expr::parse_one(word, 0..word.bytes.len(), &env).map_err(|fault| fault.message)
+    }
+
+    /// `text` as it stands, and as the first word of a rule line.
+    pub(super) fn compile_example(text: &str) -> [Result<Expr, String>; 2] {
+        let words = crate::word::split(text).unwrap_or_default();
+        let first = words.first().filter(|_| words.len() == 1).ok_or("it is not one word".to_owned());
+        [
+            compile(&default_library(), &Word::literal(text.as_bytes(), 0..text.len())),
+            first.and_then(|word| compile(&default_library(), word)),
+        ]
     }
 
     /// The library of the tests, with two capture slots.
@@ -243,6 +258,22 @@ mod tests {
             assert!(conv.syntax.starts_with(conv.name) && conv.doc.ends_with('.'), "{}", conv.name);
             assert!(conv.example.contains(conv.name), "{}", conv.name);
             assert_eq!(conv.syntax.contains('('), !conv.args.is_empty(), "{}", conv.name);
+        }
+    }
+
+    /// Every example compiles, as a word of a rule and inside `%[...]`, and gives the type that its last converter says, if
+    /// it gives anything.
+    #[test]
+    fn examples_are_whole() {
+        use crate::testing::{REQUEST, with_ctx};
+        for conv in convs() {
+            for expr in testing::compile_example(conv.example) {
+                let expr = expr.unwrap_or_else(|why| panic!("{}: {why}", conv.example));
+                assert!(expr.steps().iter().any(|step| step.conv.name == conv.name), "{}", conv.example);
+                let last = expr.output();
+                let kind = with_ctx(REQUEST, |ctx| expr.one(ctx, |sample| sample.kind()));
+                assert!(kind.is_none_or(|kind| last == Type::Any || last == kind), "{}: {kind:?}", conv.example);
+            }
         }
     }
 }

@@ -21,7 +21,7 @@ conv_table! {
     "field" "field(<index>,<delimiters>[,<count>])" [INDEX, DELIMITERS, COUNT] Str -> Str field, prepare nonzero,
         "The field of that number, from 1 at the beginning or from -1 at the end, between any of the delimiting \
          characters; a count takes several fields, 0 all that follow. Empty fields count.",
-        "req.fhdr(x-forwarded-for),field(1,',')";
+        "req.hdr(host),field(-2,.)";
     "word" "word(<index>,<delimiters>[,<count>])" [INDEX, DELIMITERS, COUNT] Str -> Str word, prepare nonzero,
         "As field, but several delimiters in a row separate only once, and those at the ends are ignored; empty when \
          there is no such word.", "path,word(1,/)";

@@ -15,7 +15,7 @@ const SUFFIX: Arg = Arg::maybe("suff", ArgKind::Text);
 conv_table! {
     "add_item" "add_item(<delim>,[<var>][,<suff>])" [DELIMITER, VAR, SUFFIX] Str -> Str add_item, prepare add_item_args,
         "The input, a delimiter, the value of a variable and a suffix; the delimiter only between two things that are \
-         not empty.", "req.hdr(host),add_item(',',txn.tag,(x))";
+         not empty.", "req.hdr(host),add_item(-,txn.tag,x)";
     "concat" "concat([<start>],[<var>],[<end>])" [START, VAR, END] Str -> Str concat,
         "The input followed by a text, the value of a variable and another text; a variable that is not set adds nothing.",
         "path,concat(<,txn.tag,>)";
