@@ -48,6 +48,8 @@ pub enum Command {
     Explain(Explain),
     /// Run the [[test]] blocks of a configuration; exit status 0 when all hold, 1 when not, 2 when it is not valid.
     Test(Test),
+    /// Show how past requests of a running process were decided: one by its id, or the newest that fit.
+    Why(Why),
     /// Print the version.
     Version,
     /// Print a completion script for a shell.
@@ -144,6 +146,11 @@ pub struct Explain {
     /// The configuration that is asked; without it, ./evenkeel.toml, then /etc/evenkeel/evenkeel.toml.
     #[arg(short, long = "config", value_name = "FILE|DIR")]
     pub config: Vec<PathBuf>,
+    /// Ask the running process: its configuration, its servers, its stick tables. Nothing of it is changed.
+    #[arg(long, requires = "url", conflicts_with = "config")]
+    pub live: bool,
+    #[command(flatten)]
+    pub process: Running,
     #[command(flatten)]
     pub request: Asked,
     /// Print it as JSON.
@@ -169,6 +176,30 @@ pub struct Test {
     /// Run the tests of these names only.
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
+}
+
+/// `evenkeel why`.
+#[derive(Debug, Args)]
+pub struct Why {
+    /// The id of a request, as the JSON log and `unique-id-format` tell it. Without one, the newest are listed.
+    pub id: Option<String>,
+    /// How many of the newest to list.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+    pub last: usize,
+    /// Only those that the client got this status of.
+    #[arg(long, value_name = "STATUS")]
+    pub status: Option<u16>,
+    /// Only those whose path begins so.
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<String>,
+    #[command(flatten)]
+    pub process: Running,
+    /// Print them as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Show each one whole, and what every condition saw.
+    #[arg(short = 'V', long)]
+    pub verbose: bool,
 }
 
 /// A described request and the state it meets.

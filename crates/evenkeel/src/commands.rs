@@ -29,6 +29,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, String> {
         Command::Explain(args) if args.request.url.is_some() => ask::command::explain(args),
         Command::Explain(args) => explain(args.code.as_deref()),
         Command::Test(args) => ask::command::test(args),
+        Command::Why(args) => ask::command::why(args),
         Command::Version => {
             version(cli.version + 1);
             Ok(ExitCode::SUCCESS)
@@ -152,7 +153,10 @@ fn check(args: &Check) -> ExitCode {
 const DEFAULT_PID_FILE: &str = "/run/evenkeel.pid";
 
 /// The process that the command line names, or the one of the usual pid file.
-fn target(process: Running) -> Result<Target, String> {
+///
+/// # Errors
+/// There is none.
+pub fn target(process: Running) -> Result<Target, String> {
     match (process.pid_file, process.socket) {
         (_, Some(path)) => Ok(Target::Socket(path)),
         (Some(path), None) => Ok(Target::PidFile(path)),
@@ -164,7 +168,7 @@ fn target(process: Running) -> Result<Target, String> {
 }
 
 fn reload(args: Reload) -> Result<ExitCode, String> {
-    let outcome = control::ask(&target(args.process)?, Request::Reload)?;
+    let outcome = control::ask(&target(args.process)?, &Request::Reload)?;
     if args.json {
         let json = serde_json::to_value(&outcome).map_err(|e| e.to_string())?;
         print(&format!("{json:#}\n"));
@@ -177,7 +181,7 @@ fn reload(args: Reload) -> Result<ExitCode, String> {
 }
 
 fn errors(args: Errors) -> Result<ExitCode, String> {
-    let outcome = control::ask(&target(args.process)?, Request::Errors)?;
+    let outcome = control::ask(&target(args.process)?, &Request::Errors)?;
     if !outcome.ok {
         return Err(outcome.message);
     }

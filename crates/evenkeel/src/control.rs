@@ -1,4 +1,5 @@
-//! How one `evenkeel` process talks to another: a request line, a JSON line back.
+//! How one `evenkeel` process talks to another: a request line (a word, and JSON behind it where there is more to say), a
+//! JSON line back.
 //!
 //! Every running process listens on an abstract Unix socket named after its process id, so `evenkeel reload --pid-file`
 //! learns the outcome and not only that a signal was sent; `--socket` adds one in the file system. Only the same user and
@@ -16,13 +17,43 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::ask::{Question, Told, Wanted};
+
 /// What can be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     /// Load the configuration again.
     Reload,
     /// Tell why requests failed.
     Errors,
+    /// Tell what would become of a request now.
+    Explain(Box<(Question, Told)>),
+    /// Tell what became of past requests.
+    Why(Wanted),
+}
+
+impl Request {
+    fn line(&self) -> Result<String, String> {
+        let json = |value: serde_json::Result<String>| value.map_err(|e| e.to_string());
+        Ok(match self {
+            Request::Reload => "reload\n".to_owned(),
+            Request::Errors => "errors\n".to_owned(),
+            Request::Explain(asked) => format!("explain {}\n", json(serde_json::to_string(asked))?),
+            Request::Why(wanted) => format!("why {}\n", json(serde_json::to_string(wanted))?),
+        })
+    }
+
+    fn parse(line: &str) -> Result<Request, String> {
+        let (word, rest) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
+        let wrong = |e: serde_json::Error| format!("the request cannot be read: {e}");
+        match word {
+            "reload" => Ok(Request::Reload),
+            "errors" => Ok(Request::Errors),
+            "explain" => serde_json::from_str(rest).map(Request::Explain).map_err(wrong),
+            "why" => serde_json::from_str(rest).map(Request::Why).map_err(wrong),
+            other => Err(format!("unknown request {other:?}; known: reload, errors, explain, why")),
+        }
+    }
 }
 
 /// A request and where its answer goes.
@@ -43,10 +74,13 @@ pub struct Outcome {
     /// Why requests failed, most frequent first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<FailureView>,
+    /// What would become, or became, of requests.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub answer: serde_json::Value,
 }
 
-/// Longest request line.
-const MAX_LINE: u64 = 256;
+/// Longest request line: a described request with a body fits.
+const MAX_LINE: u64 = 1 << 20;
 
 /// How long a client may take to state its request.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -119,11 +153,10 @@ async fn answer(stream: &UnixStream, requests: mpsc::UnboundedSender<Asked>) -> 
     let mut reader = BufReader::new(Reading(stream)).take(MAX_LINE);
     let read = tokio::time::timeout(PATIENCE, reader.read_line(&mut line)).await;
     read.map_err(|_| "no request came in time".to_owned())?.map_err(|e| e.to_string())?;
-    let request = match line.trim() {
-        "reload" => Request::Reload,
-        "errors" => Request::Errors,
-        other => return Err(format!("unknown request {other:?}; known: reload, errors")),
-    };
+    if line.len() as u64 >= MAX_LINE {
+        return Err(format!("the request is longer than {MAX_LINE} bytes"));
+    }
+    let request = Request::parse(&line)?;
     let (reply, outcome) = oneshot::channel();
     requests.send((request, reply)).map_err(|_| "the process is stopping".to_owned())?;
     outcome.await.map_err(|_| "the process is stopping".to_owned())
@@ -165,16 +198,16 @@ pub enum Target {
 ///
 /// # Errors
 /// One sentence: who could not be reached and what to look at.
-pub fn ask(target: &Target, request: Request) -> Result<Outcome, String> {
+pub fn ask(target: &Target, request: &Request) -> Result<Outcome, String> {
     use std::io::{BufRead, Write};
     let stream = connect(target)?;
     let broken = |e: io::Error| format!("the running process did not answer: {e}");
     stream.set_read_timeout(Some(ANSWER)).map_err(broken)?;
-    let word = match request {
-        Request::Reload => "reload\n",
-        Request::Errors => "errors\n",
-    };
-    (&stream).write_all(word.as_bytes()).map_err(broken)?;
+    let asked = request.line()?;
+    if asked.len() as u64 >= MAX_LINE {
+        return Err(format!("the request is too long for a running process: {MAX_LINE} bytes at most"));
+    }
+    (&stream).write_all(asked.as_bytes()).map_err(broken)?;
     let mut line = String::new();
     io::BufReader::new(&stream).read_line(&mut line).map_err(broken)?;
     serde_json::from_str(&line).map_err(|_| format!("the running process gave no answer that can be read: {line:?}"))

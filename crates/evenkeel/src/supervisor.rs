@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use crate::control::{self, Asked, Outcome, Request};
-use crate::limits;
+use crate::{ask, limits};
 use crate::listeners::Listeners;
 use crate::picture::{Picture, unix_now};
 
@@ -234,7 +234,7 @@ impl Supervisor {
                     let outcome = self.reload().await;
                     let _ = reply.send(outcome);
                 }
-                Event::Asked((Request::Errors, reply)) => drop(reply.send(self.errors())),
+                Event::Asked((request, reply)) => drop(reply.send(self.answer(&request))),
                 Event::Drain(why) => {
                     self.drain(why, &mut signals).await;
                     return;
@@ -243,10 +243,34 @@ impl Supervisor {
         }
     }
 
-    /// Why requests failed since the start.
-    fn errors(&self) -> Outcome {
+    /// Answers what changes nothing.
+    fn answer(&self, request: &Request) -> Outcome {
         let generation = self.shared.snapshot.load().generation;
-        Outcome { ok: true, generation, failures: self.picture.failures(), ..Outcome::default() }
+        let said = |answer: Result<serde_json::Value, String>| match answer {
+            Ok(answer) => Outcome { ok: true, generation, answer, ..Outcome::default() },
+            Err(message) => Outcome { generation, message, ..Outcome::default() },
+        };
+        let json = |value: serde_json::Result<serde_json::Value>| value.map_err(|e| e.to_string());
+        match request {
+            Request::Reload => said(Err("the process is draining and reloads no more".to_owned())),
+            Request::Errors => {
+                Outcome { ok: true, generation, failures: self.picture.failures(), ..Outcome::default() }
+            }
+            Request::Explain(asked) => {
+                let (question, told) = &**asked;
+                let walk = ask::explain_live(&self.shared, question, told);
+                said(walk.and_then(|walk| json(serde_json::to_value(walk))))
+            }
+            Request::Why(wanted) => {
+                let past = ask::past(&self.shared, wanted);
+                match &wanted.id {
+                    Some(id) if past.is_empty() => said(Err(format!(
+                        "no request {id} is remembered: global.why says which ones are kept and how many"
+                    ))),
+                    _ => said(json(serde_json::to_value(past))),
+                }
+            }
+        }
     }
 
     /// Loads the configuration again; what happened is answered, logged, counted, and shown on the stats page.
@@ -261,7 +285,7 @@ impl Supervisor {
                 tracing::info!("{}", message.trim_end());
                 self.picture.status.reloads_ok.set(self.picture.status.reloads_ok.get() + 1);
                 self.picture.status.config_loaded.set(unix_now());
-                Outcome { ok: true, generation, message, changes: changes.to_json(), failures: Vec::new() }
+                Outcome { ok: true, generation, message, changes: changes.to_json(), ..Outcome::default() }
             }
             Err(why) => {
                 let generation = self.shared.snapshot.load().generation;
@@ -279,6 +303,9 @@ impl Supervisor {
 
     async fn try_reload(&mut self) -> Result<(u64, evenkeel_config::plan::Plan), String> {
         let config = load(&self.paths)?;
+        if config.global.test_before_reload {
+            ask::must_hold(&config)?;
+        }
         let old = self.shared.snapshot.load_full();
         let plan = evenkeel_config::plan::plan(&old.config, &config);
         let generation = old.generation + 1;
@@ -389,13 +416,7 @@ impl Supervisor {
                     tracing::warn!("SIGINT again: leaving at once");
                     break;
                 },
-                Some((request, reply)) = self.requests.recv() => drop(reply.send(match request {
-                    Request::Errors => self.errors(),
-                    Request::Reload => {
-                        let message = "the process is draining and reloads no more".to_owned();
-                        Outcome { message, ..Outcome::default() }
-                    }
-                })),
+                Some((request, reply)) = self.requests.recv() => drop(reply.send(self.answer(&request))),
             }
             if deadline.is_some_and(|d| Instant::now() >= d) {
                 tracing::warn!(

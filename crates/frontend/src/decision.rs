@@ -43,8 +43,8 @@ pub struct Decision {
     pub cut: bool,
     /// Which rules held.
     pub path: Path,
-    /// The tracked stick-table entries: counter, table, key, and their counters as text.
-    pub tracked: Vec<(usize, String, String, String)>,
+    /// The tracked stick-table entries: counter, table, key, and what was stored at the end.
+    pub tracked: Vec<(usize, Arc<str>, String, Vec<(String, u64)>)>,
     /// Times, in milliseconds.
     pub times: Times,
     /// Bytes from the client and to it.

@@ -292,6 +292,7 @@ impl Tally {
             return;
         }
         let (request, cut) = keep.redacted(head);
+        let now = worker.process.now_ms();
         let decision = Decision {
             id: self.id(worker).unwrap_or_default(),
             began_us: clock::unix_us(self.began),
@@ -305,7 +306,15 @@ impl Tally {
             request,
             cut,
             path: memo.path,
-            tracked: Vec::new(),
+            tracked: conn
+                .session
+                .tracks
+                .iter()
+                .chain(memo.tracks.iter())
+                .filter_map(|(at, entry)| {
+                    Some((at, entry.table_name().clone(), entry.key()?.to_string(), entry.values(now)))
+                })
+                .collect(),
             times: self.times,
             bytes: [self.bytes_in, self.bytes_out],
             status: self.status,

@@ -48,6 +48,12 @@ impl Entry {
         self.table.with_entry(self, now, |shard, now| self.table.layout.read(shard.values(self.slot), sel, now))?
     }
 
+    /// Every stored value by name, elements of arrays as `gpc(0)`; nothing when the entry is gone.
+    pub fn values(&self, now: u64) -> Vec<(String, u64)> {
+        let value = |(data, sel): (Data, DataSel)| Some((selector_name(data, sel), self.get(sel, now)?));
+        selectors(&self.table).filter_map(value).collect()
+    }
+
     /// Adds to one value and refreshes the entry; answers with the new value. A counter's rate follows when it is stored;
     /// where only the rate is, the answer is what its current window counts. `None` when neither is stored, or the entry is gone.
     pub fn add(&self, sel: impl Into<DataSel>, delta: i64, now: u64) -> Option<u64> {
@@ -280,4 +286,13 @@ fn selectors(table: &Table) -> impl Iterator<Item = (Data, DataSel)> {
         (0..data.elements).map(move |index| (data, DataSel::nth(data.kind, index)))
     };
     table.store().iter().flat_map(elements)
+}
+
+/// The name of a value as in `store`, without the period.
+fn selector_name(data: Data, sel: DataSel) -> String {
+    let name = data.kind.info().name;
+    match data.kind {
+        Kind::Gpc | Kind::GpcRate | Kind::Gpt => format!("{name}({})", sel.index),
+        _ => name.to_owned(),
+    }
 }

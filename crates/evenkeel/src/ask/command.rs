@@ -10,9 +10,11 @@ use evenkeel_config::Config;
 
 use super::question::{self, Question, Response, Told, Url};
 use super::show::{self, Style};
+use super::why::{Past, Wanted};
 use super::{Given, Walk, run_tests, simulate, words};
 use crate::cli::{self, Explain};
-use crate::commands::{config_paths, print};
+use crate::commands::{config_paths, print, target};
+use crate::control::{self, Request};
 
 /// `evenkeel explain` of a request.
 ///
@@ -20,14 +22,27 @@ use crate::commands::{config_paths, print};
 /// One sentence: what cannot be understood, or what the configuration does not have.
 pub fn explain(args: Explain) -> Result<ExitCode, String> {
     let (question, told) = asked(&args.request)?;
-    let walk = {
-        let config = load(args.config)?;
-        let mut given = Given::new(&config);
-        given.tell(&config, &told)?;
-        simulate(&config, &question, &given)?
+    let walk = match args.live {
+        true => {
+            let outcome = control::ask(&target(args.process)?, &Request::Explain(Box::new((question, told))))?;
+            if !outcome.ok {
+                return Err(outcome.message);
+            }
+            serde_json::from_value(outcome.answer).map_err(unreadable)?
+        }
+        false => {
+            let config = load(args.config)?;
+            let mut given = Given::new(&config);
+            given.tell(&config, &told)?;
+            simulate(&config, &question, &given)?
+        }
     };
     print_walk(&walk, args.json, args.verbose)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn unreadable(e: serde_json::Error) -> String {
+    format!("the running process gave an answer that cannot be read: {e}; is it of another version?")
 }
 
 fn print_walk(walk: &Walk, json: bool, verbose: bool) -> Result<(), String> {
@@ -61,6 +76,35 @@ pub fn test(args: cli::Test) -> Result<ExitCode, String> {
         false => print(&report.text(Style::of_stdout(args.verbose), false)),
     }
     Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `evenkeel why`.
+///
+/// # Errors
+/// The process cannot be asked, or remembers no such request.
+pub fn why(args: cli::Why) -> Result<ExitCode, String> {
+    let last = if args.id.is_some() { 1 } else { args.last };
+    let named = args.id.is_some();
+    let wanted = Wanted { id: args.id, last, status: args.status, path: args.path };
+    let outcome = control::ask(&target(args.process)?, &Request::Why(wanted))?;
+    if !outcome.ok {
+        return Err(outcome.message);
+    }
+    if args.json {
+        print(&format!("{:#}\n", outcome.answer));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let all: Vec<Past> = serde_json::from_value(outcome.answer).map_err(unreadable)?;
+    let style = Style::of_stdout(args.verbose);
+    match named || args.verbose {
+        true => {
+            let each: Vec<String> = all.iter().map(|past| show::past(past, style)).collect();
+            print(&each.join("\n"));
+        }
+        false if all.is_empty() => print("no request is remembered that fits; global.why says which ones are kept\n"),
+        false => print(&show::list(&all, style)),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Exit status of `test` when there is nothing to run tests on.

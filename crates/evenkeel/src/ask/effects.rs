@@ -2,7 +2,7 @@
 //!
 //! Comparing asks nothing of the actions, so a new one is explained without a word about it here.
 
-use evenkeel_acl::stick::{Args, DataSel, Tracked};
+use evenkeel_acl::stick::Tracked;
 use evenkeel_acl::{Memo, Scene, Session, Slots, Wishes};
 use evenkeel_proto::Head;
 
@@ -144,29 +144,11 @@ pub fn tracked(session: &Session, memo: &Memo, now: u64) -> Vec<walk::Tracked> {
         counter,
         table: entry.table_name().to_string(),
         key: entry.key().map_or_else(String::new, |key| key.to_string()),
-        values: values(entry, now),
+        values: entry.values(now),
     };
     let mut all: Vec<walk::Tracked> = session.tracks.iter().chain(memo.tracks.iter()).map(entry).collect();
     all.sort_by_key(|tracked| tracked.counter);
     all
-}
-
-fn values(entry: &Tracked, now: u64) -> Vec<(String, u64)> {
-    let table = entry.table().clone();
-    let mut values = Vec::new();
-    for data in table.store() {
-        let info = data.kind.info();
-        for index in 0..data.elements {
-            let name = match info.args {
-                Args::Elements | Args::ElementsPeriod => format!("{}({index})", info.name),
-                Args::None | Args::Period => info.name.to_owned(),
-            };
-            if let Some(value) = entry.get(DataSel::nth(data.kind, index), now) {
-                values.push((name, value));
-            }
-        }
-    }
-    values
 }
 
 fn in_brackets(values: &[(String, u64)]) -> String {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::walk::{Considered, Rule, Stage, Walk};
+use super::why::Past;
 
 /// How it is printed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -189,7 +190,7 @@ fn put_server(server: &Considered, style: Style, out: &mut String) {
 }
 
 /// Whether the rules are on a response.
-fn on_response(stage: &Stage) -> bool {
+pub fn on_response(stage: &Stage) -> bool {
     matches!(stage.keyword.as_str(), "tcp-response.content" | "http-response" | "http-after-response")
 }
 
@@ -231,4 +232,61 @@ fn outcome(walk: &Walk, style: Style, out: &mut String) {
     if let Some(next) = outcome.next_step.as_ref().filter(|next| *next != "nothing") {
         put(out, 4, &style.dim(&format!("next: {next}")));
     }
+}
+
+/// A past request.
+pub fn past(past: &Past, style: Style) -> String {
+    let mut out = String::new();
+    let force = if past.in_force { "in force" } else { "no longer in force" };
+    put(&mut out, 0, &format!("request {}, served under generation {} ({force})", style.bold(&safe(&past.id)), past.generation));
+    out.push_str(&text(&past.walk, style));
+    for tried in &past.tried {
+        put(&mut out, 0, &format!("tried {}: {} {}: {}", tried.server, tried.code, tried.reason, tried.sentence));
+    }
+    let server = past.server.as_deref().unwrap_or("none");
+    let status = past.status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+    put(&mut out, 0, &format!("server {}, status {}, {} retries", style.bold(server), style.bold(&status), past.retries));
+    let t = past.times_ms;
+    let times: Vec<String> = [
+        ("request", t.request),
+        ("queue", t.queue),
+        ("connect", t.connect),
+        ("response", t.response),
+        ("total", t.total),
+    ]
+    .iter()
+    .filter(|(_, ms)| *ms >= 0)
+    .map(|(name, ms)| format!("{name} {ms} ms"))
+    .collect();
+    put(&mut out, 0, &format!("times: {}; {} bytes in, {} bytes out", times.join(", "), past.bytes_in, past.bytes_out));
+    out
+}
+
+/// Past requests, one line each.
+pub fn list(all: &[Past], style: Style) -> String {
+    let mut out = String::new();
+    for past in all {
+        let walk = &past.walk;
+        let status = past.status.map_or_else(|| "-".to_owned(), |status| status.to_string());
+        let backend = walk.backend.as_ref().map_or("-", |back| &back.name);
+        let server = past.server.as_deref().unwrap_or("-");
+        let reason = walk.outcome.reason.as_deref().map_or_else(String::new, |reason| {
+            format!("  {} {reason}", walk.outcome.code.as_deref().unwrap_or_default())
+        });
+        put(
+            &mut out,
+            0,
+            &format!(
+                "{}  {}  {status}  {} {}  {}/{backend}/{server}  {} ms{}",
+                style.bold(&safe(&past.id)),
+                walk.request.time,
+                safe(&walk.request.method),
+                safe(&url(walk)),
+                walk.bind.frontend,
+                past.times_ms.total,
+                style.good(false, &reason)
+            ),
+        );
+    }
+    out
 }

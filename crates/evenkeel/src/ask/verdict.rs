@@ -69,6 +69,18 @@ pub fn run(config: &Config, names: &[String]) -> Report {
     report
 }
 
+/// Runs all tests before a reload.
+///
+/// # Errors
+/// The failures, each with the walk of its request.
+pub fn must_hold(config: &Config) -> Result<(), String> {
+    let report = run(config, &[]);
+    match report.failed {
+        0 => Ok(()),
+        _ => Err(format!("a test of the new configuration does not hold\n{}", report.text(Style::default(), true))),
+    }
+}
+
 fn one(config: &Config, test: &Test) -> (Option<Walk>, Vec<Mismatch>) {
     let mut given = Given::new(config);
     let walk = given
