@@ -3,17 +3,35 @@
 //! An action is parsed from the words after its name and run when its condition holds. Called by
 //! [`RuleSet`](crate::RuleSet). A new action is one entry of [`ACTIONS`], a parser and an [`Act`].
 
+mod address;
+mod capture;
+mod flow;
 mod header;
+mod line;
+mod normalize;
+mod payload;
 mod redirect;
+mod replace;
 mod reply;
+mod store;
+#[cfg(test)]
+mod tests;
+pub(crate) mod track;
+mod units;
+mod vars;
+mod wish;
 
 use std::borrow::Cow;
 use std::fmt::Debug;
 use std::sync::{Arc, LazyLock};
 
-use crate::cond::Scope;
+use evenkeel_proto::BadEdit;
+
+pub use self::reply::ErrorReply;
+use crate::cond::{Scope, not_in_phase};
 use crate::ctx::{Ctx, Phase};
 use crate::error::{Fault, code};
+use crate::expr::Expr;
 use crate::trace::Place;
 use crate::word::{Word, Words, starts_condition};
 
@@ -99,15 +117,53 @@ use RuleKind::{
 };
 
 /// Where actions on HTTP messages stand.
-pub(crate) const HTTP: &[RuleKind] = &[Q, R, A];
+const HTTP: &[RuleKind] = &[Q, R, A];
 /// Where actions on requests stand.
-pub(crate) const REQUEST: &[RuleKind] = &[Q];
+const REQUEST: &[RuleKind] = &[Q];
 /// Where actions on responses stand.
-pub(crate) const RESPONSE: &[RuleKind] = &[R, A];
+const RESPONSE: &[RuleKind] = &[R, A];
 /// Where an answer can be made.
-pub(crate) const ANSWER: &[RuleKind] = &[Q, R];
+const ANSWER: &[RuleKind] = &[Q, R];
+/// Where a connection goes on with `accept`.
+const CONTENTS: &[RuleKind] = &[C, S, T, U];
+/// Where a connection can be closed.
+const REJECT: &[RuleKind] = &[C, S, T, U, Q];
+/// Where it can be forgotten.
+const DROP: &[RuleKind] = &[C, S, T, U, Q, R];
+/// Where the addresses of the connection can be changed.
+const ADDRESS: &[RuleKind] = &[C, S, T, Q];
+/// Where a request has not been queued yet.
+const QUEUE: &[RuleKind] = &[T, Q];
+/// Where the log line can be changed.
+const LOG: &[RuleKind] = &[T, U, Q, R, A];
+/// Where there are bytes still to pass.
+const LIMIT: &[RuleKind] = &[T, U, Q, R];
+/// Where samples can be captured.
+const CAPTURE: &[RuleKind] = &[T, Q, R, A];
+/// Where tracking can begin.
+const TRACK: &[RuleKind] = &[C, S, T, Q, R];
 /// Everywhere.
-pub(crate) const ANYWHERE: &[RuleKind] = &[C, S, T, U, Q, R, A];
+const ANYWHERE: &[RuleKind] = &[C, S, T, U, Q, R, A];
+
+/// What HAProxy has and this version has not.
+const LATER: &[(&str, &str)] = &[
+    ("cache-store", "answers are not kept"),
+    ("cache-use", "answers are not kept"),
+    ("close", "use reject"),
+    ("do-log", "the log line is written at the end"),
+    ("do-resolve", "names are resolved when the configuration is loaded"),
+    ("expect-netscaler-cip", "the PROXY protocol is a key of `bind`"),
+    ("expect-proxy", "the PROXY protocol is a key of `bind`"),
+    ("send-spoe-group", "there are no agents"),
+    ("set-bc-mark", "packets are not marked"),
+    ("set-bc-tos", "packets are not marked"),
+    ("set-fc-mark", "packets are not marked"),
+    ("set-fc-tos", "packets are not marked"),
+    ("set-mark", "packets are not marked"),
+    ("set-tos", "packets are not marked"),
+    ("switch-mode", "the mode of a frontend is fixed"),
+    ("use-service", "the metrics have a listener of their own"),
+];
 
 /// Builds `pub(super) static TABLE: &[Action]` of a module.
 macro_rules! action_table {
@@ -120,7 +176,21 @@ macro_rules! action_table {
 pub(crate) use action_table;
 
 static ALL: LazyLock<Vec<&'static Action>> = LazyLock::new(|| {
-    let mut all: Vec<&'static Action> = [header::TABLE, redirect::TABLE, reply::TABLE].into_iter().flatten().collect();
+    let tables = [
+        address::TABLE,
+        capture::TABLE,
+        flow::TABLE,
+        header::TABLE,
+        line::TABLE,
+        normalize::TABLE,
+        redirect::TABLE,
+        reply::TABLE,
+        store::TABLE,
+        track::TABLE,
+        vars::TABLE,
+        wish::TABLE,
+    ];
+    let mut all: Vec<&'static Action> = tables.into_iter().flatten().collect();
     all.sort_unstable_by_key(|action| action.name);
     all
 });
@@ -137,18 +207,32 @@ pub(crate) fn find(word: &Word, kind: RuleKind) -> Result<&'static Action, Fault
     let name = text.split('(').next().unwrap_or(&text);
     let name = if name.starts_with("track-sc") { "track-sc" } else { name };
     let here = || ALL.iter().copied().filter(|action| action.kinds.contains(&kind));
+    let fault = |message: String| Fault::new(code::ACTION, word.range.clone(), message);
     if let Some(action) = here().find(|action| action.name == name) {
-        return Ok(action);
+        let takes = action.syntax.as_bytes().get(name.len()) == Some(&b'(');
+        return match (takes, text.find('(')) {
+            (true, None) => {
+                Err(fault(format!("`{name}` lacks its parentheses")).hint(format!("write {}", action.syntax)))
+            }
+            (true, Some(_)) if in_name(word).is_none() => {
+                Err(fault("the parenthesis is never closed".into()).hint("there is no blank in it unless quoted"))
+            }
+            (false, Some(_)) => Err(fault(format!("`{name}` takes nothing in parentheses"))),
+            _ => Ok(action),
+        };
     }
     if let Some(action) = ALL.iter().find(|action| action.name == name) {
         let places: Vec<&str> = action.kinds.iter().map(|kind| kind.keyword()).collect();
         let message = format!("`{name}` is no {} action", kind.keyword());
-        return Err(
-            Fault::new(code::ACTION, word.range.clone(), message).hint(format!("it stands in {}", places.join(", ")))
-        );
+        return Err(fault(message).hint(format!("it stands in {}", places.join(", "))));
     }
-    let message = format!("there is no {} action `{name}`", kind.keyword());
-    Err(Fault::new(code::ACTION, word.range.clone(), message)
+    let later = LATER.iter().find(|(later, _)| *later == name);
+    let later = later.or(name.starts_with("lua.").then_some(&("lua.", "there is no Lua")));
+    if let Some((_, why)) = later {
+        let message = format!("`{name}` is not in this version");
+        return Err(Fault::new(code::LATER, word.range.clone(), message).hint(*why));
+    }
+    Err(fault(format!("there is no {} action `{name}`", kind.keyword()))
         .did_you_mean(name, here().map(|action| action.name))
         .or_hint(|| format!("the actions are {}", here().map(|action| action.name).collect::<Vec<_>>().join(", "))))
 }
@@ -157,6 +241,11 @@ pub(crate) fn find(word: &Word, kind: RuleKind) -> Result<&'static Action, Fault
 pub(crate) trait Act: Debug + Send + Sync {
     /// Does it, at a place known for the log.
     fn run<'r>(&'r self, ctx: &mut Ctx<'_>, place: &'r Place) -> Next<'r>;
+
+    /// What it was made from besides its line: the content of a file. Rules are the same when this is too.
+    fn files(&self) -> &[u8] {
+        &[]
+    }
 }
 
 /// What comes after an action.
@@ -260,6 +349,17 @@ impl<'r> Reply<'r> {
     }
 }
 
+/// An edit could not be made: 500, or nothing under `strict-mode off`.
+fn failed<'r>(ctx: &Ctx<'_>, place: &'r Place, why: BadEdit) -> Next<'r> {
+    ctx.did(|| format!("failed: {why}"));
+    if ctx.memo.wishes.lax { Next::Rule } else { Next::Reply(Reply::failed_rewrite(place)) }
+}
+
+/// Some bytes for a trace; long ones are cut.
+fn shown(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(256)])
+}
+
 /// Fields that belong to one connection or frame the message (RFC 9110, 7.6.1): proto writes them, rules do not.
 const OWN: &[&str] =
     &["connection", "content-length", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
@@ -324,17 +424,13 @@ fn argument<'w>(words: &mut Words<'w>, action: &str, what: &str, syntax: &str) -
     }
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
+/// An argument that is a sample expression.
+fn expression_of(word: &Word, scope: &Scope<'_>) -> Result<Expr, Fault> {
+    let expr = Expr::parse_one(word, 0..word.bytes.len(), &scope.env)?;
+    if expr.exists_in(scope.phase) { Ok(expr) } else { Err(not_in_phase(expr.name(), scope.phase, word.range.clone())) }
+}
 
-    #[test]
-    fn the_table_is_complete() {
-        assert!(actions().windows(2).all(|pair| pair[0].name < pair[1].name));
-        for action in actions() {
-            assert!(action.syntax.starts_with(action.name) && action.doc.ends_with('.'), "{}", action.name);
-            assert!(!action.kinds.is_empty(), "{}", action.name);
-        }
-    }
+/// Whether a sample was undefined because its data may still come: then the rule runs again.
+fn may_come(ctx: &Ctx<'_>) -> bool {
+    ctx.undecided.get()
 }

@@ -133,6 +133,17 @@ pub struct Session {
     pub vars: RefCell<Vars>,
     /// What `tcp-request connection` and `session` rules track.
     pub tracks: Tracks,
+    /// `src` and `dst` as they were before content or HTTP rules changed them.
+    pub lasting: Option<(Option<SocketAddr>, Option<SocketAddr>)>,
+}
+
+impl Session {
+    /// A transaction ended: what its `set-src` and `set-dst` said of it does not hold for the next request.
+    pub fn end_transaction(&mut self) {
+        if let Some((src, dst)) = self.lasting.take() {
+            (self.src, self.dst) = (src, dst);
+        }
+    }
 }
 
 /// Which rules held, in the order in which they were looked at: cheap enough to be kept for every transaction, so that
@@ -182,6 +193,8 @@ pub struct Memo {
     pub wishes: Wishes,
     /// The request id, once it was made.
     pub unique_id: RefCell<Vec<u8>>,
+    /// What the action that runs did, while somebody traces.
+    pub did: RefCell<Option<String>>,
 }
 
 impl Memo {
@@ -193,6 +206,7 @@ impl Memo {
         self.captured_response.get_mut().clear();
         self.captured_cookies.get_mut().clear();
         self.unique_id.get_mut().clear();
+        *self.did.get_mut() = None;
         self.path = Path::default();
         self.wishes = Wishes::default();
     }
@@ -255,6 +269,8 @@ pub struct Wishes {
     pub download_limit: Option<u64>,
     /// `early-hint` fields, in order.
     pub early_hints: Vec<(Arc<str>, Vec<u8>)>,
+    /// `strict-mode off`: edits that cannot be made are left out. Holds until the rule set ends.
+    pub lax: bool,
     /// The last rule whose action ended its rule set (`last_rule_file`, `last_rule_line`).
     pub last_rule: Option<crate::trace::Place>,
 }
@@ -588,6 +604,16 @@ impl Ctx<'_> {
     pub(crate) fn may_come(&self) {
         if !self.last {
             self.undecided.set(true);
+        }
+    }
+
+    /// Notes what an action did, for a trace; costs one branch without.
+    pub(crate) fn did(&self, what: impl FnOnce() -> String) {
+        if let Some(notes) = &mut *self.memo.did.borrow_mut() {
+            if !notes.is_empty() {
+                notes.push_str(", ");
+            }
+            notes.push_str(&what());
         }
     }
 

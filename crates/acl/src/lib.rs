@@ -32,7 +32,7 @@ mod vars;
 mod word;
 
 pub use acl::{AclDef, Acls};
-pub use action::{Cause, Close, Content, How, Reply, RuleKind, Wait};
+pub use action::{Cause, Close, Content, ErrorReply, How, Reply, RuleKind, Wait};
 pub use auth::{Password, User, UserList};
 pub use ctx::{
     BackendCount, Body, Buffers, Count, Ctx, FrontendCount, Memo, Now, Path, Phase, ProcessCount, Progress,
@@ -48,6 +48,11 @@ pub use sample::{Sample, Type};
 pub use scene::{Described, Scene};
 pub use trace::{Place, Saw, Step, Tested, Trace};
 pub use vars::{ProcVars, Stored, VarRef, VarScope, Vars};
+
+/// What the driver of a transaction counts into the tracked entries of stick tables.
+pub mod count {
+    pub use crate::action::track::{on_bytes, on_error, on_fail, on_request, on_session, on_status};
+}
 
 /// The tables from which the reference is generated.
 pub mod tables {

@@ -1,10 +1,11 @@
 //! Rule sets: compiled from lines, evaluated in order.
 //!
 //! Compiled by config, evaluated by frontend. [`RuleSet`] runs actions, [`Switch`] chooses a backend. Invariant: two sets
-//! are equal exactly when their lines, the places of their lines and the acls they name are, so that a reload can tell what
-//! changed.
+//! are equal exactly when their lines, the places of their lines, the acls they name and the files of their answers are, so
+//! that a reload can tell what changed.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::Arc;
 
 use crate::acl::Acls;
@@ -82,6 +83,8 @@ struct Rule<A> {
     text: Arc<str>,
     cond: Option<Cond>,
     action: A,
+    /// Of the files the action was made from.
+    digest: u64,
 }
 
 impl RuleSet {
@@ -92,10 +95,15 @@ impl RuleSet {
         acls: &Acls,
         env: &Env<'_>,
     ) -> Result<RuleSet, Vec<RuleError>> {
-        let (rules, acls_used) = compile(lines, acls, Some(kind), env, |words, scope| {
+        let (mut rules, acls_used) = compile(lines, acls, Some(kind), env, |words, scope| {
             let name = words.argument(code::EMPTY, "the action")?;
             (action::find(name, kind)?.parse)(name, words, scope)
         })?;
+        for rule in &mut rules {
+            let mut hasher = DefaultHasher::new();
+            hasher.write(rule.action.files());
+            rule.digest = hasher.finish();
+        }
         Ok(RuleSet { rules: rules.into(), acls_used })
     }
 
@@ -137,19 +145,31 @@ impl RuleSet {
 
     /// Looks at the rule at `at` alone, for who wants to see what each one changed. `None`: go on with the next.
     #[inline]
-    pub fn eval_one<'r>(&'r self, ctx: &mut Ctx<'_>, at: &mut usize, trace: Option<&mut Trace>) -> Option<Verdict<'r>> {
+    pub fn eval_one<'r>(&'r self, ctx: &mut Ctx<'_>, at: &mut usize, mut trace: Option<&mut Trace>) -> Option<Verdict<'r>> {
         let rule = self.rules.get(*at)?;
+        if *at == 0 {
+            // `strict-mode` holds for one set of rules.
+            ctx.memo.wishes.lax = false;
+        }
         ctx.undecided.set(false);
-        let applies = rule.applies(ctx, trace);
+        let applies = rule.applies(ctx, trace.as_deref_mut());
         if !applies && ctx.undecided.get() {
             return Some(Verdict::Wait(Wait::More));
         }
+        let mut next = Next::Rule;
+        if applies {
+            ctx.undecided.set(false);
+            next = match trace {
+                None => rule.action.run(ctx, &rule.place),
+                Some(trace) => rule.run_traced(ctx, trace),
+            };
+            // What the action looks at may still come: it runs again.
+            if matches!(next, Next::Wait(Wait::More)) {
+                return Some(Verdict::Wait(Wait::More));
+            }
+        }
         ctx.memo.path.push(applies);
         *at += 1;
-        if !applies {
-            return None;
-        }
-        let next = rule.action.run(ctx, &rule.place);
         if !matches!(next, Next::Rule | Next::Wait(_)) {
             ctx.memo.wishes.last_rule = Some(rule.place.clone());
         }
@@ -266,6 +286,18 @@ impl Conditions {
     }
 }
 
+impl Rule<Box<dyn Act>> {
+    fn run_traced<'r>(&'r self, ctx: &mut Ctx<'_>, trace: &mut Trace) -> Next<'r> {
+        *ctx.memo.did.get_mut() = Some(String::new());
+        let next = self.action.run(ctx, &self.place);
+        let did = ctx.memo.did.get_mut().take().unwrap_or_default();
+        if let Some(step) = trace.steps.last_mut() {
+            step.did = did;
+        }
+        next
+    }
+}
+
 impl<A> Rule<A> {
     fn applies(&self, ctx: &Ctx<'_>, trace: Option<&mut Trace>) -> bool {
         let Some(trace) = trace else {
@@ -276,7 +308,8 @@ impl<A> Rule<A> {
         let recorded = trace.replay.as_mut().and_then(VecDeque::pop_front);
         let held = recorded.unwrap_or(seen);
         let (place, text) = (self.place.clone(), self.text.clone());
-        trace.steps.push(Step { place, text, tests, held, seen, recorded: recorded.is_some() });
+        let (recorded, did) = (recorded.is_some(), String::new());
+        trace.steps.push(Step { place, text, tests, held, seen, recorded, did });
         held
     }
 
@@ -286,7 +319,7 @@ impl<A> Rule<A> {
 
     /// The place set aside.
     fn same_rule(&self, other: &Rule<A>) -> bool {
-        self.text == other.text && self.sources().eq(other.sources())
+        self.text == other.text && self.digest == other.digest && self.sources().eq(other.sources())
     }
 }
 
@@ -315,7 +348,7 @@ fn compile<A>(
         let mut faults = Vec::new();
         if let Some((action, cond)) = compile_line(line, acls, kind, env, &mut parse, &mut used, &mut faults) {
             let place = Place { file: line.file.clone(), line: line.line };
-            rules.push(Rule { place, text: line.text.into(), cond, action });
+            rules.push(Rule { place, text: line.text.into(), cond, action, digest: 0 });
         }
         errors.extend(faults.into_iter().map(|fault| fault.at(index)));
     }

@@ -52,6 +52,8 @@ pub struct Step {
     pub seen: bool,
     /// Whether `held` is such an older decision.
     pub recorded: bool,
+    /// What the action did, where its text does not tell: `set X-Client: 203.0.113.9`.
+    pub did: String,
 }
 
 /// One acl of a condition.
@@ -100,6 +102,9 @@ impl fmt::Display for Trace {
                     }
                 }
                 writeln!(f)?;
+            }
+            if !step.did.is_empty() {
+                writeln!(f, "    {}", step.did)?;
             }
         }
         Ok(())

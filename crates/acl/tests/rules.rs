@@ -188,14 +188,6 @@ fn redirects() {
 }
 
 #[test]
-fn every_action_example_compiles() {
-    for action in actions() {
-        let set = rules(&[action.example]);
-        assert_eq!(set.len(), 1, "{}", action.example);
-    }
-}
-
-#[test]
 fn a_switch_picks_the_first_rule_that_holds() {
     let acls = acls(&[("api", "path_beg /api/"), ("img", "path_end .png"), ("unused", "path /")]);
     let file: Arc<str> = "evenkeel.toml".into();
@@ -269,7 +261,7 @@ fn mistakes_have_code_place_and_line() {
         ("", "EK0319", ""),
         ("deny 'x", "EK0301", "'x"),
         ("dney if TRUE", "EK0311", "dney"),
-        ("cache-use x", "EK0311", "cache-use"),
+        ("cache-use x", "EK0317", "cache-use"),
         ("allow now", "EK0312", "now"),
         ("deny foo if TRUE", "EK0312", "foo"),
         ("deny status", "EK0312", "status"),
@@ -279,8 +271,8 @@ fn mistakes_have_code_place_and_line() {
         ("deny status x", "EK0314", "x"),
         ("deny string x", "EK0312", "string"),
         ("deny content-type text/plain", "EK0312", "content-type"),
-        ("deny errorfile /x", "EK0317", "errorfile"),
-        ("deny lf-string x", "EK0317", "lf-string"),
+        ("deny errorfile /x", "EK0322", "/x"),
+        ("deny lf-string x", "EK0312", "lf-string"),
         ("return deny_status 403", "EK0312", "deny_status"),
         ("return status 204 content-type text/plain string x", "EK0314", "string"),
         ("return hdr A", "EK0312", "A"),
@@ -291,7 +283,7 @@ fn mistakes_have_code_place_and_line() {
         ("redirect location /x prefix /y", "EK0312", "prefix"),
         ("redirect location /x code 304", "EK0314", "304"),
         ("redirect prefix /x keep-query", "EK0312", "keep-query"),
-        ("redirect location /x set-cookie A=1", "EK0317", "set-cookie"),
+        ("redirect location /x set-cookie A=1 clear-cookie B", "EK0312", "clear-cookie"),
         ("set-header", "EK0312", "set-header"),
         ("set-header X", "EK0312", "X"),
         ("set-header X if TRUE", "EK0312", "if"),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{ANSWER, Act, Cause, Content, Next, Reply, action_table, argument, field_value};
+use super::{ANSWER, Act, Cause, Content, Next, Reply, RuleKind, action_table, argument, field_value, shown};
 use crate::cond::Scope;
 use crate::ctx::Ctx;
 use crate::error::{Fault, code};
@@ -13,10 +13,11 @@ use crate::word::{Word, Words, starts_condition};
 
 action_table! {
     "redirect" "redirect location <fmt>|prefix <fmt>|scheme <fmt> [code 301|302|303|307|308] [drop-query] [append-slash] \
-        [keep-query] [ignore-empty]" ANSWER true parse,
+        [keep-query] [ignore-empty] [set-cookie <name>[=<value>]] [set-cookie-fmt <fmt>] [clear-cookie <name>[=]]" ANSWER true parse,
         "Answers with a redirect, 302 unless a code is given. location is taken whole (keep-query appends the query); prefix is put \
          before path and query; scheme is put before the Host field, path and query. drop-query leaves out the query, \
-         append-slash ends the path with a slash, ignore-empty skips the rule when the location is empty.",
+         append-slash ends the path with a slash, ignore-empty skips the rule when the location is empty. set-cookie, set-cookie-fmt \
+         and clear-cookie add a Set-Cookie field for the whole site. In http-response there is location only.",
         "redirect scheme https code 301 unless { dst_port 8443 }";
 }
 
@@ -29,6 +30,14 @@ struct Redirect {
     append_slash: bool,
     keep_query: bool,
     ignore_empty: bool,
+    cookie: Option<Cookie>,
+}
+
+/// The value of Set-Cookie.
+#[derive(Debug)]
+enum Cookie {
+    Fixed(Vec<u8>),
+    Format(Format),
 }
 
 /// What the value is.
@@ -42,13 +51,23 @@ enum To {
     Scheme,
 }
 
-const OPTIONS: &[&str] =
-    &["location", "prefix", "scheme", "code", "drop-query", "append-slash", "keep-query", "ignore-empty"];
-const LATER: &[&str] = &["set-cookie", "set-cookie-fmt", "clear-cookie"];
+const OPTIONS: &[&str] = &[
+    "location",
+    "prefix",
+    "scheme",
+    "code",
+    "drop-query",
+    "append-slash",
+    "keep-query",
+    "ignore-empty",
+    "set-cookie",
+    "set-cookie-fmt",
+    "clear-cookie",
+];
 const SYNTAX: &str = "redirect location <fmt>|prefix <fmt>|scheme <fmt> [code <code>] [drop-query] [append-slash]";
 
 fn parse(_name: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
-    let mut to = None;
+    let (mut to, mut cookie) = (None, None);
     let mut status = 302;
     let (mut drop_query, mut append_slash, mut keep_query, mut ignore_empty) = (None, false, None, false);
     let keyword = words.last_range();
@@ -64,6 +83,11 @@ fn parse(_name: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<d
                 let word = argument(words, "redirect", &format!("the {name}"), SYNTAX)?;
                 if word.bytes.is_empty() {
                     return Err(Fault::new(code::ACTION_ARGS, word.range.clone(), format!("the {name} is empty")));
+                }
+                if &*name != "location" && scope.kind == Some(RuleKind::HttpResponse) {
+                    let message = format!("`redirect {name}` builds on the request, and this rule sees the response");
+                    return Err(Fault::new(code::ACTION_ARGS, option.range.clone(), message)
+                        .hint("write redirect location, or redirect in http-request"));
                 }
                 let kind = match &*name {
                     "location" => To::Location,
@@ -91,8 +115,12 @@ fn parse(_name: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<d
             "append-slash" => append_slash = true,
             "keep-query" => keep_query = Some(option),
             "ignore-empty" => ignore_empty = true,
-            name if LATER.contains(&name) => {
-                return Err(Fault::new(code::LATER, option.range.clone(), format!("`{name}` is not in this version")));
+            "set-cookie" | "set-cookie-fmt" | "clear-cookie" => {
+                if cookie.is_some() {
+                    return Err(Fault::new(code::ACTION_ARGS, option.range.clone(), "a redirect sets one cookie"));
+                }
+                let word = argument(words, "redirect", "the cookie", &format!("{name} <name>=<value>"))?;
+                cookie = Some(Cookie::parse(&name, word, scope)?);
             }
             name => {
                 let message = format!("`redirect` has no argument `{name}`");
@@ -124,7 +152,33 @@ fn parse(_name: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<d
         append_slash,
         keep_query: keep_query.is_some(),
         ignore_empty,
+        cookie,
     }))
+}
+
+impl Cookie {
+    fn parse(option: &str, word: &Word, scope: &Scope<'_>) -> Result<Cookie, Fault> {
+        if option == "set-cookie-fmt" {
+            return Ok(Cookie::Format(Format::parse(word, scope)?));
+        }
+        if word.bytes.is_empty() || word.bytes.iter().any(u8::is_ascii_control) {
+            return Err(Fault::new(code::HEADER, word.range.clone(), "this is no cookie").hint("write name=value"));
+        }
+        // The whole site, as in HAProxy; a browser deletes what has no time left.
+        let attributes: &[u8] = if option == "clear-cookie" { b"; path=/; Max-Age=0;" } else { b"; path=/;" };
+        Ok(Cookie::Fixed([word.bytes.as_slice(), attributes].concat()))
+    }
+
+    fn value(&self, ctx: &Ctx<'_>) -> Vec<u8> {
+        match self {
+            Cookie::Fixed(value) => value.clone(),
+            Cookie::Format(format) => {
+                let mut value = Vec::new();
+                format.write(ctx, &mut value);
+                value
+            }
+        }
+    }
 }
 
 impl Redirect {
@@ -178,11 +232,18 @@ impl Act for Redirect {
         if self.ignore_empty && location.is_empty() {
             return Next::Rule;
         }
-        let Some(location) = field_value(location) else { return Next::Reply(Reply::failed_rewrite(place)) };
+        let cookie = self.cookie.as_ref().map(|cookie| cookie.value(ctx));
+        let (Some(location), Some(cookie)) = (field_value(location), field_value(cookie.unwrap_or_default())) else {
+            return Next::Reply(Reply::failed_rewrite(place));
+        };
+        ctx.did(|| format!("redirects to {}", shown(&location)));
         let mut headers = vec![(Cow::Borrowed("Location"), location)];
         // The temporary ones depend on the moment; 301 and 308 may be kept (RFC 9110, 15.4).
         if matches!(self.code, 302 | 303 | 307) {
             headers.push(("Cache-Control".into(), b"no-cache".to_vec()));
+        }
+        if !cookie.is_empty() {
+            headers.push(("Set-Cookie".into(), cookie));
         }
         Next::Reply(Reply {
             status: self.code,

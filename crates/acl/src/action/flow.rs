@@ -1,0 +1,140 @@
+//! Actions that end a set of rules, close the connection, or make it wait.
+
+use super::units::{self, Amount};
+use super::{ANSWER, Act, CONTENTS, DROP, HTTP, How, Next, REJECT, REQUEST, Wait, action_table, argument};
+use crate::cond::Scope;
+use crate::ctx::Ctx;
+use crate::error::{Fault, code};
+use crate::trace::Place;
+use crate::word::{Word, Words};
+
+action_table! {
+    "accept" "accept" CONTENTS true parse_allow,
+        "Ends this set of rules: the connection goes on.",
+        "accept if { src 192.0.2.0/24 }";
+    "allow" "allow" HTTP true parse_allow,
+        "Ends this set of rules. The rules of the backend still run after an allow in the frontend.",
+        "allow if { path /api/users }";
+    "pause" "pause <time>|<expr>" ANSWER false parse_pause,
+        "Waits so long, in milliseconds unless a unit is given, before the next rule. Nothing happens when the expression is \
+         undefined or not above 0.",
+        "pause 100ms if { req.hdr_cnt(x-debug-id) gt 0 }";
+    "reject" "reject" REJECT true parse_reject,
+        "Closes the connection without an answer. In tcp-request.connection the connection is neither logged nor counted as a \
+         session.",
+        "reject if { src 203.0.113.0/24 }";
+    "silent-drop" "silent-drop" DROP true parse_drop,
+        "Forgets the connection without telling the client, which goes on waiting. Firewalls between may keep it for long.",
+        "silent-drop if { src 203.0.113.0/24 }";
+    "strict-mode" "strict-mode on|off" HTTP false parse_strict,
+        "Whether an edit that cannot be made answers with 500 (on, as each set of rules begins) or is left out (off), for the \
+         rules after this one in the set.",
+        "strict-mode off";
+    "wait-for-body" "wait-for-body time <time> [at-least <size>]" ANSWER false parse_body,
+        "Waits for the body of the message, so long at most, before the next rule: until it is whole, the buffer is full, or so \
+         many bytes are there. A client that sends nothing meanwhile gets 408.",
+        "wait-for-body time 1s at-least 1k if METH_POST";
+    "wait-for-handshake" "wait-for-handshake" REQUEST false parse_handshake,
+        "Waits for the end of the TLS handshake before the next rule: early data may be replayed by anybody.",
+        "wait-for-handshake if METH_POST";
+}
+
+#[derive(Debug)]
+struct Allow;
+
+#[derive(Debug)]
+struct Close(How);
+
+#[derive(Debug)]
+struct Strict(bool);
+
+#[derive(Debug)]
+struct Pause(Amount);
+
+#[derive(Debug)]
+struct WaitFor(Wait);
+
+fn parse_allow(_: &Word, _: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
+    Ok(Box::new(Allow))
+}
+
+fn parse_reject(_: &Word, _: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
+    Ok(Box::new(Close(How::Reject)))
+}
+
+fn parse_drop(_: &Word, words: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
+    if let Some(word) = words.peek().filter(|word| word.is("rst-ttl")) {
+        return Err(
+            Fault::new(code::LATER, word.range.clone(), "`rst-ttl` is not in this version").hint("leave it out")
+        );
+    }
+    Ok(Box::new(Close(How::SilentDrop)))
+}
+
+fn parse_strict(_: &Word, words: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
+    let word = argument(words, "strict-mode", "the mode", "strict-mode on|off")?;
+    match &*word.text() {
+        "on" => Ok(Box::new(Strict(true))),
+        "off" => Ok(Box::new(Strict(false))),
+        other => Err(Fault::new(code::ACTION_ARGS, word.range.clone(), format!("`{other}` is no mode"))
+            .hint("write strict-mode on or strict-mode off")),
+    }
+}
+
+fn parse_pause(_: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
+    Ok(Box::new(Pause(Amount::parse(words, scope, "pause", "pause <time>|<expr>", units::time)?)))
+}
+
+fn parse_body(_: &Word, words: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
+    const SYNTAX: &str = "wait-for-body time <time> [at-least <size>]";
+    let keyword = argument(words, "wait-for-body", "`time`", SYNTAX)?;
+    if !keyword.is("time") {
+        let message = format!("`wait-for-body` has no argument `{}` here", keyword.text());
+        return Err(Fault::new(code::ACTION_ARGS, keyword.range.clone(), message).hint(format!("write {SYNTAX}")));
+    }
+    let time = units::time(argument(words, "wait-for-body", "the time", SYNTAX)?)? as u64;
+    let mut at_least = 0;
+    if words.peek().is_some_and(|word| word.is("at-least")) {
+        words.next();
+        at_least = units::size(argument(words, "wait-for-body", "the size", SYNTAX)?)? as u64;
+    }
+    Ok(Box::new(WaitFor(Wait::Body { time, at_least })))
+}
+
+fn parse_handshake(_: &Word, _: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
+    Ok(Box::new(WaitFor(Wait::Handshake)))
+}
+
+impl Act for Allow {
+    fn run<'r>(&'r self, _: &mut Ctx<'_>, _: &'r Place) -> Next<'r> {
+        Next::Allow
+    }
+}
+
+impl Act for Close {
+    fn run<'r>(&'r self, _: &mut Ctx<'_>, _: &'r Place) -> Next<'r> {
+        Next::Close(self.0)
+    }
+}
+
+impl Act for Strict {
+    fn run<'r>(&'r self, ctx: &mut Ctx<'_>, _: &'r Place) -> Next<'r> {
+        ctx.memo.wishes.lax = !self.0;
+        Next::Rule
+    }
+}
+
+impl Act for Pause {
+    fn run<'r>(&'r self, ctx: &mut Ctx<'_>, _: &'r Place) -> Next<'r> {
+        match self.0.get(ctx).and_then(|ms| u64::try_from(ms).ok()) {
+            Some(ms) if ms > 0 => Next::Wait(Wait::Pause(ms)),
+            _ => Next::Rule,
+        }
+    }
+}
+
+impl Act for WaitFor {
+    fn run<'r>(&'r self, _: &mut Ctx<'_>, _: &'r Place) -> Next<'r> {
+        Next::Wait(self.0)
+    }
+}
