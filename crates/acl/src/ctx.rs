@@ -74,6 +74,12 @@ impl Tracks {
         self.0.iter().flat_map(|list| list.iter().enumerate()).filter_map(|(at, entry)| Some((at, entry.as_ref()?)))
     }
 
+    /// Whether anything was ever tracked here: a look that costs nothing.
+    #[inline]
+    pub fn is_used(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Whether nothing is tracked.
     pub fn is_empty(&self) -> bool {
         self.0.is_none() || self.iter().next().is_none()

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use evenkeel_acl::Session;
+use evenkeel_acl::{Session, count};
 use evenkeel_backend::Stream;
 use evenkeel_config::{BindAddress, Mode};
 use evenkeel_proto::Buf;
@@ -56,13 +56,17 @@ pub(crate) fn spawn(stream: Stream, src: Option<SocketAddr>, admission: Admissio
     sheet.connections.inc();
     let accepted = clock::now();
     let dst = Conn::destination(&stream, &admission, entrance);
-    let mut session = Session { src, dst, real: (src, dst), ..Session::default() };
+    let mut session = Session::default();
+    (session.src, session.dst, session.real) = (src, dst, (src, dst));
     if entrance.has_rules {
         session.accepted_us = clock::unix_us(accepted);
         if let Err(refused) = admit::connection(worker, &local.snapshot, entrance, &mut session) {
             refused.count(sheet);
             refused.close(&stream);
             return;
+        }
+        if !session.tracks.is_empty() {
+            count::on_session(&session, worker.process.now_ms());
         }
     }
     let mode = entrance.conf.mode;

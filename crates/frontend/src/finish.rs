@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use evenkeel_acl::{Memo, Progress};
+use evenkeel_acl::{Memo, Progress, count};
 use evenkeel_backend::{BackendState, Group, Server};
 use evenkeel_config::LogFormat;
 use evenkeel_stats::TrafficSheet;
@@ -40,6 +40,8 @@ pub(crate) struct Tally {
     pub(crate) serial: u64,
     /// The id that `unique-id-format` gave it.
     pub(crate) unique: String,
+    /// Status of the server's answer, before rules changed it.
+    pub(crate) server_status: Option<u16>,
     /// It is neither logged nor remembered (`monitor-uri`).
     pub(crate) quiet: bool,
     /// A dead pooled connection was replaced once.
@@ -99,6 +101,7 @@ impl Tally {
             tried: Vec::new(),
             serial: 0,
             unique: String::new(),
+            server_status: None,
             quiet: false,
             stale: false,
             waited: Waited::default(),
@@ -135,6 +138,7 @@ impl Tally {
             bytes_out: self.bytes_out,
             bytes_up: self.bytes_up,
             status: self.status,
+            server_status: self.server_status,
             retries: self.retries,
             redispatched: self.redispatched,
             ..Progress::default()
@@ -240,6 +244,27 @@ impl Tally {
         self.count_traffic(group.state.sheet.shard(id));
         if let Some(server) = &self.server {
             self.count_traffic(server.sheet.shard(id));
+        }
+    }
+
+    /// Adds to the stick-table entries that rules track what is known at the end only.
+    pub(crate) fn count_tracked(&self, conn: &Conn, memo: &Memo) {
+        let session = &conn.session;
+        if !memo.tracks.is_used() && !session.tracks.is_used() {
+            return;
+        }
+        let now = conn.admission.worker.process.now_ms();
+        count::on_bytes(session, memo, self.bytes_in, self.bytes_out, now);
+        match (self.end, self.server_status) {
+            (End::Denied | End::Tarpitted | End::Unauthorized | End::Rejected | End::SilentDropped, _) => {
+                count::on_error(session, memo, now);
+            }
+            (_, Some(status)) => count::on_status(session, memo, status, now),
+            (end, None) => match end.entry().fault {
+                Fault::Client => count::on_error(session, memo, now),
+                Fault::Server => count::on_fail(session, memo, now),
+                Fault::Nobody | Fault::Operator | Fault::Proxy | Fault::Admin => {}
+            },
         }
     }
 

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 
-use evenkeel_acl::{Body, Choice, Memo, Phase, RuleSet, Verdict, Wait};
+use evenkeel_acl::{Body, Choice, Memo, Phase, RuleSet, Verdict, Wait, count};
 use evenkeel_proto::{Buf, Head};
 
 use crate::around::{Around, Parts};
@@ -65,6 +65,9 @@ pub(crate) async fn serve(mut conn: Conn) {
         (Ok(_), None) => unreachable!("a server is reached through a group"),
     }
     tally.count(&worker, &entrance, group.as_ref());
+    if memo.tracks.is_used() || conn.session.tracks.is_used() {
+        count::on_bytes(&conn.session, &memo, tally.bytes_in, tally.bytes_out, worker.process.now_ms());
+    }
     let empty = tally.bytes_in == 0 && entrance.conf.option.dontlognull;
     if !empty {
         tally.log(&conn, &entrance, group.as_ref(), None, Told { text: None, level });

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_acl::{Body, Cause as ReplyCause, Choice, LogFormat, Memo, Phase, Progress, Slots, VarScope};
+use evenkeel_acl::{Body, Cause as ReplyCause, Choice, LogFormat, Memo, Phase, Progress, Slots, VarScope, count};
 use evenkeel_backend::{Group, Rank};
 use evenkeel_config::{Capture, CaptureCookie, ConnectionMode, ErrorPage, ForwardFor};
 use evenkeel_proto::{Buf, Framing, Head, Limits, Malformed, Parsed, Version};
@@ -142,6 +142,7 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
         let past =
             Past { snapshot: &local.snapshot, conn, entrance: &entrance, group: group.as_ref(), memo: &txn.memo, head };
         tally.remember(&past);
+        conn.session.end_transaction();
         return next;
     };
     // A tunnel may live long: it holds its server, not the configuration.
@@ -175,6 +176,7 @@ fn close_books(
     line: Line<'_>,
 ) {
     tally.count(&conn.admission.worker, entrance, group);
+    tally.count_tracked(conn, &txn.memo);
     if entrance.log.targets.is_empty() {
         return;
     }
@@ -294,6 +296,13 @@ async fn refuse(conn: &mut Conn, txn: &Txn, entrance: &Arc<Entrance>, mut tally:
         return Next::Close;
     }
     tally.bytes_in = txn.req.block().len() as u64;
+    if conn.session.tracks.is_used() {
+        let now = conn.admission.worker.process.now_ms();
+        if !silent {
+            count::on_request(&conn.session, &txn.memo, now);
+        }
+        tally.count_tracked(conn, &txn.memo);
+    }
     let sheet = entrance.state.sheet.shard(conn.admission.worker.id);
     tally.status = tally.end.status();
     let mut sent = false;
@@ -394,10 +403,14 @@ impl Course<'_> {
         if let Some(next) = self.monitor(conn, txn).await {
             return next;
         }
-        for rules in [&conf.tcp_request_content, &conf.http_request] {
-            if let Some(next) = self.apply(rules, conn, txn).await {
-                return next;
-            }
+        if let Some(next) = self.apply(&conf.tcp_request_content, conn, txn).await {
+            return next;
+        }
+        if txn.memo.tracks.is_used() || conn.session.tracks.is_used() {
+            count::on_request(&conn.session, &txn.memo, conn.admission.worker.process.now_ms());
+        }
+        if let Some(next) = self.apply(&conf.http_request, conn, txn).await {
+            return next;
         }
         let at = match self.route(conn, txn) {
             Ok(at) => at,
@@ -586,6 +599,7 @@ impl Course<'_> {
             match exchange.run(&mut conn.timer).await {
                 Outcome::Answered => {
                     let (req, res) = exchange.heads();
+                    self.tally.server_status = Some(res.status());
                     let captures = &self.entrance.conf.captures;
                     capture(&captures.response, res, &memo.captured_response);
                     capture_cookie(captures.cookie.as_ref(), b"set-cookie", res, &memo.captured_cookies, 1);
@@ -612,6 +626,8 @@ impl Course<'_> {
         self.tally.bytes_out += received.written;
         if begun {
             self.tally.status = Some(txn.res.status());
+            // Where rules saw it, they may have changed it since.
+            self.tally.server_status = self.tally.server_status.or(self.tally.status);
         }
         let next = match outcome {
             Outcome::Done => {
