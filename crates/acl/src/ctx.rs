@@ -521,6 +521,11 @@ pub trait World {
     fn random(&self) -> u64;
     /// The name of this machine.
     fn hostname(&self) -> &str;
+    /// Whether this is a description of something else: tables and variables are then this world's own, but pattern files
+    /// and maps are those of traffic and must be left alone.
+    fn is_described(&self) -> bool {
+        false
+    }
     /// Whether that is an address of this machine (`src_is_local`); without a list of them, a loopback address is.
     fn is_local(&self, ip: IpAddr) -> bool {
         ip.to_canonical().is_loopback()

@@ -38,6 +38,8 @@ pub struct Described {
     pub hostname: String,
     /// Seconds that local time is ahead of UTC.
     pub utc_offset: i32,
+    /// Pattern files and maps are those of traffic: rules must not change them.
+    pub leave_stores: bool,
 }
 
 impl Default for Described {
@@ -52,6 +54,7 @@ impl Default for Described {
             random: 0x5eed,
             hostname: "localhost".into(),
             utc_offset: 0,
+            leave_stores: false,
         }
     }
 }
@@ -76,6 +79,10 @@ impl World for Described {
 
     fn random(&self) -> u64 {
         self.random
+    }
+
+    fn is_described(&self) -> bool {
+        self.leave_stores
     }
 
     fn hostname(&self) -> &str {

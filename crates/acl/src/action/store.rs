@@ -95,7 +95,8 @@ impl Act for Put {
                 if let Some(format) = &self.value {
                     format.write(ctx, value);
                 }
-                let done = self.store.put(key, value);
+                // An explanation must not change what traffic looks up.
+                let done = if ctx.world.is_described() { Ok(()) } else { self.store.put(key, value) };
                 ctx.did(|| match done {
                     Ok(()) => format!("{} has {} {}", self.store.name(), shown(key), shown(value)),
                     Err(why) => why.to_string(),
@@ -111,6 +112,10 @@ impl Act for Delete {
         let ctx = &*ctx;
         ctx.buffers.with(|key| {
             self.key.write(ctx, key);
+            if ctx.world.is_described() {
+                ctx.did(|| format!("{} leaves {}", shown(key), self.store.name()));
+                return;
+            }
             let there = self.store.del(key);
             ctx.did(|| format!("{} {}", shown(key), if there { "is gone" } else { "was not there" }));
         });

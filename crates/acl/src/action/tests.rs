@@ -8,11 +8,11 @@ use evenkeel_proto::{Connection, Framing};
 
 use super::*;
 use crate::acl::Acls;
-use crate::ctx::{Memo, Wishes};
+use crate::ctx::{Memo, STICK_COUNTERS, Wishes};
 use crate::library::{Env, Library, Pages, ProxyDef};
 use crate::rules::{RuleLine, RuleSet, Verdict};
 use crate::scene::Scene;
-use crate::stick::Kind;
+use crate::stick::{KeyKind, Kind, Table, TableDef};
 use crate::testing::{REQUEST, Rng, library, scene};
 use crate::trace::Trace;
 use crate::vars::{Stored, VarRef};
@@ -377,7 +377,7 @@ fn mistakes_name_their_place() {
         (Q, "track-sc src", code::ACTION_ARGS, "track-sc", "no sticky counter"),
         (Q, "track-sc3 src", code::ACTION_ARGS, "track-sc3", "from 0 to 2"),
         (Q, "track-sc0 src table limit", code::ACTION_ARGS, "limit", "did you mean `limits`"),
-        (Q, "track-sc0 fe_conn table limits", code::ACTION_ARGS, "fe_conn", "type ip"),
+        (Q, "track-sc0 always_true table limits", code::ACTION_ARGS, "always_true", "type ip"),
         (Q, "sc-inc-gpc(0)", code::ACTION_ARGS, "sc-inc-gpc(0)", "(0,1)"),
         (Q, "sc-inc-gpc(100,0)", code::ACTION_ARGS, "sc-inc-gpc(100,0)", "from 0 to 99"),
         (Q, "sc-inc-gpc0(9)", code::ACTION_ARGS, "sc-inc-gpc0(9)", "from 0 to 2"),
@@ -643,13 +643,26 @@ fn tracking_counts_what_haproxy_counts_when_it_does() {
 
 #[test]
 fn keys_are_made_as_the_table_wants_them() {
-    let mut scene = scene(REQUEST);
+    let mut library = with_files();
+    library.stick_counters = STICK_COUNTERS;
+    for (name, key) in [("numbers", KeyKind::Integer), ("bytes", KeyKind::Binary(4))] {
+        library.tables.push(TableDef { name: name.into(), key, ..library.tables[0].clone() });
+    }
+    let mut scene = scene(&REQUEST.replace("X-Debug-Id: 1", "X-Empty:"));
+    scene.world.tables = library.tables.iter().map(|def| Arc::new(Table::new(def))).collect();
     for (rule, at, expected) in [
         ("track-sc0 req.hdr(host) table names", 0, Some("www.example.com")),
         ("track-sc1 src table names", 1, Some("203.0.113.9")),
         ("track-sc2 req.hdr(x-forwarded-for,1) table limits", 2, Some("10.1.2.3")),
+        ("track-sc3 str(1.2.3.4:80) table limits", 3, Some("1.2.3.4")),
+        ("track-sc4 str('12abc') table numbers", 4, Some("12")),
+        ("track-sc5 str(abc) table numbers", 5, Some("0")),
+        ("track-sc6 int(-3) table numbers", 6, Some("4294967293")),
+        ("track-sc7 req.fhdr(x-empty) table names", 7, Some("")),
+        ("track-sc8 str(abcdefg) table bytes", 8, Some("61626364")),
     ] {
-        assert_eq!(run_in(&mut scene, Q, &[rule]), "continue");
+        let rules = compile_in(&library, "web", Q, &[rule]).unwrap_or_else(|errors| panic!("{rule}: {errors:?}"));
+        assert_eq!(scene.with(|ctx| tell(rules.eval(ctx, &mut 0))), "continue");
         let key = scene.memo.tracks.get(at).and_then(|entry| entry.key()).map(|key| key.to_string());
         assert_eq!(key.as_deref(), expected, "{rule}");
     }
@@ -722,6 +735,14 @@ fn maps_and_lists_change_under_the_rules_that_use_them() {
     // What the rules cannot compare with is not added, and nothing breaks.
     assert_eq!(run(&mut first, &["add-acl(virt@blocked) %[path]", blocked]), "continue");
     assert_eq!(run(&mut first, &["add-acl(virt@blocked) %[req.hdr(none)]", blocked]), "continue");
+    // An explanation changes nothing that traffic looks up.
+    assert_eq!(run(&mut first, &["set-map(/etc/hosts.map) %[path] %[src]", add]), "continue");
+    first.world.leave_stores = true;
+    let edits = ["del-map(/etc/hosts.map) %[path]", "del-acl(virt@blocked) %[src]", "add-acl(virt@blocked) 192.0.2.1"];
+    assert_eq!(run(&mut first, &edits), "continue");
+    assert_eq!(run(&mut first, &[seen]), "Deny 403|page");
+    assert_eq!(run(&mut first, &["deny if !{ path,map_str(/etc/hosts.map) -m found }", blocked]), "Deny 403|page");
+    assert_eq!(library.stores.borrow().get("virt@blocked").unwrap().len(), 1);
 }
 
 #[test]
