@@ -237,6 +237,10 @@ impl<'c> Engine<'c> {
             let mut rules_seen: Vec<walk::Rule> = trace.steps.iter().map(words::rule).collect();
             if let Some(rule) = rules_seen.last_mut().filter(|rule| rule.held) {
                 rule.did = before.changes(&Shot::of(&self.scene));
+                if rule.did.is_empty() {
+                    // What cannot be seen from outside is told by the action itself.
+                    rule.did.extend(trace.steps.last().map(|step| step.did.clone()).filter(|did| !did.is_empty()));
+                }
                 let (word, last) = self.verdict(verdict, &mut ended);
                 rule.did.extend(word);
                 if last {
@@ -561,7 +565,7 @@ impl<'c> Engine<'c> {
         let plain = answer.body.is_none() && answer.message.is_none();
         let page = back.as_ref().and_then(|back| back.pages.get(answer.status));
         let page = page.or_else(|| front.pages.get(answer.status)).filter(|_| plain);
-        let elsewhere;
+        let (elsewhere, described);
         let answer = match page {
             None => answer,
             Some(ErrorPage::Silent) => {
@@ -572,6 +576,10 @@ impl<'c> Engine<'c> {
             Some(ErrorPage::Redirect { status, location }) => {
                 elsewhere = [("Location".into(), location.as_bytes().to_vec())];
                 Answer { status: *status, headers: &elsewhere, body: Some(&[]), ..answer }
+            }
+            Some(ErrorPage::Reply { reply, .. }) => {
+                described = self.look(Phase::Request, |ctx| reply.reply(ctx));
+                Answer::of(&described)
             }
         };
         let method = self.scene.request.method();

@@ -155,6 +155,7 @@ impl Given {
             tables: self.tables.clone(),
             vars: self.proc_vars.copy(),
             hostname: self.hostname.clone(),
+            leave_stores: true,
             ..Described::default()
         };
         for front in &config.frontends {

@@ -15,7 +15,7 @@ use super::question::{Question, State, Told};
 use super::simulate;
 use super::walk::Walk;
 
-/// Entries of a table that are copied; a larger table is looked up by the keys that are tracked.
+/// Entries of a table that `explain` copies; a larger table is looked up by the keys that are tracked.
 const ENTRIES: usize = 20_000;
 
 /// Times the request is walked until no further key of a large table turns up.
@@ -32,7 +32,7 @@ pub fn explain(shared: &Shared, question: &Question, told: &Told) -> Result<Walk
     let mut round = 0;
     loop {
         round += 1;
-        let mut given = given(&snapshot, &shared.process, &keys);
+        let mut given = given(&snapshot, &shared.process, &keys, ENTRIES);
         given.tell(&snapshot.config, told)?;
         given.notes.push(format!("generation {} of the running process, as it is now", snapshot.generation));
         let walk = simulate(&snapshot.config, question, &given)?;
@@ -48,8 +48,8 @@ pub fn explain(shared: &Shared, question: &Question, told: &Told) -> Result<Walk
     }
 }
 
-/// The state of this moment; of large tables only the entries of `keys`.
-pub fn given(snapshot: &Snapshot, process: &Process, keys: &[String]) -> Given {
+/// The state of this moment; of tables with more than `most` entries only those of `keys`.
+pub fn given(snapshot: &Snapshot, process: &Process, keys: &[String], most: usize) -> Given {
     let config = &snapshot.config;
     let mut given = Given::new(config);
     for group in &snapshot.groups {
@@ -75,7 +75,7 @@ pub fn given(snapshot: &Snapshot, process: &Process, keys: &[String]) -> Given {
     }
     let now = process.now_ms();
     for (live, copy) in snapshot.tables.iter().zip(&given.tables) {
-        if live.used() <= ENTRIES {
+        if live.used() <= most {
             live.for_each(now, |row| copy_row(live, copy, &row));
             continue;
         }

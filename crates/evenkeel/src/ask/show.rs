@@ -53,6 +53,13 @@ impl Style {
 /// The whole walk.
 pub fn text(walk: &Walk, style: Style) -> String {
     let mut out = String::new();
+    path(walk, style, &mut out);
+    outcome(walk, style, &mut out);
+    out
+}
+
+/// The way of a request.
+fn path(walk: &Walk, style: Style, out: &mut String) {
     let request = &walk.request;
     let line = match request.method.is_empty() {
         true => "a TCP connection".to_owned(),
@@ -60,34 +67,33 @@ pub fn text(walk: &Walk, style: Style) -> String {
     };
     let src = request.src.as_ref().map_or_else(String::new, |src| format!(" from {src}"));
     let dst = request.dst.as_ref().map_or_else(String::new, |dst| format!(" to {dst}"));
-    put(&mut out, 0, &format!("{}{src}{dst} at {}", style.bold(&safe(&line)), request.time));
+    put(out, 0, &format!("{}{src}{dst} at {}", style.bold(&safe(&line)), request.time));
     if style.verbose {
-        request.headers.iter().for_each(|(name, value)| put(&mut out, 4, &style.dim(&safe(&format!("{name}: {value}")))));
+        request.headers.iter().for_each(|(name, value)| put_field(name, value, style, out));
     }
     let bind = &walk.bind;
     let address = bind.address.as_ref().map_or_else(String::new, |address| format!(", bind {address}"));
-    put(&mut out, 0, &format!("frontend {}{address} {}", style.bold(&bind.frontend), style.dim(&bind.place)));
+    put(out, 0, &format!("frontend {}{address}  {}", style.bold(&bind.frontend), style.dim(&bind.place)));
     // The rules before the backend was chosen, those between that and the server, and those on the answer.
     let chosen = walk.backend.as_ref().map_or(usize::MAX, |back| back.stages_before);
     let (before, after) = walk.stages.split_at(chosen.min(walk.stages.len()));
     let (between, response): (Vec<&Stage>, Vec<&Stage>) = after.iter().partition(|stage| !on_response(stage));
-    before.iter().for_each(|stage| put_stage(stage, style, &mut out));
-    backend(walk, style, &mut out);
-    between.into_iter().for_each(|stage| put_stage(stage, style, &mut out));
-    servers(walk, style, &mut out);
-    sent(walk, style, &mut out);
-    response.into_iter().for_each(|stage| put_stage(stage, style, &mut out));
-    answer(walk, style, &mut out);
+    before.iter().for_each(|stage| put_stage(stage, style, out));
+    backend(walk, style, out);
+    between.into_iter().for_each(|stage| put_stage(stage, style, out));
+    servers(walk, style, out);
+    sent(walk, style, out);
+    response.into_iter().for_each(|stage| put_stage(stage, style, out));
+    answer(walk, style, out);
     for tracked in &walk.tracked {
         let values: Vec<String> = tracked.values.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let line = format!("sc{} tracks {} in table {}: {}", tracked.counter, tracked.key, tracked.table, values.join(" "));
-        put(&mut out, 0, &style.dim(&safe(&line)));
+        let of = format!("sc{} tracks {} in table {}", tracked.counter, tracked.key, tracked.table);
+        put(out, 0, &style.dim(&safe(format!("{of}: {}", values.join(" ")).trim_end_matches([':', ' ']))));
     }
-    outcome(walk, style, &mut out);
-    for note in &walk.notes {
-        put(&mut out, 0, &style.dim(&format!("note: {note}")));
-    }
-    out
+}
+
+fn put_field(name: &str, value: &str, style: Style, out: &mut String) {
+    put(out, 4, &style.dim(&safe(&format!("{name}: {value}"))));
 }
 
 fn url(walk: &Walk) -> String {
@@ -181,7 +187,9 @@ fn put_server(server: &Considered, style: Style, out: &mut String) {
             )
         }
     };
-    let line = format!("{} {} {}", server.name, server.address, server.state);
+    // A server that was written as a bare address is named by it.
+    let address = if server.name == server.address { String::new() } else { format!(" {}", server.address) };
+    let line = format!("{}{address} {}", server.name, server.state);
     put(
         out,
         4,
@@ -197,9 +205,7 @@ pub fn on_response(stage: &Stage) -> bool {
 fn sent(walk: &Walk, style: Style, out: &mut String) {
     if let Some(sent) = &walk.sent {
         put(out, 0, &format!("the server gets {}", style.bold(&safe(&format!("{} {}", sent.method, sent.target)))));
-        for (name, value) in &sent.headers {
-            put(out, 4, &style.dim(&safe(&format!("{name}: {value}"))));
-        }
+        sent.headers.iter().for_each(|(name, value)| put_field(name, value, style, out));
     }
 }
 
@@ -208,9 +214,7 @@ fn answer(walk: &Walk, style: Style, out: &mut String) {
         let by = if answer.by == "server" { "from the server" } else { "from Evenkeel" };
         let status = format!("{} {}", answer.status, safe(&answer.reason));
         put(out, 0, &format!("the client gets {}, {by}", style.bold(status.trim_end())));
-        for (name, value) in &answer.headers {
-            put(out, 4, &style.dim(&safe(&format!("{name}: {value}"))));
-        }
+        answer.headers.iter().for_each(|(name, value)| put_field(name, value, style, out));
         if !answer.body.is_empty() {
             let lines: Vec<&str> = answer.body.lines().collect();
             for line in lines.iter().take(if style.verbose { usize::MAX } else { 3 }) {
@@ -232,6 +236,9 @@ fn outcome(walk: &Walk, style: Style, out: &mut String) {
     if let Some(next) = outcome.next_step.as_ref().filter(|next| *next != "nothing") {
         put(out, 4, &style.dim(&format!("next: {next}")));
     }
+    for note in &walk.notes {
+        put(out, 0, &style.dim(&format!("note: {}", safe(note))));
+    }
 }
 
 /// A past request.
@@ -239,26 +246,30 @@ pub fn past(past: &Past, style: Style) -> String {
     let mut out = String::new();
     let force = if past.in_force { "in force" } else { "no longer in force" };
     put(&mut out, 0, &format!("request {}, served under generation {} ({force})", style.bold(&safe(&past.id)), past.generation));
-    out.push_str(&text(&past.walk, style));
-    for tried in &past.tried {
-        put(&mut out, 0, &format!("tried {}: {} {}: {}", tried.server, tried.code, tried.reason, tried.sentence));
+    path(&past.walk, style, &mut out);
+    let mut tried = past.tried.as_slice();
+    while let Some(first) = tried.first() {
+        let times = tried.iter().take_while(|other| *other == first).count();
+        tried = &tried[times..];
+        let often = if times > 1 { format!(" {times} times") } else { String::new() };
+        put(&mut out, 0, &format!("tried {}{often}: {} ({})", style.bold(&first.server), first.sentence, first.code));
     }
-    let server = past.server.as_deref().unwrap_or("none");
-    let status = past.status.map_or_else(|| "none".to_owned(), |status| status.to_string());
-    put(&mut out, 0, &format!("server {}, status {}, {} retries", style.bold(server), style.bold(&status), past.retries));
+    let server = past.server.as_deref().map_or_else(String::new, |server| format!(" from server {server}"));
+    let status = past.status.map_or_else(|| "no answer".to_owned(), |status| format!("status {status}"));
+    let retries = if past.retries == 0 { String::new() } else { format!(", {} retries", past.retries) };
+    put(&mut out, 0, &format!("{}{server}{retries}", style.bold(&status)));
     let t = past.times_ms;
-    let times: Vec<String> = [
+    let times = [
         ("request", t.request),
         ("queue", t.queue),
         ("connect", t.connect),
         ("response", t.response),
         ("total", t.total),
-    ]
-    .iter()
-    .filter(|(_, ms)| *ms >= 0)
-    .map(|(name, ms)| format!("{name} {ms} ms"))
-    .collect();
-    put(&mut out, 0, &format!("times: {}; {} bytes in, {} bytes out", times.join(", "), past.bytes_in, past.bytes_out));
+    ];
+    let times = times.iter().filter(|(_, ms)| *ms >= 0).map(|(name, ms)| format!("{name} {ms} ms"));
+    let times = times.collect::<Vec<_>>().join(", ");
+    put(&mut out, 0, &format!("times: {times}; {} bytes in, {} bytes out", past.bytes_in, past.bytes_out));
+    outcome(&past.walk, style, &mut out);
     out
 }
 

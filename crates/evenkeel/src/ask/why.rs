@@ -87,7 +87,7 @@ pub struct Times {
 }
 
 /// Records that are looked for at most.
-pub const MOST: usize = 1000;
+const MOST: usize = 1000;
 
 /// The past requests that are asked for, oldest first.
 pub fn past(shared: &Shared, wanted: &Wanted) -> Vec<Past> {
@@ -111,8 +111,10 @@ fn target(head: &[u8]) -> &[u8] {
 fn tell(shared: &Shared, decision: &Decision) -> Past {
     let snapshot = shared.snapshot.load_full();
     let in_force = snapshot.generation == decision.generation;
-    let keys: Vec<String> = decision.src.iter().map(|src| src.ip().to_string()).collect();
-    let mut given = live::given(&snapshot, &shared.process, &keys);
+    // Whole tables are not copied for every record: these are the entries the request can have looked at.
+    let client = decision.src.iter().map(|src| src.ip().to_string());
+    let keys: Vec<String> = client.chain(decision.tracked.iter().map(|(_, _, key, _)| key.clone())).collect();
+    let mut given = live::given(&snapshot, &shared.process, &keys, 0);
     if !in_force {
         // Rules know tables by their index in the configuration they were part of.
         given.tables.clear();
