@@ -315,6 +315,7 @@ fn frontend_changes(old: &Frontend, new: &Frontend) -> Vec<Change> {
         ("http-response", old.http_response.same_rules(&new.http_response)),
         ("http-after-response", old.http_after_response.same_rules(&new.http_after_response)),
         ("use_backend", old.switch.same_rules(&new.switch)),
+        ("errorfile", old.pages.same(&new.pages)),
         ("monitor.fail", old.monitor_fail.same_rules(&new.monitor_fail)),
     ] {
         list.extend(rules(key, same));
@@ -330,6 +331,7 @@ fn backend_changes(old: &Backend, new: &Backend) -> Vec<Change> {
         ("http-request", old.http_request.same_rules(&new.http_request)),
         ("http-response", old.http_response.same_rules(&new.http_response)),
         ("http-after-response", old.http_after_response.same_rules(&new.http_after_response)),
+        ("errorfile", old.pages.same(&new.pages)),
         ("use-server", old.use_server.same_rules(&new.use_server)),
     ] {
         list.extend(rules(key, same));
@@ -369,7 +371,7 @@ fn frontend_fields(frontend: &Frontend) -> Vec<Field> {
         error_log_text,
         unique_id_format,
         forwardfor,
-        pages,
+        pages: _,
         captures,
         unique_id_header,
         monitor_uri,
@@ -389,7 +391,6 @@ fn frontend_fields(frontend: &Frontend) -> Vec<Field> {
         field("timeout.tarpit", time(timeout.tarpit)),
         field("timeout.tunnel", time(timeout.tunnel)),
         field("tcp-request.inspect-delay", time(*tcp_request_inspect_delay)),
-        hidden("errorfile", pages),
         hidden("capture", captures),
         field("unique-id-header", unique_id_header.as_deref().unwrap_or("none")),
         field("monitor-uri", monitor_uri.as_deref().unwrap_or("none")),
@@ -424,7 +425,7 @@ fn backend_fields(backend: &Backend) -> Vec<Field> {
         tcp_response: _,
         tcp_response_inspect_delay,
         use_server: _,
-        pages,
+        pages: _,
         http_response: _,
         http_after_response: _,
         http_request: _,
@@ -449,7 +450,6 @@ fn backend_fields(backend: &Backend) -> Vec<Field> {
         field("timeout.tunnel", time(timeout.tunnel)),
         field("tcp-request.inspect-delay", time(*tcp_request_inspect_delay)),
         field("tcp-response.inspect-delay", time(*tcp_response_inspect_delay)),
-        hidden("errorfile", pages),
         field("retries", retries),
         field("option.redispatch", redispatch),
         hidden("http-reuse", reuse),

@@ -96,6 +96,88 @@ fn own_pages_come_before_shared_ones_and_both_before_defaults() {
 }
 
 #[test]
+fn described_pages_are_pages() {
+    let text = "http-error = [\"status 404 content-type text/plain lf-string 'no %[path]'\"]";
+    let pages = |text: &str| Arc::clone(&web(text).frontends[0].pages);
+    let (one, moved) = (pages(text), pages(&format!("\n\n{text}")));
+    assert!(matches!(one.get(404), Some(ErrorPage::Reply { reply, .. }) if reply.status() == 404), "{one:?}");
+    assert!(one.same(&moved));
+    assert!(!one.same(&pages(&text.replace("no ", "gone "))) && !one.same(&ErrorPages::default()));
+    let inherited = config(&format!("{WEB}[defaults]\n{text}\n"));
+    assert!(inherited.backends[0].pages.get(404).is_some());
+}
+
+/// What a rule names must be there; the nearest name is offered.
+#[test]
+fn rules_refer_to_what_is_there() {
+    let whole = "stick-table = { type = \"ip\", size = 9, store = [\"http_req_rate(10s)\"] }\n\
+        [userlist.staff]\nuser = [{ name = \"ann\", insecure-password = \"x\" }]\n\
+        [http-errors.site]\n[frontend.f]\nbind = [\":81\"]\ndefault_backend = \"web\"\n";
+    for (rule, name, hint) in [
+        ("track-sc0 src table wb", "wb", "web"),
+        ("deny if { src,table_http_req_rate(wbe) gt 1 }", "wbe", "web"),
+        ("deny unless { http_auth(stuff) }", "stuff", "staff"),
+        ("deny if { nbsrv(wep) 0 }", "wep", "web"),
+        ("deny if { srv_is_up(web/s3) }", "web/s3", "s2"),
+        ("deny errorfiles sites", "sites", "site"),
+    ] {
+        let text = format!("{WEB}{whole}http-request = [\"{rule}\"]\n");
+        let opts = LoadOptions::closed();
+        let loaded = load_sources(&[Source { name: Arc::from("a.toml"), text: Arc::from(text.as_str()) }], &opts);
+        let errors: Vec<_> = loaded.diagnostics.iter().filter(|d| d.severity == Severity::Error).collect();
+        let [one] = errors[..] else { panic!("{rule}\n{}", loaded.render(false)) };
+        assert!(text[one.span.clone()].contains(name) && text[one.span.clone()].len() < 20, "{}", loaded.render(false));
+        assert!(one.hint.as_ref().is_some_and(|found| found.contains(hint)), "{}", loaded.render(false));
+    }
+}
+
+/// Maps are read when the file is loaded, and one whose file is unchanged is taken over.
+#[test]
+fn a_map_survives_a_reload_while_its_file_does() {
+    let text = format!("{WEB}http-request = [\"set-header X %[path,map(a.map,none)]\"]\n");
+    let source = [Source { name: Arc::from("a.toml"), text: Arc::from(text) }];
+    let opts = LoadOptions { read: |_| Ok(b"/a one\n/b two\n".to_vec()), ..LoadOptions::closed() };
+    let changed = LoadOptions { read: |_| Ok(b"/a three\n".to_vec()), ..LoadOptions::closed() };
+    let first = load_sources(&source, &opts);
+    assert!(first.config.is_some(), "{}", first.render(false));
+    let store = first.stores.get("a.map").unwrap();
+    assert!(store.set(b"/a", b"edited").unwrap());
+    let again = load_sources(&source, &LoadOptions { previous: Some(&first.stores), ..opts });
+    assert!(Arc::ptr_eq(&store, &again.stores.get("a.map").unwrap()));
+    let fresh = load_sources(&source, &LoadOptions { previous: Some(&first.stores), ..changed });
+    assert_eq!(fresh.stores.get("a.map").unwrap().get(b"/a").as_deref(), Some(&b"three"[..]));
+    assert_eq!(store.get(b"/a").as_deref(), Some(&b"edited"[..]), "the one that runs is not disturbed");
+}
+
+/// Slots that rules declare follow those of the keys.
+#[test]
+fn rules_add_capture_slots() {
+    let config = web("capture.request = [{ header = \"Host\", len = 20 }]\n\
+        http-request = [\"capture path len 12\", \"capture method id 0\"]");
+    assert_eq!(
+        config.frontends[0].captures.request,
+        [Capture { header: Some(Arc::from("Host")), len: 20 }, Capture { header: None, len: 12 }]
+    );
+}
+
+#[test]
+fn tcp_rules_look_at_bytes() {
+    let config = config(
+        "[listen.t]\nmode = \"tcp\"\nbind = [\":1\"]\nserver = [\"10.0.0.1:80\"]\n\
+         tcp-request = { connection = [\"reject if { src 10.0.0.1 }\"], session = [\"accept\"], \
+         content = [\"accept if { req.len gt 5 }\", \"reject\"], inspect-delay = \"5s\" }\n\
+         tcp-response = { content = [\"accept\"], inspect-delay = \"1s\" }\n",
+    );
+    let (front, back) = (&config.frontends[0], &config.backends[0]);
+    assert_eq!(
+        (front.tcp_request_connection.len(), front.tcp_request_session.len(), front.tcp_request_content.len()),
+        (1, 1, 2)
+    );
+    assert_eq!((back.tcp_request_content.len(), back.tcp_response.len()), (0, 1));
+    assert_eq!(back.tcp_response_inspect_delay, Some(Duration::from_secs(1)));
+}
+
+#[test]
 fn files_are_found_beside_the_first_file() {
     let folder = tempfile::tempdir().unwrap();
     let inner = folder.path().join("conf.d");

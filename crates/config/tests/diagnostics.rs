@@ -253,6 +253,8 @@ const CASES: &[(&str, &str, &str)] = &[
     ("EK0218", "\"a b\"", "capture.request = [{ header = \"a b\", len = 5 }]"),
     ("EK0218", "\"a b\"", "unique-id-header = \"a b\""),
     ("EK0218", "\"x y\"", "[global]\nwhy.redact = [\"x y\"]"),
+    ("EK0224", "\"status 299\"", "http-error = [\"status 299\"]"),
+    ("EK0312", "strin", "http-error = [\"status 404 content-type a/b strin c\"]"),
     ("EK0227", "\"none.http\"", "errorfile = { 503 = \"none.http\" }"),
     (
         "EK0208",

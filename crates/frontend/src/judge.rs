@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
 
-use evenkeel_acl::{Body, Cause, Close, Content, Ctx, How, Phase, Reply, RuleSet, Session, Verdict, Wait};
+use evenkeel_acl::{Body, Cause, Close, Ctx, How, Phase, Reply, RuleSet, Session, Verdict, Wait};
 use evenkeel_config::ErrorPage;
 use evenkeel_proto::{Buf, Connection, Decoder, Framing, Head, Method, Parsed, Version};
 
@@ -125,20 +125,7 @@ impl<'c> Course<'c> {
 
     /// Sends the answer of a rule; the client stays if `keeps`.
     pub(crate) async fn answer_with(&mut self, conn: &mut Conn, txn: &mut Txn, reply: Reply<'_>, keeps: bool) -> Next {
-        let message = Answer {
-            headers: &reply.headers,
-            body: match &reply.body {
-                Content::Page => None,
-                Content::Bytes(bytes) => Some(bytes),
-                Content::Message(_) => Some(&[]),
-            },
-            message: match &reply.body {
-                Content::Message(message) => Some(message),
-                Content::Page | Content::Bytes(_) => None,
-            },
-            ..Answer::error(reply.status)
-        };
-        self.answer(conn, txn, message, keeps).await
+        self.answer(conn, txn, Answer::of(&reply), keeps).await
     }
 
     /// Sends an answer of our own. [`Tally::end`](crate::finish::Tally::end) is known by then.
@@ -146,7 +133,7 @@ impl<'c> Course<'c> {
         let group = self.group.map(|at| &*self.local.snapshot.groups[at]);
         let plain = message.body.is_none() && message.message.is_none();
         let page = if plain { self.entrance.page(group, message.status) } else { None };
-        let elsewhere;
+        let (elsewhere, described);
         let message = match page {
             None => message,
             Some(ErrorPage::Silent) => return Next::Close,
@@ -154,6 +141,10 @@ impl<'c> Course<'c> {
             Some(ErrorPage::Redirect { status, location }) => {
                 elsewhere = [(Cow::Borrowed("Location"), location.as_bytes().to_vec())];
                 Answer { status: *status, headers: &elsewhere, body: Some(&[]), ..message }
+            }
+            Some(ErrorPage::Reply { reply, .. }) => {
+                described = self.look(conn, txn, Phase::Request, |ctx| reply.reply(ctx));
+                Answer::of(&described)
             }
         };
         let message = Answer {

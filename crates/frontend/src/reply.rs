@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use evenkeel_acl::{Content, Reply};
+
 use crate::end::End;
 
 /// Standard reason phrase, RFC 9110 §15 and RFC 6585.
@@ -92,6 +94,25 @@ pub struct Answer<'a> {
     pub say_keep_alive: bool,
     /// What `Proxy-Status` tells (`option.proxy-status`).
     pub tells: Option<End>,
+}
+
+impl<'a> Answer<'a> {
+    /// The answer of a rule or of a described page, after which the connection closes.
+    pub fn of(reply: &'a Reply<'a>) -> Answer<'a> {
+        Answer {
+            headers: &reply.headers,
+            body: match &reply.body {
+                Content::Page => None,
+                Content::Bytes(bytes) => Some(bytes),
+                Content::Message(_) => Some(&[]),
+            },
+            message: match &reply.body {
+                Content::Message(message) => Some(message),
+                Content::Page | Content::Bytes(_) => None,
+            },
+            ..Answer::error(reply.status)
+        }
+    }
 }
 
 impl Answer<'_> {

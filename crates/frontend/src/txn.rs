@@ -327,8 +327,8 @@ async fn answer(conn: &mut Conn, tally: &mut Tally, entrance: &Entrance, status:
     let message = match entrance.page(None, status) {
         Some(ErrorPage::Silent) => return false,
         Some(ErrorPage::Message(page)) => Some(&**page),
-        // There is no request yet that could be repeated elsewhere.
-        Some(ErrorPage::Redirect { .. }) | None => None,
+        // There is no request yet that could be repeated elsewhere, or looked at.
+        Some(ErrorPage::Redirect { .. } | ErrorPage::Reply { .. }) | None => None,
     };
     Answer { tells, message, ..Answer::error(status) }.write(&mut out);
     send(conn, tally, entrance.conf.timeout.client, &out).await

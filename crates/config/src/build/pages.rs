@@ -1,4 +1,4 @@
-//! `errorfile`, `errorfiles`, `errorloc`, and the `[http-errors.NAME]` sections they take from.
+//! `errorfile`, `errorfiles`, `errorloc`, `http-error`, and the `[http-errors.NAME]` sections they take from.
 //!
 //! Files are read here, once per load, and are whole HTTP messages: what is sent is checked before a client can get it.
 
@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use evenkeel_acl::{Library, Pages};
+use evenkeel_acl::{Env, ErrorReply, Library, Pages};
 
+use super::rules::report_text;
 use super::{Cx, Layers};
 use crate::model::{ErrorPage, ErrorPages};
 use crate::nearest::did_you_mean;
@@ -56,8 +57,34 @@ pub(super) fn of_proxy(layers: &Layers<'_, '_>, cx: &mut Cx<'_>) -> ErrorPages {
                 set(status, value, page, cx);
             }
         }
+        for value in node.find("http-error").map(Val::list).unwrap_or_default() {
+            if let Some((status, page)) = described(value, layers.name, cx) {
+                set(status, value, Some(page), cx);
+            }
+        }
     }
     pages
+}
+
+/// `http-error`: a page described as a `return` is.
+fn described(value: &Val<'_>, proxy: &str, cx: &mut Cx<'_>) -> Option<(u16, ErrorPage)> {
+    let text = value.text()?;
+    let at = cx.files.place(value.at);
+    let place = evenkeel_acl::Place { file: at.file, line: at.line };
+    let library = Rc::clone(&cx.library);
+    match ErrorReply::compile(text, place, &Env { library: &library, proxy }) {
+        Ok(reply) if ErrorPages::STATUSES.contains(&reply.status()) => {
+            Some((reply.status(), ErrorPage::Reply { text: Arc::from(text), reply: Arc::new(reply) }))
+        }
+        Ok(reply) => {
+            not_replaceable(&reply.status().to_string(), value.at, cx);
+            None
+        }
+        Err(errors) => {
+            report_text(errors, value, cx);
+            None
+        }
+    }
 }
 
 /// `errorfiles`: in the order of the file, so that a later one wins.
@@ -104,19 +131,17 @@ fn by_status<'n, 'd>(node: &'n Node<'d>, key: &str, cx: &mut Cx<'_>) -> Vec<(u16
     for entry in node.find(key).and_then(Val::table).map(|table| &table.entries[..]).unwrap_or_default() {
         match entry.name.parse().ok().filter(|status| ErrorPages::STATUSES.contains(status)) {
             Some(status) => list.push((status, &entry.value)),
-            None => {
-                let known = ErrorPages::STATUSES.iter().map(u16::to_string).collect::<Vec<_>>().join(" ");
-                cx.sink
-                    .error(
-                        codes::BAD_PAGE,
-                        entry.key_at,
-                        format!("`{}` is no status a page can be given for", entry.name),
-                    )
-                    .hint(format!("there are {known}"));
-            }
+            None => not_replaceable(entry.name, entry.key_at, cx),
         }
     }
     list
+}
+
+fn not_replaceable(status: &str, at: At, cx: &mut Cx<'_>) {
+    let known = ErrorPages::STATUSES.iter().map(u16::to_string).collect::<Vec<_>>().join(" ");
+    cx.sink
+        .error(codes::BAD_PAGE, at, format!("`{status}` is no status a page can be given for"))
+        .hint(format!("there are {known}"));
 }
 
 fn location(value: &Val<'_>, cx: &mut Cx<'_>) -> Option<Arc<str>> {

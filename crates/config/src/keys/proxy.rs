@@ -29,7 +29,6 @@ pub(crate) static PROXY: Table = Table {
         "hash-preserve-affinity",
         "hash-type",
         "http-check",
-        "http-error",
         "http-send-name-header",
         "id",
         "ignore-persist",
@@ -305,6 +304,16 @@ const PROXY_KEYS: &[Key] = &[
         "errorloc303",
         "Answers with a 303 to this URL instead of the built-in page of a status; the client asks for it with GET.",
         "errorloc303 = { 500 = \"https://status.example.com/\" }",
+    )
+    .http(),
+    key(
+        "http-error",
+        Sections::ANY,
+        Kind::Many(&Kind::Text("a page such as \"status 404 content-type text/plain string gone\"")),
+        Fallback::Says("none"),
+        "http-error",
+        "Pages with items instead of the built-in ones, each with the arguments of the `return` action; not for errors before a whole request was read.",
+        "http-error = [\"status 503 content-type text/plain lf-string 'no server for %[path]'\"]",
     )
     .http(),
     key(

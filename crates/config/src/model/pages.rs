@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use evenkeel_acl::ErrorReply;
+
 /// The pages of one proxy, by status.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ErrorPages {
@@ -25,6 +27,23 @@ pub enum ErrorPage {
         /// The `Location`.
         location: Arc<str>,
     },
+    /// `http-error`: made per answer, with its items filled in; needs a request that came whole.
+    Reply {
+        /// As written.
+        text: Arc<str>,
+        /// Compiled.
+        reply: Arc<ErrorReply>,
+    },
+}
+
+impl ErrorPage {
+    /// Whether the two are the same, wherever in the file they stand.
+    fn same(&self, other: &ErrorPage) -> bool {
+        match (self, other) {
+            (ErrorPage::Reply { text: one, .. }, ErrorPage::Reply { text: other, .. }) => one == other,
+            _ => self == other,
+        }
+    }
 }
 
 impl ErrorPages {
@@ -46,6 +65,12 @@ impl ErrorPages {
     /// Every page, by rising status.
     pub fn iter(&self) -> impl Iterator<Item = (u16, &ErrorPage)> {
         self.pages.iter().map(|(status, page)| (*status, page))
+    }
+
+    /// Whether the pages are the same, wherever in the file they stand.
+    pub fn same(&self, other: &ErrorPages) -> bool {
+        let each = || self.pages.iter().zip(&other.pages);
+        self.pages.len() == other.pages.len() && each().all(|(one, other)| one.0 == other.0 && one.1.same(&other.1))
     }
 
     /// Sets a page in place of any before it.
