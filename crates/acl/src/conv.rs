@@ -28,7 +28,7 @@ mod regsub;
 mod strings;
 mod table;
 mod time;
-mod var;
+pub(crate) mod var;
 
 /// `run(sample, args, ctx, out)`: the sample is of the input type already; `out` is empty and may be written and returned.
 pub(crate) type Run = for<'a> fn(Sample<'a>, &'a [Value], &'a Ctx<'_>, &'a mut Vec<u8>) -> Option<Sample<'a>>;

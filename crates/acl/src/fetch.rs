@@ -33,6 +33,7 @@ mod tls;
 mod transaction;
 
 pub use connection::ProxyFacts;
+pub(crate) use header::element_end;
 pub(crate) use request::path_and_query;
 pub use tls::{CertFacts, Dn, TlsFacts};
 

@@ -8,6 +8,7 @@ use crate::acl;
 use crate::cond::Scope;
 use crate::ctx::Ctx;
 use crate::error::{Fault, code};
+use crate::fetch::element_end;
 use crate::format::Format;
 use crate::matching::Matcher;
 use crate::trace::Place;
@@ -214,7 +215,7 @@ impl Rewrite {
         let mut any = None;
         let mut rest = value;
         loop {
-            let end = element_end(rest);
+            let end = element_end(rest, b",");
             match self.replace.apply(rest[..end].trim_ascii(), template, out) {
                 Some(true) => any = Some(true),
                 Some(false) => return Some(false),
@@ -227,22 +228,6 @@ impl Rewrite {
             rest = &rest[end + 1..];
         }
     }
-}
-
-/// Where the first value ends: at a comma outside a quoted string (RFC 9110, 5.6.4).
-fn element_end(text: &[u8]) -> usize {
-    let mut quoted = false;
-    let mut pos = 0;
-    while pos < text.len() {
-        match text[pos] {
-            b'"' => quoted = !quoted,
-            b'\\' if quoted => pos += 1,
-            b',' if !quoted => return pos,
-            _ => {}
-        }
-        pos += 1;
-    }
-    text.len()
 }
 
 impl Act for Hint {

@@ -100,7 +100,7 @@ fn parse_track(name: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<
         })?
     };
     let kind = library.tables[table].key;
-    if !key.output().casts_to(wanted(kind)) {
+    if !can_be_key(kind, key.output()) {
         let message = format!("a key of type {kind} is wanted here, and `{}` gives {}", key.name(), key.output());
         return Err(Fault::new(code::ACTION_ARGS, word.range.clone(), message));
     }
@@ -190,24 +190,25 @@ fn counter(text: &str, name: &Word, scope: &Scope<'_>) -> Result<usize, Fault> {
     }
 }
 
-/// The type of sample a key is made from.
-fn wanted(kind: KeyKind) -> Type {
+/// Whether samples of that type can be keys of such a table.
+fn can_be_key(kind: KeyKind, sample: Type) -> bool {
     match kind {
-        KeyKind::Ip | KeyKind::Ipv6 => Type::Ip,
-        KeyKind::Integer => Type::Int,
-        KeyKind::String(_) => Type::Str,
-        KeyKind::Binary(_) => Type::Bin,
+        KeyKind::Ip | KeyKind::Ipv6 => sample == Type::Int || sample.casts_to(Type::Ip),
+        KeyKind::Integer => sample == Type::Ip || sample.casts_to(Type::Int),
+        KeyKind::String(_) | KeyKind::Binary(_) => true,
     }
 }
 
-/// The key a sample stands for in a table; `None` when it cannot be one.
-pub(crate) fn key_of(kind: KeyKind, sample: Sample<'_>, ctx: &Ctx<'_>) -> Option<Key> {
-    ctx.buffers.with(|text| match sample.cast(wanted(kind), text)? {
-        Sample::Ip(ip) => Key::from_ip(kind, ip),
-        Sample::Int(value) => Key::from_int(kind, value),
-        Sample::Str([]) | Sample::Bin([]) | Sample::Bool(_) => None,
-        Sample::Str(bytes) | Sample::Bin(bytes) => Key::from_bytes(kind, bytes),
-    })
+/// The key a sample stands for in a table, by HAProxy's casts; `None` when it cannot be one.
+pub(crate) fn key_of(kind: KeyKind, sample: &Sample<'_>) -> Option<Key> {
+    match (kind, *sample) {
+        (_, Sample::Ip(ip)) => Key::from_ip(kind, ip),
+        (_, Sample::Int(value)) => Key::from_int(kind, value),
+        (KeyKind::Ip | KeyKind::Ipv6, _) => Key::from_ip(kind, sample.as_ip()?),
+        (KeyKind::Integer, _) => Key::from_int(kind, sample.as_int()?),
+        (_, Sample::Bool(value)) => Key::from_int(kind, value.into()),
+        (_, Sample::Str(bytes) | Sample::Bin(bytes)) => Key::from_bytes(kind, bytes),
+    }
 }
 
 impl Act for Track {
@@ -219,7 +220,7 @@ impl Act for Track {
         }
         let now = ctx.now.mono_ms;
         let Some(table) = ctx.world.table(self.table).map(Arc::clone) else { return Next::Rule };
-        let Some(key) = self.key.one(ctx, |sample| key_of(table.kind(), sample, ctx)).flatten() else {
+        let Some(key) = self.key.one(ctx, |sample| key_of(table.kind(), &sample)).flatten() else {
             if may_come(ctx) {
                 return Next::Wait(Wait::More);
             }

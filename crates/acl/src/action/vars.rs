@@ -2,13 +2,14 @@
 
 use super::{ANYWHERE, Act, Next, RuleKind, Wait, action_table, argument, expression_of, in_name, may_come, shown};
 use crate::cond::Scope;
+use crate::conv::var::{CONDITIONS, holds};
 use crate::ctx::{Ctx, Phase};
 use crate::error::{Fault, code};
 use crate::expr::Expr;
 use crate::format::Format;
 use crate::sample::Sample;
 use crate::trace::Place;
-use crate::vars::{Stored, VarRef, VarScope};
+use crate::vars::{VarRef, VarScope};
 use crate::word::{Word, Words};
 
 action_table! {
@@ -28,7 +29,7 @@ action_table! {
 #[derive(Debug)]
 struct Set {
     name: VarRef,
-    conditions: Vec<Condition>,
+    conditions: Vec<&'static str>,
     value: Value,
 }
 
@@ -40,30 +41,6 @@ enum Value {
 
 #[derive(Debug)]
 struct Unset(VarRef);
-
-/// What must hold before a variable is set; of the variable as it was, and of the new value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Condition {
-    Set,
-    NotSet,
-    Empty,
-    NotEmpty,
-    /// The variable is the greater number; true unless both are numbers.
-    Greater,
-    Less,
-}
-
-/// A variable that is forgotten does not exist any more, so that `ifexists` is `ifset`.
-const CONDITIONS: &[(&str, Condition)] = &[
-    ("ifexists", Condition::Set),
-    ("ifnotexists", Condition::NotSet),
-    ("ifempty", Condition::Empty),
-    ("ifnotempty", Condition::NotEmpty),
-    ("ifset", Condition::Set),
-    ("ifnotset", Condition::NotSet),
-    ("ifgt", Condition::Greater),
-    ("iflt", Condition::Less),
-];
 
 fn parse_set(name: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
     let (name, conditions) = target(name, scope)?;
@@ -86,7 +63,7 @@ fn parse_unset(name: &Word, _: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<
 }
 
 /// The variable in the parentheses of the name of the action, and the conditions after it.
-fn target(word: &Word, scope: &Scope<'_>) -> Result<(VarRef, Vec<Condition>), Fault> {
+fn target(word: &Word, scope: &Scope<'_>) -> Result<(VarRef, Vec<&'static str>), Fault> {
     const EXAMPLE: &str = "name the variable in parentheses: set-var(txn.name)";
     let Some(inside) = in_name(word) else {
         return Err(Fault::new(code::ACTION_ARGS, word.range.clone(), "the variable is missing").hint(EXAMPLE));
@@ -100,10 +77,11 @@ fn target(word: &Word, scope: &Scope<'_>) -> Result<(VarRef, Vec<Condition>), Fa
         return Err(Fault::new(code::PHASE, span, format!("`{name}` would be lost: {why}"))
             .hint("use sess for what lasts as long as the connection, txn for request and response"));
     }
-    let conditions = parts.map(|part| match CONDITIONS.iter().find(|(name, _)| *name == part) {
-        Some((_, condition)) => Ok(*condition),
-        None => Err(Fault::new(code::ACTION_ARGS, word.range.clone(), format!("there is no condition `{part}`"))
-            .did_you_mean(part, CONDITIONS.iter().map(|(name, _)| *name))),
+    let conditions = parts.map(|part| {
+        CONDITIONS.iter().copied().find(|name| *name == part).ok_or_else(|| {
+            Fault::new(code::ACTION_ARGS, word.range.clone(), format!("there is no condition `{part}`"))
+                .did_you_mean(part, CONDITIONS.iter().copied())
+        })
     });
     Ok((var, conditions.collect::<Result<_, _>>()?))
 }
@@ -120,30 +98,10 @@ fn out_of_reach(var: VarScope, scope: &Scope<'_>) -> Option<&'static str> {
     }
 }
 
-impl Condition {
-    fn holds(self, was: Option<&Stored>, new: &Sample<'_>) -> bool {
-        let empty = matches!(new, Sample::Str([]) | Sample::Bin([]));
-        match self {
-            Condition::Set => was.is_some(),
-            Condition::NotSet => was.is_none(),
-            Condition::Empty => empty,
-            Condition::NotEmpty => !empty,
-            Condition::Greater | Condition::Less => match (was, new) {
-                (Some(Stored::Int(was)), Sample::Int(new)) if self == Condition::Greater => was > new,
-                (Some(Stored::Int(was)), Sample::Int(new)) => was < new,
-                _ => true,
-            },
-        }
-    }
-}
-
 impl Set {
     fn set(&self, ctx: &Ctx<'_>, value: &Sample<'_>) {
-        if !self.conditions.is_empty() {
-            let all = |was: Option<&Stored>| self.conditions.iter().all(|condition| condition.holds(was, value));
-            if !ctx.var(&self.name, |was| all(Some(was))).unwrap_or_else(|| all(None)) {
-                return;
-            }
+        if !self.conditions.iter().all(|condition| holds(condition.as_bytes(), &self.name, value, ctx)) {
+            return;
         }
         let name = &self.name.text;
         if ctx.set_var(&self.name, value) {

@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
+use crate::action::track::key_of;
 use crate::conv::Conv;
 use crate::ctx::Ctx;
 use crate::sample::{Sample, Type};
-use crate::stick::{DataSel, Entry, Key, KeyKind, Kind, Table};
+use crate::stick::{DataSel, Entry, Key, Kind, Table};
 use crate::value::{Arg, ArgKind, Value};
 
 const NAME: Arg = Arg::maybe("table", ArgKind::Table);
@@ -111,18 +112,9 @@ fn number(value: u64) -> Sample<'static> {
     Sample::Int(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
-fn key(kind: KeyKind, sample: &Sample<'_>) -> Option<Key> {
-    match *sample {
-        Sample::Ip(ip) => Key::from_ip(kind, ip),
-        Sample::Int(value) => Key::from_int(kind, value),
-        Sample::Bool(value) => Key::from_int(kind, value.into()),
-        Sample::Str(bytes) | Sample::Bin(bytes) => Key::from_bytes(kind, bytes),
-    }
-}
-
 fn table_and_key<'c>(sample: &Sample<'_>, table: usize, ctx: &'c Ctx<'_>) -> Option<(&'c Arc<Table>, Key)> {
     let table = ctx.world.table(table)?;
-    Some((table, key(table.kind(), sample)?))
+    Some((table, key_of(table.kind(), sample)?))
 }
 
 /// The entry; `None` inside when there is none, outside when the sample is no key.
@@ -159,7 +151,7 @@ mod tests {
     use crate::conv::testing::{convert_with, refused_with};
     use crate::ctx::Phase;
     use crate::library::Library;
-    use crate::stick::{Data, TableDef};
+    use crate::stick::{Data, KeyKind, TableDef};
     use crate::testing::{REQUEST, scene};
 
     fn defs() -> Vec<TableDef> {

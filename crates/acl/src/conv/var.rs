@@ -7,11 +7,11 @@ use crate::sample::Sample;
 use crate::value::{Arg, ArgKind, Value};
 use crate::vars::{Stored, VarRef, VarScope};
 
+/// The conditions of `set-var`.
+pub(crate) const CONDITIONS: &[&str] =
+    &["ifexists", "ifnotexists", "ifempty", "ifnotempty", "ifset", "ifnotset", "ifgt", "iflt"];
 const VAR: Arg = Arg::one("var", ArgKind::Var);
-const COND: Arg = Arg::maybe(
-    "cond",
-    ArgKind::Word(&["ifexists", "ifnotexists", "ifempty", "ifnotempty", "ifset", "ifnotset", "ifgt", "iflt"]),
-);
+const COND: Arg = Arg::maybe("cond", ArgKind::Word(CONDITIONS));
 const ID: Arg = Arg::one("id", ArgKind::Int);
 const PREFIX: Arg = Arg::maybe("prefix", ArgKind::Text);
 const DESTINATION: Arg = Arg::maybe("destination", ArgKind::Text);
@@ -43,7 +43,8 @@ fn set_var<'a>(sample: Sample<'a>, args: &'a [Value], ctx: &'a Ctx<'_>, _: &'a m
     })
 }
 
-fn holds(condition: &[u8], name: &VarRef, sample: &Sample<'_>, ctx: &Ctx<'_>) -> bool {
+/// Whether a condition of `set-var` holds: of the variable as it is, and of the new value.
+pub(crate) fn holds(condition: &[u8], name: &VarRef, sample: &Sample<'_>, ctx: &Ctx<'_>) -> bool {
     let is_set = || ctx.var(name, |_| ()).is_some();
     let is_empty = || matches!(sample, Sample::Str(b"") | Sample::Bin(b""));
     // Where either is no number, nothing is compared and the condition holds, as in HAProxy.

@@ -254,7 +254,7 @@ pub(super) fn elements(line: &[u8], each: &mut Each<'_>) -> ControlFlow<()> {
 }
 
 /// Where the first value ends: at one of `separators` outside a quoted string (RFC 9110, 5.6.4).
-pub(super) fn element_end(text: &[u8], separators: &[u8]) -> usize {
+pub(crate) fn element_end(text: &[u8], separators: &[u8]) -> usize {
     let mut quoted = false;
     let mut pos = 0;
     while pos < text.len() {
