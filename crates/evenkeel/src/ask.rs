@@ -27,3 +27,6 @@ pub use show::Style;
 pub use verdict::{must_hold, run as run_tests};
 pub use walk::Walk;
 pub use why::{Wanted, past};
+
+#[cfg(test)]
+mod tests;

@@ -20,9 +20,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use crate::control::{self, Asked, Outcome, Request};
-use crate::{ask, limits};
 use crate::listeners::Listeners;
 use crate::picture::{Picture, unix_now};
+use crate::{ask, limits};
 
 /// What `evenkeel run` was asked for.
 #[derive(Debug)]

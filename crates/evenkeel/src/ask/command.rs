@@ -119,7 +119,8 @@ fn load(paths: Vec<PathBuf>) -> Result<Config, String> {
 
 /// The request and the state of the command line.
 fn asked(args: &cli::Asked) -> Result<(Question, Told), String> {
-    let url = args.url.as_deref().ok_or("which request? name it with --url, as in --url https://www.example.com/api")?;
+    let url =
+        args.url.as_deref().ok_or("which request? name it with --url, as in --url https://www.example.com/api")?;
     let url = Url::parse(url)?;
     let headers = args.header.iter().map(|text| question::header(text)).collect::<Result<Vec<_>, _>>()?;
     let body = match &args.body {
@@ -174,5 +175,6 @@ fn address(text: &str, port: u16) -> Result<SocketAddr, String> {
         return Ok(address);
     }
     let ip: Result<IpAddr, _> = text.trim_start_matches('[').trim_end_matches(']').parse();
-    ip.map(|ip| SocketAddr::new(ip, port)).map_err(|_| format!("`{text}` is no address, as 203.0.113.9 or 203.0.113.9:1234"))
+    ip.map(|ip| SocketAddr::new(ip, port))
+        .map_err(|_| format!("`{text}` is no address, as 203.0.113.9 or 203.0.113.9:1234"))
 }

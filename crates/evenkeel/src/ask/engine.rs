@@ -10,8 +10,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use evenkeel_acl::{
-    Cause, Choice, Close, Content, Ctx, How, Phase, Reply, RuleSet, Scene, Switch, TlsFacts, Trace, VarScope,
-    Verdict, Wait,
+    Cause, Choice, Close, Content, Ctx, How, Phase, Reply, RuleSet, Scene, Switch, TlsFacts, Trace, VarScope, Verdict,
+    Wait, count,
 };
 use evenkeel_config::{self as config, Config, ErrorPage, Mode};
 use evenkeel_frontend::End;
@@ -132,6 +132,7 @@ impl<'c> Engine<'c> {
                 return self.close(close);
             }
         }
+        count::on_session(&self.scene.session, self.scene.now.mono_ms);
         match front.mode {
             Mode::Http => self.http(),
             Mode::Tcp => self.tcp(),
@@ -191,6 +192,9 @@ impl<'c> Engine<'c> {
         for (keyword, rules) in
             [("tcp-request.content", &front.tcp_request_content), ("http-request", &front.http_request)]
         {
+            if keyword == "http-request" {
+                count::on_request(&self.scene.session, &self.scene.memo, self.scene.now.mono_ms);
+            }
             if let Some(ended) = self.run(Side::Front, keyword, rules, Phase::Request) {
                 self.end_request(ended);
                 return None;
@@ -419,8 +423,7 @@ impl<'c> Engine<'c> {
     /// The described answer of the server through the rules on responses.
     fn respond(&mut self, back: &Arc<config::Backend>) {
         let Some(told) = &self.given.response else {
-            let sets =
-                [&back.tcp_response, &back.http_response, &self.front.http_response, &back.http_after_response];
+            let sets = [&back.tcp_response, &back.http_response, &self.front.http_response, &back.http_after_response];
             let rules: usize = sets.iter().map(|set| set.len()).sum::<usize>() + self.front.http_after_response.len();
             if rules > 0 {
                 self.walk.notes.push(format!(

@@ -27,7 +27,8 @@ pub fn find<'c>(config: &'c Config, question: &Question) -> Result<Found<'c>, St
     let fits = |bind: &Bind| port.is_some_and(|port| listens(bind, ip, port));
     if let Some(name) = &question.frontend {
         let front = config.frontends.iter().find(|front| *front.name == **name);
-        let front = front.ok_or_else(|| format!("there is no frontend `{name}`; there are {}", list(config, |_| true)))?;
+        let front =
+            front.ok_or_else(|| format!("there is no frontend `{name}`; there are {}", list(config, |_| true)))?;
         let bind = front.binds.iter().find(|bind| fits(bind)).or(front.binds.first());
         return Ok(Found { front, bind, note: None });
     }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use evenkeel_acl::stick::{DataSel, Key, Kind, Table};
 use evenkeel_acl::{
-    BackendCount, Described, FrontendCount, Memo, ProcVars, ProcessCount, Sample, ServerCount, Session, VarRef, VarScope,
+    BackendCount, Described, FrontendCount, Memo, ProcVars, ProcessCount, Sample, ServerCount, Session, VarRef,
+    VarScope,
 };
 use evenkeel_config as config;
 
@@ -216,8 +217,7 @@ impl Given {
             }
         }
         for (state, server) in &states {
-            let mut set =
-                |count, value| world.servers.insert((back.name.clone(), server.name.clone(), count), value);
+            let mut set = |count, value| world.servers.insert((back.name.clone(), server.name.clone(), count), value);
             set(ServerCount::Up, i64::from(state.state == State::Up));
             set(ServerCount::Connections, i64::from(state.sessions));
             set(ServerCount::FreeConnections, free(state, server));
@@ -234,8 +234,6 @@ impl Given {
 fn selector(name: &str) -> Option<DataSel> {
     match name.split_once('(') {
         None => Some(Kind::named(name)?.into()),
-        Some((name, index)) => {
-            Some(DataSel::nth(Kind::named(name)?, index.strip_suffix(')')?.trim().parse().ok()?))
-        }
+        Some((name, index)) => Some(DataSel::nth(Kind::named(name)?, index.strip_suffix(')')?.trim().parse().ok()?)),
     }
 }

@@ -119,7 +119,13 @@ fn admin(state: State) -> Admin {
 }
 
 /// Why it is this server, or these.
-fn why(choice: &ServerChoice, back: &Backend, src: Option<IpAddr>, wanted: Option<&Wanted>, end: Option<End>) -> String {
+fn why(
+    choice: &ServerChoice,
+    back: &Backend,
+    src: Option<IpAddr>,
+    wanted: Option<&Wanted>,
+    end: Option<End>,
+) -> String {
     if let Some(end) = end {
         return end.entry().sentence.to_owned();
     }

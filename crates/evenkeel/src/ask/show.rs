@@ -136,7 +136,8 @@ fn put_rule(rule: &Rule, style: Style, out: &mut String) {
     }
     if rule.held || style.verbose || rule.now.is_some() {
         for test in &rule.tests {
-            let saw: Vec<String> = test.saw.iter().map(|saw| format!("{} {}", saw.sample, values(&saw.values))).collect();
+            let saw: Vec<String> =
+                test.saw.iter().map(|saw| format!("{} {}", saw.sample, values(&saw.values))).collect();
             let saw = if saw.is_empty() { String::new() } else { format!(": {}", saw.join("; ")) };
             let holds = if test.held { "holds" } else { "does not hold" };
             put(out, 8, &style.dim(&safe(&format!("{} {holds}{saw}", test.acl))));
@@ -181,10 +182,7 @@ fn put_server(server: &Considered, style: Style, out: &mut String) {
         false => String::new(),
         true => {
             let limit = if server.maxconn == 0 { String::new() } else { format!(" of {}", server.maxconn) };
-            format!(
-                " [{} in flight{limit}, {} waiting, weight {}]",
-                server.sessions, server.queued, server.weight
-            )
+            format!(" [{} in flight{limit}, {} waiting, weight {}]", server.sessions, server.queued, server.weight)
         }
     };
     // A server that was written as a bare address is named by it.
@@ -245,7 +243,11 @@ fn outcome(walk: &Walk, style: Style, out: &mut String) {
 pub fn past(past: &Past, style: Style) -> String {
     let mut out = String::new();
     let force = if past.in_force { "in force" } else { "no longer in force" };
-    put(&mut out, 0, &format!("request {}, served under generation {} ({force})", style.bold(&safe(&past.id)), past.generation));
+    put(
+        &mut out,
+        0,
+        &format!("request {}, served under generation {} ({force})", style.bold(&safe(&past.id)), past.generation),
+    );
     path(&past.walk, style, &mut out);
     let mut tried = past.tried.as_slice();
     while let Some(first) = tried.first() {

@@ -220,7 +220,8 @@ fn walk(decision: &Decision, config: &evenkeel_config::Config, given: &Given, in
         rule.tests.clear();
     }
     if !whole {
-        walk.notes.push("the head of the request was too long to be kept whole: only its first line was looked at".into());
+        walk.notes
+            .push("the head of the request was too long to be kept whole: only its first line was looked at".into());
     } else if decision.cut {
         walk.notes.push("the head of the request was too long to be kept whole: later fields are missing".into());
     }
