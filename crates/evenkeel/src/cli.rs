@@ -45,7 +45,7 @@ pub enum Command {
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
     /// Show what becomes of a request, rule by rule; or explain a code of an error, or of a failed request.
-    Explain(Explain),
+    Explain(Box<Explain>),
     /// Run the [[test]] blocks of a configuration; exit status 0 when all hold, 1 when not, 2 when it is not valid.
     Test(Test),
     /// Show how past requests of a running process were decided: one by its id, or the newest that fit.

@@ -26,7 +26,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, String> {
             print(&format!("{:#}\n", evenkeel_config::schema()));
             Ok(ExitCode::SUCCESS)
         }
-        Command::Explain(args) if args.request.url.is_some() => ask::command::explain(args),
+        Command::Explain(args) if args.request.url.is_some() => ask::command::explain(*args),
         Command::Explain(args) => explain(args.code.as_deref()),
         Command::Test(args) => ask::command::test(args),
         Command::Why(args) => ask::command::why(args),

@@ -43,8 +43,8 @@ pub struct Decision {
     pub cut: bool,
     /// Which rules held.
     pub path: Path,
-    /// The tracked stick-table entries: counter, table, key, and what was stored at the end.
-    pub tracked: Vec<(usize, Arc<str>, String, Vec<(String, u64)>)>,
+    /// The tracked stick-table entries.
+    pub tracked: Vec<TrackedThen>,
     /// Times, in milliseconds.
     pub times: Times,
     /// Bytes from the client and to it.
@@ -55,6 +55,19 @@ pub struct Decision {
     pub end: End,
     /// Attempts after the first.
     pub retries: u32,
+}
+
+/// A stick-table entry that was tracked.
+#[derive(Clone, Debug)]
+pub struct TrackedThen {
+    /// Number of the counter.
+    pub counter: usize,
+    /// Table.
+    pub table: Arc<str>,
+    /// Key as text.
+    pub key: String,
+    /// What was stored at the end, by name.
+    pub values: Vec<(String, u64)>,
 }
 
 /// Which transactions are kept.

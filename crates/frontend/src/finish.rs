@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use evenkeel_acl::stick::Tracked;
 use evenkeel_acl::{Memo, Progress, count};
 use evenkeel_backend::{BackendState, Group, Server};
 use evenkeel_config::LogFormat;
@@ -10,7 +11,7 @@ use evenkeel_stats::TrafficSheet;
 
 use crate::clock;
 use crate::conn::Conn;
-use crate::decision::{Decision, Keep};
+use crate::decision::{Decision, Keep, TrackedThen};
 use crate::end::{End, Fault, Stage};
 use crate::log::{Queues, Record, RequestLine, Times};
 use crate::snapshot::{Entrance, Snapshot};
@@ -318,6 +319,11 @@ impl Tally {
         }
         let (request, cut) = keep.redacted(head);
         let now = worker.process.now_ms();
+        let tracks = conn.session.tracks.iter().chain(memo.tracks.iter());
+        let then = |(counter, entry): (usize, &Tracked)| {
+            let (table, key) = (entry.table_name().clone(), entry.key()?.to_string());
+            Some(TrackedThen { counter, table, key, values: entry.values(now) })
+        };
         let decision = Decision {
             id: self.id(worker).unwrap_or_default(),
             began_us: clock::unix_us(self.began),
@@ -331,15 +337,7 @@ impl Tally {
             request,
             cut,
             path: memo.path,
-            tracked: conn
-                .session
-                .tracks
-                .iter()
-                .chain(memo.tracks.iter())
-                .filter_map(|(at, entry)| {
-                    Some((at, entry.table_name().clone(), entry.key()?.to_string(), entry.values(now)))
-                })
-                .collect(),
+            tracked: tracks.filter_map(then).collect(),
             times: self.times,
             bytes: [self.bytes_in, self.bytes_out],
             status: self.status,

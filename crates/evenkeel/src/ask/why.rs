@@ -113,7 +113,7 @@ fn tell(shared: &Shared, decision: &Decision) -> Past {
     let in_force = snapshot.generation == decision.generation;
     // Whole tables are not copied for every record: these are the entries the request can have looked at.
     let client = decision.src.iter().map(|src| src.ip().to_string());
-    let keys: Vec<String> = client.chain(decision.tracked.iter().map(|(_, _, key, _)| key.clone())).collect();
+    let keys: Vec<String> = client.chain(decision.tracked.iter().map(|then| then.key.clone())).collect();
     let mut given = live::given(&snapshot, &shared.process, &keys, 0);
     if !in_force {
         // Rules know tables by their index in the configuration they were part of.
@@ -207,11 +207,11 @@ fn walk(decision: &Decision, config: &evenkeel_config::Config, given: &Given, in
     walk.tracked = decision
         .tracked
         .iter()
-        .map(|(counter, table, key, values)| walk::Tracked {
-            counter: *counter,
-            table: table.to_string(),
-            key: key.clone(),
-            values: values.clone(),
+        .map(|then| walk::Tracked {
+            counter: then.counter,
+            table: then.table.to_string(),
+            key: then.key.clone(),
+            values: then.values.clone(),
         })
         .collect();
     // Of a response only the status is kept: what its rules would see now says nothing.
