@@ -10,10 +10,11 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use evenkeel_acl::pattern::Stores;
 use evenkeel_acl::stick::Tables;
 use evenkeel_admin::view::ReloadView;
 use evenkeel_backend::{Checker, Notice, Registry, Server};
-use evenkeel_config::{Config, OnRemove};
+use evenkeel_config::{Config, LoadOptions, OnRemove};
 use evenkeel_frontend::{Command, Frontends, Handle, Logs, Process, Shared, Snapshot};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -35,19 +36,21 @@ pub struct Options {
     pub socket: Option<PathBuf>,
 }
 
-/// Loads `paths`; on error the rendered diagnostics.
+/// Loads `paths`; on error the rendered diagnostics. Pattern files and maps that did not change are taken over from
+/// `previous`, with what was edited at run time.
 ///
 /// # Errors
 /// The diagnostics as `evenkeel check` prints them.
-pub fn load(paths: &[PathBuf]) -> Result<Arc<Config>, String> {
-    let loaded = evenkeel_config::load(paths);
+fn load(paths: &[PathBuf], previous: Option<&Stores>) -> Result<(Arc<Config>, Arc<Stores>), String> {
+    let options = LoadOptions { previous, ..LoadOptions::system() };
+    let loaded = evenkeel_config::load_with(paths, &options);
     let text = loaded.render(false);
     match loaded.config {
         Some(config) => {
             if !text.is_empty() {
                 tracing::warn!("the configuration has warnings:\n{}", text.trim_end());
             }
-            Ok(Arc::new(config))
+            Ok((Arc::new(config), loaded.stores))
         }
         None => Err(text),
     }
@@ -59,13 +62,13 @@ pub fn load(paths: &[PathBuf]) -> Result<Arc<Config>, String> {
 /// Why it could not start, in one sentence (or the diagnostics of the configuration).
 pub fn run(options: &Options) -> Result<(), String> {
     let descriptors = limits::raise_descriptors();
-    let config = load(&options.paths)?;
+    let (config, stores) = load(&options.paths, None)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default())
         .map_err(|e| format!("cannot start: {e}; raise the limit of file descriptors (`ulimit -n`)"))?;
     runtime.block_on(async {
-        let mut supervisor = Supervisor::start(options, config, descriptors).await?;
+        let mut supervisor = Supervisor::start(options, config, stores, descriptors).await?;
         supervisor.steer().await;
         Ok(())
     })
@@ -79,6 +82,8 @@ struct Supervisor {
     shared: Arc<Shared>,
     registry: Registry,
     frontends: Frontends,
+    /// The pattern files and maps of the configuration in force.
+    stores: Arc<Stores>,
     listeners: Listeners,
     workers: Rc<Vec<Handle>>,
     checker: Checker,
@@ -123,7 +128,12 @@ const ENTRIES_A_TICK: usize = 20_000;
 const LEAVING_TICK: Duration = Duration::from_millis(20);
 
 impl Supervisor {
-    async fn start(options: &Options, config: Arc<Config>, descriptors: u64) -> Result<Supervisor, String> {
+    async fn start(
+        options: &Options,
+        config: Arc<Config>,
+        stores: Arc<Stores>,
+        descriptors: u64,
+    ) -> Result<Supervisor, String> {
         let workers = limits::workers(config.global.threads);
         let registry = Registry::new(workers);
         let frontends = Frontends::new(workers);
@@ -168,6 +178,7 @@ impl Supervisor {
             shared,
             registry,
             frontends,
+            stores,
             listeners,
             workers: Rc::new(handles),
             checker,
@@ -302,7 +313,7 @@ impl Supervisor {
     }
 
     async fn try_reload(&mut self) -> Result<(u64, evenkeel_config::plan::Plan), String> {
-        let config = load(&self.paths)?;
+        let (config, stores) = load(&self.paths, Some(&self.stores))?;
         if config.global.test_before_reload {
             ask::must_hold(&config)?;
         }
@@ -335,6 +346,7 @@ impl Supervisor {
         let gone = self.registry.commit(&groups);
         snapshot.tables.commit();
         self.shared.snapshot.store(snapshot);
+        self.stores = stores;
         self.frontends.retain(&config);
         self.listeners.commit(prepared, &old, &self.workers);
         drop(old);

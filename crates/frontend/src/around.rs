@@ -12,6 +12,9 @@ use evenkeel_acl::{
 };
 use evenkeel_backend::{Group, Server};
 use evenkeel_proto::Head;
+use evenkeel_stats::{Rate, Sharded};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use crate::clock;
 use crate::snapshot::Snapshot;
@@ -71,7 +74,8 @@ impl World for Around<'_> {
                 let entrance = self.snapshot.frontends.iter().find(|e| &*e.conf.name == name)?;
                 match count {
                     FrontendCount::Connections => Some(number(entrance.state.sessions.now())),
-                    FrontendCount::RequestRate | FrontendCount::SessionRate => None,
+                    FrontendCount::RequestRate => Some(rate(&entrance.state.sheet, |sheet| &sheet.request_rate)),
+                    FrontendCount::SessionRate => Some(rate(&entrance.state.sheet, |sheet| &sheet.connection_rate)),
                     FrontendCount::ClientTimeout => entrance.conf.timeout.client.map(millis),
                 }
             }
@@ -99,6 +103,10 @@ impl World for Around<'_> {
     fn hostname(&self) -> &str {
         hostname()
     }
+
+    fn utc_offset(&self, unix_s: i64) -> i32 {
+        utc_offset(unix_s)
+    }
 }
 
 impl Around<'_> {
@@ -124,8 +132,32 @@ pub(crate) fn hostname() -> &'static str {
     })
 }
 
+/// Seconds that local time is ahead of UTC; looked up once for each quarter of an hour.
+fn utc_offset(unix_s: i64) -> i32 {
+    thread_local! {
+        static ZONE: (TimeZone, Cell<(i64, i32)>) = (TimeZone::system(), Cell::new((i64::MIN, 0)));
+    }
+    ZONE.with(|(zone, known)| {
+        // No zone changes its offset between two quarters of an hour.
+        let quarter = unix_s.div_euclid(900);
+        let (of, offset) = known.get();
+        if of == quarter {
+            return offset;
+        }
+        let offset = Timestamp::from_second(unix_s).map_or(0, |at| zone.to_offset(at).seconds());
+        known.set((quarter, offset));
+        offset
+    })
+}
+
 fn number(n: impl TryInto<i64>) -> i64 {
     n.try_into().unwrap_or(i64::MAX)
+}
+
+/// Events of the last second over all workers.
+fn rate<T>(shards: &Sharded<T>, of: impl Fn(&T) -> &Rate) -> i64 {
+    let now = clock::rate_ms();
+    number(shards.iter().map(|shard| of(shard).read(now)).sum::<u64>())
 }
 
 fn millis(time: Duration) -> i64 {
@@ -164,7 +196,7 @@ fn backend(group: &Group, count: BackendCount) -> Option<i64> {
             i64::from(group.state.queued())
                 + group.slots.iter().map(|slot| i64::from(slot.server.queued())).sum::<i64>()
         }
-        BackendCount::SessionRate => return None,
+        BackendCount::SessionRate => rate(&group.state.sheet, |sheet| &sheet.session_rate),
         BackendCount::ServerTimeout => return group.conf.timeout.server.map(millis),
         BackendCount::TunnelTimeout => return group.conf.timeout.tunnel.map(millis),
         BackendCount::Id => i64::from(group.conf.id),
@@ -182,7 +214,7 @@ fn server(server: &Server, weight: u32, count: ServerCount) -> Option<i64> {
         ServerCount::FreeConnections if server.maxconn() == 0 => -1,
         ServerCount::FreeConnections => free(server),
         ServerCount::Queue => i64::from(server.queued()),
-        ServerCount::SessionRate => return None,
+        ServerCount::SessionRate => rate(&server.sheet, |sheet| &sheet.session_rate),
         ServerCount::Weight | ServerCount::InitialWeight | ServerCount::UserWeight => i64::from(weight),
         ServerCount::Id => number(server.index as u64 + 1),
     })

@@ -4,6 +4,7 @@
 //! so a reading is never older than the work done since.
 
 use std::cell::Cell;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use evenkeel_acl::Now;
@@ -40,6 +41,14 @@ pub(crate) fn unix_us(at: Instant) -> i64 {
             None => wall_us - (anchor - at).as_micros() as i64,
         }
     })
+}
+
+/// Milliseconds on the clock of rates, whose start is the same for all workers.
+#[inline]
+pub(crate) fn rate_ms() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let start = *START.get_or_init(Instant::now);
+    millis(now().saturating_duration_since(start))
 }
 
 fn millis(time: Duration) -> u64 {

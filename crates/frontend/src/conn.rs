@@ -54,6 +54,7 @@ pub(crate) fn spawn(stream: Stream, src: Option<SocketAddr>, admission: Admissio
     let entrance = &local.snapshot.frontends[at];
     let sheet = entrance.state.sheet.shard(worker.id);
     sheet.connections.inc();
+    sheet.connection_rate.inc(clock::rate_ms());
     let accepted = clock::now();
     let dst = Conn::destination(&stream, &admission, entrance);
     let mut session = Session::default();

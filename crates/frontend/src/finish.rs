@@ -180,7 +180,9 @@ impl Tally {
     /// The transaction is its backend's from now on.
     pub(crate) fn enter_backend(&mut self, group: &Group, worker: usize) {
         group.state.sessions.enter();
-        group.state.sheet.shard(worker).sessions.inc();
+        let sheet = group.state.sheet.shard(worker);
+        sheet.sessions.inc();
+        sheet.session_rate.inc(clock::rate_ms());
         self.backend = Some(InBackend(group.state.clone()));
     }
 
@@ -188,7 +190,9 @@ impl Tally {
     pub(crate) fn enter_server(&mut self, server: &Arc<Server>, worker: usize) {
         let again = self.server.as_ref().is_some_and(|s| Arc::ptr_eq(s, server));
         if !again {
-            server.sheet.shard(worker).sessions.inc();
+            let sheet = server.sheet.shard(worker);
+            sheet.sessions.inc();
+            sheet.session_rate.inc(clock::rate_ms());
             self.server = Some(server.clone());
         }
     }

@@ -198,6 +198,13 @@ impl Answer<'_> {
             }
             out.extend_from_slice(b"\r\n");
         }
+        // What the rule adds: the challenge of `auth` above all.
+        for (name, value) in self.headers {
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value);
+            out.extend_from_slice(b"\r\n");
+        }
         let mut rest = String::new();
         let _ = write!(rest, "Content-Length: {}\r\n", body.len());
         if self.close {

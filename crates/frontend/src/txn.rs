@@ -124,7 +124,9 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
     conn.requests = conn.requests.saturating_add(1);
     tally.bytes_in = (txn.req.block().len() - txn.req.surplus().len()) as u64;
     tally.times.request = tally.since_begin();
-    entrance.state.sheet.shard(conn.admission.worker.id).requests.inc();
+    let sheet = entrance.state.sheet.shard(conn.admission.worker.id);
+    sheet.requests.inc();
+    sheet.request_rate.inc(clock::rate_ms());
     conn.session.requests = conn.requests;
     tally.serial = conn.admission.worker.serial.get() + 1;
     conn.admission.worker.serial.set(tally.serial);

@@ -26,6 +26,44 @@ impl Counter {
     }
 }
 
+/// Events within the last second, with one writing worker: the present second, and the part of the one before that the
+/// window still covers (HAProxy's `*_rate`).
+#[derive(Debug, Default)]
+pub struct Rate {
+    /// The second that `now` counts, from the caller's start of time.
+    second: AtomicU32,
+    now: AtomicU32,
+    before: AtomicU32,
+}
+
+impl Rate {
+    /// Counts one event at `ms` milliseconds.
+    #[inline]
+    pub fn inc(&self, ms: u64) {
+        let second = (ms / 1000) as u32;
+        let counted = self.second.load(Relaxed);
+        if counted == second {
+            self.now.store(self.now.load(Relaxed).wrapping_add(1), Relaxed);
+            return;
+        }
+        let before = if counted.wrapping_add(1) == second { self.now.load(Relaxed) } else { 0 };
+        self.before.store(before, Relaxed);
+        self.now.store(1, Relaxed);
+        self.second.store(second, Relaxed);
+    }
+
+    /// Events of the last second, seen at `ms` milliseconds.
+    pub fn read(&self, ms: u64) -> u64 {
+        let (second, part) = ((ms / 1000) as u32, ms % 1000);
+        let (now, before) = match second.wrapping_sub(self.second.load(Relaxed)) {
+            0 => (self.now.load(Relaxed), self.before.load(Relaxed)),
+            1 => (0, self.now.load(Relaxed)),
+            _ => (0, 0),
+        };
+        u64::from(now) + u64::from(before) * (1000 - part) / 1000
+    }
+}
+
 /// A level with a high-water mark that several workers move at once (sessions, requests in flight).
 ///
 /// The level is sequentially consistent: a server's queue relies on "I left, then nobody waited" and "I joined, then no
@@ -153,6 +191,17 @@ impl Average {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_covers_the_last_second() {
+        let rate = Rate::default();
+        (0..10).for_each(|n| rate.inc(5_000 + n * 100));
+        assert_eq!([5_900, 6_000, 6_500, 7_500, 9_000].map(|ms| rate.read(ms)), [10, 10, 5, 0, 0]);
+        rate.inc(6_500);
+        assert_eq!((rate.read(6_500), rate.read(7_250)), (6, 0));
+        rate.inc(20_000);
+        assert_eq!(rate.read(20_000), 1);
+    }
 
     #[test]
     fn average_follows_a_step_within_a_few_windows() {

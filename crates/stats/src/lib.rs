@@ -10,5 +10,5 @@ pub mod catalog;
 mod counter;
 mod sheet;
 
-pub use counter::{Average, Counter, Gauge, Level};
+pub use counter::{Average, Counter, Gauge, Level, Rate};
 pub use sheet::{FrontendSheet, Responses, Sharded, TrafficSheet};

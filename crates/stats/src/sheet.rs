@@ -1,6 +1,6 @@
 //! What is counted for each kind of object, one sheet per worker.
 
-use crate::counter::{Average, Counter};
+use crate::counter::{Average, Counter, Rate};
 
 /// One `T` per worker, padded to a cache line so that workers never share one.
 #[derive(Debug)]
@@ -67,6 +67,10 @@ impl Responses {
 pub struct FrontendSheet {
     /// Connections accepted (`conn_tot`, and `stot`: one session each).
     pub connections: Counter,
+    /// Connections in the last second (`fe_sess_rate`).
+    pub connection_rate: Rate,
+    /// Requests in the last second (`fe_req_rate`).
+    pub request_rate: Rate,
     /// HTTP requests received, broken ones included (`req_tot`).
     pub requests: Counter,
     /// Bytes received from clients (`bin`).
@@ -98,6 +102,8 @@ pub struct FrontendSheet {
 pub struct TrafficSheet {
     /// Requests (HTTP) or connections (TCP) that entered the backend or were given to the server (`stot`).
     pub sessions: Counter,
+    /// Sessions in the last second (`be_sess_rate`, `srv_sess_rate`).
+    pub session_rate: Rate,
     /// HTTP requests (`req_tot`).
     pub requests: Counter,
     /// Bytes sent to servers (`bin`: in from the client's point of view).
