@@ -174,6 +174,9 @@ fn help_is_for_a_person() {
         &["check", "--help"],
         &["reload", "--help"],
         &["errors", "--help"],
+        &["explain", "--help"],
+        &["test", "--help"],
+        &["why", "--help"],
         &["demo", "--help"],
     ] {
         let out = evenkeel(args);
@@ -258,7 +261,7 @@ fn nobody_is_asked() {
     let dir = tempfile::tempdir().unwrap();
     let gone = dir.path().join("no.pid");
     let gone = gone.to_str().unwrap();
-    for command in ["reload", "errors"] {
+    for command in ["reload", "errors", "why"] {
         one_sentence(&evenkeel(&[command, "--pid-file", gone]), &[gone]);
         one_sentence(&evenkeel(&[command, "--socket", gone]), &[gone]);
     }
