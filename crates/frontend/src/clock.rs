@@ -37,8 +37,8 @@ pub(crate) fn unix_us(at: Instant) -> i64 {
             cell.set((anchor, wall_us));
         }
         match at.checked_duration_since(anchor) {
-            Some(after) => wall_us + after.as_micros() as i64,
-            None => wall_us - (anchor - at).as_micros() as i64,
+            Some(after) => wall_us + micros(after),
+            None => wall_us - micros(anchor - at),
         }
     })
 }
@@ -51,8 +51,13 @@ pub(crate) fn rate_ms() -> u64 {
     millis(now().saturating_duration_since(start))
 }
 
+/// `Duration::as_micros` divides 128-bit numbers.
+fn micros(time: Duration) -> i64 {
+    (time.as_secs() as i64).saturating_mul(1_000_000) + i64::from(time.subsec_micros())
+}
+
 fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+    time.as_secs().saturating_mul(1000) + u64::from(time.subsec_millis())
 }
 
 struct Clock {

@@ -67,7 +67,7 @@ pub(crate) fn spawn(stream: Stream, src: Option<SocketAddr>, admission: Admissio
             return;
         }
         if !session.tracks.is_empty() {
-            count::on_session(&session, worker.process.now_ms());
+            count::on_session(&session, worker.now_ms());
         }
     }
     let mode = entrance.conf.mode;

@@ -258,7 +258,7 @@ impl Tally {
         if !memo.tracks.is_used() && !session.tracks.is_used() {
             return;
         }
-        let now = conn.admission.worker.process.now_ms();
+        let now = conn.admission.worker.now_ms();
         count::on_bytes(session, memo, self.bytes_in, self.bytes_out, now);
         match (self.end, self.server_status) {
             (End::Denied | End::Tarpitted | End::Unauthorized | End::Rejected | End::SilentDropped, _) => {
@@ -322,7 +322,7 @@ impl Tally {
             return;
         }
         let (request, cut) = keep.redacted(head);
-        let now = worker.process.now_ms();
+        let now = worker.now_ms();
         let tracks = conn.session.tracks.iter().chain(memo.tracks.iter());
         let then = |(counter, entry): (usize, &Tracked)| {
             let (table, key) = (entry.table_name().clone(), entry.key()?.to_string());

@@ -66,7 +66,7 @@ pub(crate) async fn serve(mut conn: Conn) {
     }
     tally.count(&worker, &entrance, group.as_ref());
     if memo.tracks.is_used() || conn.session.tracks.is_used() {
-        count::on_bytes(&conn.session, &memo, tally.bytes_in, tally.bytes_out, worker.process.now_ms());
+        count::on_bytes(&conn.session, &memo, tally.bytes_in, tally.bytes_out, worker.now_ms());
     }
     let empty = tally.bytes_in == 0 && entrance.conf.option.dontlognull;
     if !empty {

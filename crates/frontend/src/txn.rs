@@ -299,7 +299,7 @@ async fn refuse(conn: &mut Conn, txn: &Txn, entrance: &Arc<Entrance>, mut tally:
     }
     tally.bytes_in = txn.req.block().len() as u64;
     if conn.session.tracks.is_used() {
-        let now = conn.admission.worker.process.now_ms();
+        let now = conn.admission.worker.now_ms();
         if !silent {
             count::on_request(&conn.session, &txn.memo, now);
         }
@@ -409,7 +409,7 @@ impl Course<'_> {
             return next;
         }
         if txn.memo.tracks.is_used() || conn.session.tracks.is_used() {
-            count::on_request(&conn.session, &txn.memo, conn.admission.worker.process.now_ms());
+            count::on_request(&conn.session, &txn.memo, conn.admission.worker.now_ms());
         }
         if let Some(next) = self.apply(&conf.http_request, conn, txn).await {
             return next;

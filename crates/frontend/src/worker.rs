@@ -336,6 +336,11 @@ impl Worker {
         format!("{:x}-{:x}-{serial:x}", self.process.stamp, self.id)
     }
 
+    /// Milliseconds since the start of the process, by the coarse clock.
+    pub(crate) fn now_ms(&self) -> u64 {
+        clock::for_rules(self.process.started).mono_ms
+    }
+
     /// Counts a connection of this worker for as long as the guard lives.
     pub(crate) fn connected(self: &Rc<Self>) -> Connected {
         self.connections.set(self.connections.get() + 1);
