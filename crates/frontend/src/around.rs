@@ -150,6 +150,13 @@ fn utc_offset(unix_s: i64) -> i32 {
     })
 }
 
+/// Events of the last second over all workers, for who is none of them.
+pub fn rate_now<T>(shards: &Sharded<T>, of: impl Fn(&T) -> &Rate) -> i64 {
+    // Only a worker's clock is set anew whenever it comes back from the kernel.
+    clock::stale();
+    rate(shards, of)
+}
+
 fn number(n: impl TryInto<i64>) -> i64 {
     n.try_into().unwrap_or(i64::MAX)
 }

@@ -32,6 +32,7 @@ mod txn;
 mod upstream;
 mod worker;
 
+pub use around::rate_now;
 pub use decision::{Decision, Decisions, TrackedThen};
 pub use end::{End, Entry as EndEntry, Fault, Stage, markdown as reasons_markdown};
 pub use listener::{BindError, BindState, open, probe};

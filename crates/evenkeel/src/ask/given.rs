@@ -27,6 +27,8 @@ pub struct Given {
     pub backends: HashMap<Arc<str>, [u32; 2]>,
     /// Connections of frontends.
     pub frontends: HashMap<Arc<str>, u32>,
+    /// Events of the last second; none where nothing is known.
+    pub rates: Rates,
     /// Numbers of the process.
     pub process: Vec<(ProcessCount, i64)>,
     /// Stick tables, as in the configuration.
@@ -41,6 +43,17 @@ pub struct Given {
     pub hostname: String,
     /// What to know when reading the outcome.
     pub notes: Vec<String>,
+}
+
+/// Events of the last second.
+#[derive(Debug, Default)]
+pub struct Rates {
+    /// Connections and requests of frontends.
+    pub frontends: HashMap<Arc<str>, [i64; 2]>,
+    /// Sessions of backends.
+    pub backends: HashMap<Arc<str>, i64>,
+    /// Sessions of servers, by backend and name.
+    pub servers: HashMap<(Arc<str>, Arc<str>), i64>,
 }
 
 /// The state of one server.
@@ -75,6 +88,7 @@ impl Given {
             servers: disabled.collect(),
             backends: HashMap::new(),
             frontends: HashMap::new(),
+            rates: Rates::default(),
             process: Vec::new(),
             tables: config.tables.iter().map(|def| Arc::new(Table::new(def))).collect(),
             proc_vars: ProcVars::default(),
@@ -149,7 +163,7 @@ impl Given {
         }
     }
 
-    /// What rules see of it. Rates of frontends and backends are not known.
+    /// What rules see of it.
     pub fn world(&self, config: &config::Config) -> Described {
         let mut world = Described {
             process: self.process.iter().copied().collect(),
@@ -162,6 +176,9 @@ impl Given {
         for front in &config.frontends {
             let mut set = |count, value| world.frontends.insert((front.name.clone(), count), value);
             set(FrontendCount::Connections, i64::from(self.frontends.get(&front.name).copied().unwrap_or(1)));
+            let [connections, requests] = self.rates.frontends.get(&front.name).copied().unwrap_or_default();
+            set(FrontendCount::SessionRate, connections);
+            set(FrontendCount::RequestRate, requests);
             if let Some(time) = front.timeout.client {
                 set(FrontendCount::ClientTimeout, time.as_millis() as i64);
             }
@@ -209,6 +226,7 @@ impl Given {
         let waiting: i64 = states.iter().map(|(state, _)| i64::from(state.queued)).sum();
         set(BackendCount::Queue, i64::from(queued) + waiting);
         set(BackendCount::Id, i64::from(back.id));
+        set(BackendCount::SessionRate, self.rates.backends.get(&back.name).copied().unwrap_or_default());
         for (count, time) in
             [(BackendCount::ServerTimeout, back.timeout.server), (BackendCount::TunnelTimeout, back.timeout.tunnel)]
         {
@@ -223,6 +241,8 @@ impl Given {
             set(ServerCount::FreeConnections, free(state, server));
             set(ServerCount::Queue, i64::from(state.queued));
             set(ServerCount::Id, i64::from(server.id));
+            let id = (back.name.clone(), server.name.clone());
+            set(ServerCount::SessionRate, self.rates.servers.get(&id).copied().unwrap_or_default());
             for weight in [ServerCount::Weight, ServerCount::InitialWeight, ServerCount::UserWeight] {
                 set(weight, i64::from(server.weight));
             }

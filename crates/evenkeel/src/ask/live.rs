@@ -8,7 +8,7 @@ use std::sync::Arc;
 use evenkeel_acl::ProcessCount;
 use evenkeel_acl::stick::{DataSel, Key, Kind, Row, Table};
 use evenkeel_backend::{Admin, Server};
-use evenkeel_frontend::{Process, Shared, Snapshot};
+use evenkeel_frontend::{Process, Shared, Snapshot, rate_now};
 
 use super::given::{Given, MONO_MS, ServerState};
 use super::question::{Question, State, Told};
@@ -56,11 +56,20 @@ pub fn given(snapshot: &Snapshot, process: &Process, keys: &[String], most: usiz
         given.backends.insert(group.conf.name.clone(), [group.state.sessions.now(), group.state.queued()]);
         for slot in &group.slots {
             let id = (group.conf.name.clone(), slot.conf.name.clone());
+            given.rates.servers.insert(id.clone(), rate_now(&slot.server.sheet, |sheet| &sheet.session_rate));
             given.servers.insert(id, server(&slot.server));
         }
+        let rate = rate_now(&group.state.sheet, |sheet| &sheet.session_rate);
+        given.rates.backends.insert(group.conf.name.clone(), rate);
     }
     for entrance in &snapshot.frontends {
-        given.frontends.insert(entrance.conf.name.clone(), entrance.state.sessions.now());
+        let (name, state) = (&entrance.conf.name, &entrance.state);
+        given.frontends.insert(name.clone(), state.sessions.now());
+        let rates = [
+            rate_now(&state.sheet, |sheet| &sheet.connection_rate),
+            rate_now(&state.sheet, |sheet| &sheet.request_rate),
+        ];
+        given.rates.frontends.insert(name.clone(), rates);
     }
     given.process = vec![
         (ProcessCount::Connections, i64::from(process.connections.now())),
