@@ -146,6 +146,11 @@ impl Acl {
         }
     }
 
+    /// What its lines look at and compare with.
+    pub(crate) fn tests(&self) -> impl Iterator<Item = (&Expr, &Matcher)> {
+        self.tests.iter().map(|test| (&test.expr, &test.matcher))
+    }
+
     /// The fetch whose data does not exist in `phase`, if there is one.
     pub(crate) fn missing_in(&self, phase: Phase) -> Option<&'static str> {
         self.tests.iter().find(|test| !test.expr.exists_in(phase)).map(|test| test.expr.name())

@@ -25,9 +25,9 @@ pub(crate) struct Cond {
 
 /// One acl of a condition, all of which must hold together.
 #[derive(Clone, Debug)]
-struct Term {
-    negated: bool,
-    acl: Arc<Acl>,
+pub(crate) struct Term {
+    pub(crate) negated: bool,
+    pub(crate) acl: Arc<Acl>,
     named: bool,
 }
 
@@ -110,6 +110,11 @@ impl Cond {
         held != self.unless
     }
 
+    /// Whether the whole is negated, and the alternatives: of each the acls that must hold.
+    pub(crate) fn alternatives(&self) -> (bool, &[Vec<Term>]) {
+        (self.unless, &self.any)
+    }
+
     /// What the acls it names were compiled from: part of the identity of a rule.
     pub(crate) fn sources(&self) -> impl Iterator<Item = &str> {
         self.any.iter().flatten().map(|term| term.acl.source.as_str())
@@ -181,13 +186,17 @@ impl Term {
         Some(Term { negated, acl, named })
     }
 
+    /// As a condition has it.
+    pub(crate) fn shown(&self) -> String {
+        let not = if self.negated { "!" } else { "" };
+        let name = &self.acl.name;
+        if self.named { format!("{not}{name}") } else { format!("{not}{{ {name} }}") }
+    }
+
     fn holds_traced(&self, ctx: &Ctx<'_>, trace: &mut Vec<Tested>) -> bool {
         let mut saw = Vec::new();
         let held = self.acl.holds(ctx, Some(&mut saw)) != self.negated;
-        let not = if self.negated { "!" } else { "" };
-        let name = &self.acl.name;
-        let acl = if self.named { format!("{not}{name}") } else { format!("{not}{{ {name} }}") };
-        trace.push(Tested { acl, saw, held });
+        trace.push(Tested { acl: self.shown(), saw, held });
         held
     }
 }

@@ -23,6 +23,7 @@ mod print;
 mod rules;
 mod sample;
 mod scene;
+pub mod shadow;
 pub mod stick;
 #[cfg(test)]
 mod testing;

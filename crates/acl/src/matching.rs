@@ -7,9 +7,9 @@
 
 pub(crate) mod index;
 mod intervals;
-mod networks;
+pub(crate) mod networks;
 mod regexes;
-mod strings;
+pub(crate) mod strings;
 mod substrings;
 
 use std::sync::Arc;
@@ -25,8 +25,8 @@ use crate::sample::{Sample, Type};
 use crate::word::Word;
 
 /// What separates the words of a path (`dir`) and of a host name (`dom`).
-const DIR: &[u8] = b"/?";
-const DOM: &[u8] = b"/?.:";
+pub(crate) const DIR: &[u8] = b"/?";
+pub(crate) const DOM: &[u8] = b"/?.:";
 
 type Build = fn(&[Word], bool, &mut Vec<Fault>) -> Matcher;
 
@@ -194,12 +194,27 @@ pub(crate) struct Matcher {
     parts: Vec<Part>,
 }
 
+/// One part of what an acl compares with.
+#[derive(Debug)]
+pub(crate) enum Compared<'m> {
+    /// Every sample matches.
+    Found,
+    /// True ones do.
+    Bool,
+    /// Numbers or lengths in these closed ranges.
+    Ranges(Kind, Vec<(i64, i64)>),
+    /// These keys; without case where the flag says so.
+    Keys(Kind, bool, &'m Entries),
+    /// The keys of a file, which may change at any time.
+    File,
+}
+
 #[derive(Clone, Debug)]
 enum Part {
     Found,
     Bool,
-    /// Values written in the acl.
-    Values(Arc<(Entries, Index)>),
+    /// Values written in the acl, and whether their case is ignored.
+    Values(Kind, bool, Arc<(Entries, Index)>),
     /// Those of a file.
     File(Arc<View>),
 }
@@ -210,8 +225,12 @@ impl Matcher {
         let part = match kind {
             Kind::Found => Part::Found,
             Kind::Bool => Part::Bool,
-            Kind::Int => Part::Values(Arc::new((Entries::default(), Index::Numbers(numbers(words, faults))))),
-            Kind::Len => Part::Values(Arc::new((Entries::default(), Index::Lengths(numbers(words, faults))))),
+            Kind::Int => {
+                Part::Values(kind, fold, Arc::new((Entries::default(), Index::Numbers(numbers(words, faults)))))
+            }
+            Kind::Len => {
+                Part::Values(kind, fold, Arc::new((Entries::default(), Index::Lengths(numbers(words, faults)))))
+            }
             _ => {
                 let mut entries = Entries::default();
                 if let Some(word) = words.iter().find(|word| !entries.push(&word.bytes, b"", 0)) {
@@ -221,7 +240,7 @@ impl Matcher {
                 let index = Index::build(kind, fold, &entries, &mut problems);
                 let code = if kind == Kind::Reg { code::REGEX } else { code::VALUE };
                 faults.extend(problems.into_iter().map(|(id, problem)| problem.at(code, &words[id as usize])));
-                Part::Values(Arc::new((entries, index)))
+                Part::Values(kind, fold, Arc::new((entries, index)))
             }
         };
         Matcher { parts: vec![part] }
@@ -244,8 +263,21 @@ impl Matcher {
         self.parts.iter().any(|part| match part {
             Part::Found => true,
             Part::Bool => sample.as_bool().unwrap_or(false),
-            Part::Values(values) => values.1.any(&values.0, sample),
+            Part::Values(_, _, values) => values.1.any(&values.0, sample),
             Part::File(view) => view.matches(sample),
+        })
+    }
+
+    /// What it compares with, part by part; a sample matches when one part does.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Compared<'_>> {
+        self.parts.iter().map(|part| match part {
+            Part::Found => Compared::Found,
+            Part::Bool => Compared::Bool,
+            Part::Values(kind, fold, values) => match &values.1 {
+                Index::Numbers(ranges) | Index::Lengths(ranges) => Compared::Ranges(*kind, ranges.iter().collect()),
+                _ => Compared::Keys(*kind, *fold, &values.0),
+            },
+            Part::File(_) => Compared::File,
         })
     }
 

@@ -127,6 +127,11 @@ impl RuleSet {
         same_rules(&self.rules, &other.rules)
     }
 
+    /// Place, text and condition of each rule.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (&Place, &str, Option<&Cond>)> {
+        self.rules.iter().map(|rule| (&rule.place, &*rule.text, rule.cond.as_ref()))
+    }
+
     /// Runs the rules in order from `at` on, which is 0 at first; edits are made on the message of the phase. After a
     /// [`Verdict::Wait`], `at` says where to go on.
     pub fn eval<'r>(&'r self, ctx: &mut Ctx<'_>, at: &mut usize) -> Verdict<'r> {
@@ -211,6 +216,11 @@ impl Switch {
     /// Whether the rules are the same, wherever in the file they stand.
     pub fn same_rules(&self, other: &Switch) -> bool {
         same_rules(&self.rules, &other.rules)
+    }
+
+    /// Place, text and condition of each rule.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (&Place, &str, Option<&Cond>)> {
+        self.rules.iter().map(|rule| (&rule.place, &*rule.text, rule.cond.as_ref()))
     }
 
     /// Where rule `index` stands.

@@ -40,6 +40,11 @@ impl Intervals {
         (best != u32::MAX).then_some(best)
     }
 
+    /// Every range, by its lower end.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, i64)> {
+        self.0.iter().map(|node| (node.low, node.high))
+    }
+
     fn summarize(&mut self, part: Range<usize>) -> (i64, u32) {
         if part.is_empty() {
             return (i64::MIN, u32::MAX);
