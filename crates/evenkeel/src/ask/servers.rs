@@ -88,7 +88,7 @@ pub fn choose(
         why: String::new(),
         considered: Vec::new(),
     };
-    choice.why = why(&choice, back, src, named.and(wanted), end);
+    choice.why = why(&choice, back, src, named.and(wanted), end, candidates().count());
     for (at, server) in back.servers.iter().enumerate() {
         let possible = possible.contains(&at);
         choice.considered.push(Considered {
@@ -125,6 +125,7 @@ fn why(
     src: Option<IpAddr>,
     wanted: Option<&Wanted>,
     end: Option<End>,
+    candidates: usize,
 ) -> String {
     if let Some(end) = end {
         return end.entry().sentence.to_owned();
@@ -143,6 +144,7 @@ fn why(
             format!("the hash of {who} gives this server, which is full: it waits for it {wait}")
         }
         (1, Balance::Source) => format!("the hash of {who} gives this server"),
+        (1, _) if candidates == 1 => "the only server that can take it".to_owned(),
         (1, Balance::First) => "the first server with a free slot".to_owned(),
         (1, Balance::LeastConn) => "the fewest requests in flight for its weight".to_owned(),
         (1, _) => "the only server that can take it".to_owned(),

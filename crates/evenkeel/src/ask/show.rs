@@ -187,7 +187,7 @@ fn put_server(server: &Considered, style: Style, out: &mut String) {
     };
     // A server that was written as a bare address is named by it.
     let address = if server.name == server.address { String::new() } else { format!(" {}", server.address) };
-    let line = format!("{}{address} {}", server.name, server.state);
+    let line = format!("{}{address}", server.name);
     put(
         out,
         4,

@@ -219,6 +219,14 @@ fn walk(decision: &Decision, config: &evenkeel_config::Config, given: &Given, in
         rule.now = None;
         rule.tests.clear();
     }
+    // The values that stand behind are those of now; what they were then is told at the end.
+    for did in walk.stages.iter_mut().flat_map(|stage| &mut stage.rules).flat_map(|rule| &mut rule.did) {
+        if did.starts_with("tracks ")
+            && let Some(values) = did.find(" (")
+        {
+            did.truncate(values);
+        }
+    }
     if !whole {
         walk.notes
             .push("the head of the request was too long to be kept whole: only its first line was looked at".into());
