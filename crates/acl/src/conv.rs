@@ -4,7 +4,6 @@
 //! [`Expr`](crate::expr::Expr). A new converter is one entry of a table in one of the modules below and its function.
 #![allow(clippy::ptr_arg, reason = "every `prepare` has one type, and some add arguments")]
 
-use std::ops::Range;
 use std::sync::LazyLock;
 
 use crate::ctx::Ctx;
@@ -117,8 +116,6 @@ pub(crate) fn find(name: &str) -> Option<&'static Conv> {
 pub(crate) struct Step {
     pub(crate) conv: &'static Conv,
     pub(crate) args: Vec<Value>,
-    /// Where it stands in its word, for messages.
-    pub(crate) at: Range<usize>,
 }
 
 /// Runs `steps` over `sample`, and hands what comes out to `visit`; nothing when a step gives nothing.

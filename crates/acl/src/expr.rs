@@ -77,7 +77,7 @@ impl Expr {
             let entry = Entry { name: conv.name, syntax: conv.syntax, args: conv.args };
             let (mut args, after) = entry.arguments(word, start + length..part.end, span.clone(), env)?;
             prepare(conv.prepare, &mut args, env, &span, conv.syntax)?;
-            steps.push(Step { conv, args, at: start..after });
+            steps.push(Step { conv, args });
             output = conv.output;
             end = after;
         }

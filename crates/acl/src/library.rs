@@ -33,6 +33,9 @@ pub struct CaptureSlot {
     pub len: usize,
 }
 
+/// The slots of one frontend: of the request, then of the response.
+pub type Captured = (Vec<CaptureSlot>, Vec<CaptureSlot>);
+
 /// The pages of one `[http-errors.NAME]` section: status and whole message as loaded.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pages {
@@ -58,7 +61,7 @@ pub struct Library {
     /// Pattern files and maps.
     pub stores: RefCell<Stores>,
     /// Capture slots by frontend name: (request, response); rules that capture with `len` add theirs.
-    pub captures: RefCell<HashMap<Arc<str>, (Vec<CaptureSlot>, Vec<CaptureSlot>)>>,
+    pub captures: RefCell<HashMap<Arc<str>, Captured>>,
     /// How many counters a transaction may track.
     pub stick_counters: usize,
     /// How files are read.

@@ -252,12 +252,6 @@ impl Matcher {
         self
     }
 
-    /// Compares also with what `other` compares with: values after `-i` beside those before it.
-    pub(crate) fn or(mut self, other: Matcher) -> Matcher {
-        self.parts.extend(other.parts);
-        self
-    }
-
     /// Whether the sample matches. A sample that cannot be read as the type wanted does not.
     pub(crate) fn matches(&self, sample: &Sample<'_>) -> bool {
         self.parts.iter().any(|part| match part {

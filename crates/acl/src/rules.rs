@@ -150,7 +150,12 @@ impl RuleSet {
 
     /// Looks at the rule at `at` alone, for who wants to see what each one changed. `None`: go on with the next.
     #[inline]
-    pub fn eval_one<'r>(&'r self, ctx: &mut Ctx<'_>, at: &mut usize, mut trace: Option<&mut Trace>) -> Option<Verdict<'r>> {
+    pub fn eval_one<'r>(
+        &'r self,
+        ctx: &mut Ctx<'_>,
+        at: &mut usize,
+        mut trace: Option<&mut Trace>,
+    ) -> Option<Verdict<'r>> {
         let rule = self.rules.get(*at)?;
         if *at == 0 {
             // `strict-mode` holds for one set of rules.
