@@ -255,6 +255,12 @@ impl Entry {
                 bad(span, message, hint)
             })?);
         }
+        // `str()` is the empty text.
+        let empty = given.list.is_empty() && given.end > part.start;
+        if let Some(arg @ Arg { kind: ArgKind::Text, optional: false, .. }) = self.args.first().filter(|_| empty) {
+            let text = value::parse(arg, b"", word, name.clone(), env);
+            args.push(text.map_err(|(why, hint)| bad(name.clone(), why, hint))?);
+        }
         for arg in self.args.iter().skip(args.len()) {
             if !arg.optional {
                 let message = format!("`{}` needs its argument `{}`", self.name, arg.name);

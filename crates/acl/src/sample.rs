@@ -43,13 +43,10 @@ impl Type {
             (Type::Any, _) | (_, Type::Any) => true,
             (Type::Bool | Type::Int, Type::Bool | Type::Int | Type::Str) => true,
             (Type::Bool | Type::Int | Type::Ip, Type::Bin) => true,
-            (Type::Ip, Type::Ip | Type::Str) => true,
-            (Type::Str, Type::Str | Type::Int | Type::Ip | Type::Bin) => true,
+            (Type::Int, Type::Ip) | (Type::Ip, Type::Int | Type::Ip | Type::Str) => true,
+            (Type::Str, _) => true,
             (Type::Bin, Type::Bin | Type::Str) => true,
-            (Type::Bool | Type::Int, Type::Ip)
-            | (Type::Ip, Type::Bool | Type::Int)
-            | (Type::Str, Type::Bool)
-            | (Type::Bin, Type::Bool | Type::Int | Type::Ip) => false,
+            (Type::Bool, Type::Ip) | (Type::Ip, Type::Bool) | (Type::Bin, Type::Bool | Type::Int | Type::Ip) => false,
         }
     }
 }
@@ -141,12 +138,13 @@ impl<'s> Sample<'s> {
         }
     }
 
-    /// As a truth value; `None` where the types do not allow it.
+    /// As a truth value; `None` where the types do not allow it. Text is true when its number is not 0.
     pub(crate) fn as_bool(&self) -> Option<bool> {
         match *self {
             Sample::Bool(value) => Some(value),
             Sample::Int(value) => Some(value != 0),
-            Sample::Ip(_) | Sample::Str(_) | Sample::Bin(_) => None,
+            Sample::Str(text) => leading_int(text).map(|value| value != 0),
+            Sample::Ip(_) | Sample::Bin(_) => None,
         }
     }
 
@@ -156,7 +154,8 @@ impl<'s> Sample<'s> {
             Sample::Bool(value) => Some(i64::from(value)),
             Sample::Int(value) => Some(value),
             Sample::Str(text) => leading_int(text),
-            Sample::Ip(_) | Sample::Bin(_) => None,
+            Sample::Ip(IpAddr::V4(ip)) => Some(ip.to_bits().into()),
+            Sample::Ip(IpAddr::V6(_)) | Sample::Bin(_) => None,
         }
     }
 
@@ -165,7 +164,9 @@ impl<'s> Sample<'s> {
         match *self {
             Sample::Ip(value) => Some(value),
             Sample::Str(text) => parse_ip(text),
-            Sample::Bool(_) | Sample::Int(_) | Sample::Bin(_) => None,
+            // HAProxy takes the lower 32 bits.
+            Sample::Int(value) => Some(IpAddr::V4(Ipv4Addr::from_bits(value as u32))),
+            Sample::Bool(_) | Sample::Bin(_) => None,
         }
     }
 
@@ -273,6 +274,12 @@ mod tests {
             (Sample::Int(5), Type::Bin, Some(Sample::Bin(b"\0\0\0\0\0\0\0\x05"))),
             (Sample::Bool(true), Type::Bin, Some(Sample::Bin(b"\0\0\0\0\0\0\0\x01"))),
             (Sample::Ip([1, 2, 3, 4].into()), Type::Bin, Some(Sample::Bin(&[1, 2, 3, 4]))),
+            (Sample::Ip([0, 0, 1, 4].into()), Type::Int, Some(Sample::Int(260))),
+            (Sample::Ip(IpAddr::V6(Ipv6Addr::LOCALHOST)), Type::Int, None),
+            (Sample::Int(-1), Type::Ip, Some(Sample::Ip([255, 255, 255, 255].into()))),
+            (Sample::Str(b"2x"), Type::Bool, Some(Sample::Bool(true))),
+            (Sample::Str(b"true"), Type::Bool, Some(Sample::Bool(false))),
+            (Sample::Bool(true), Type::Ip, None),
         ] {
             assert_eq!(sample.cast(to, &mut Vec::new()), expected, "{sample:?} as {to}");
         }

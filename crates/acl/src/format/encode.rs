@@ -271,11 +271,6 @@ impl<'o> Out<'o> {
         }
         match sample {
             None => self.absent(),
-            Some(sample @ Sample::Bin(_)) => {
-                self.open();
-                sample.write_text(self.bytes);
-                self.close();
-            }
             Some(sample) => self.text(sample.as_bytes(&mut Scratch::new())),
         }
     }
@@ -381,7 +376,8 @@ mod tests {
             (Use::Log, "", Some(Sample::Str(b"")), "-"),
             (Use::Log, "Q", Some(Sample::Int(5)), "\"5\""),
             (Use::Log, "", Some(Sample::Bool(true)), "1"),
-            (Use::Log, "Q", Some(Sample::Bin(b"\x01\xaf")), "\"01AF\""),
+            (Use::Log, "Q", Some(Sample::Bin(b"\x01a")), "\"#01a\""),
+            (Use::Value, "", Some(Sample::Bin(b"\x01a")), "%01a"),
             // The line break and DEL are HAProxy's raw; here they cannot end the line.
             (Use::Log, "", Some(Sample::Str(nasty)), "a#0Ab\"#\t#7F]\\z"),
             (Use::Log, "Q,E", Some(Sample::Str(nasty)), "\"a#0Ab\\\"#\t#7F\\]\\\\z\""),
