@@ -9,6 +9,7 @@ mod case;
 mod log;
 mod run;
 mod setup;
+mod sheet;
 mod table {
     pub mod bad_requests;
     pub mod bad_responses;
@@ -19,6 +20,7 @@ mod table {
     pub mod headers;
     pub mod options;
     pub mod rules;
+    pub mod sheets;
     pub mod tcp;
     pub mod upgrade;
 }

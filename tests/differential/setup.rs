@@ -20,11 +20,19 @@ pub struct Setup {
     pub defaults: &'static [&'static str],
     /// Whether both proxies write their access log to standard output.
     pub log: bool,
+    /// Further sections, such as `userlist staff`: name and lines.
+    pub sections: &'static [(&'static str, &'static [&'static str])],
 }
 
 /// A frontend, one server, no surprises.
-pub const HTTP: Setup =
-    Setup { mode: "http", front: &[], backs: &[("app", &["server s0 @o0@"])], defaults: &[], log: false };
+pub const HTTP: Setup = Setup {
+    mode: "http",
+    front: &[],
+    backs: &[("app", &["server s0 @o0@"])],
+    defaults: &[],
+    log: false,
+    sections: &[],
+};
 
 /// The same for TCP.
 pub const TCP: Setup = Setup { mode: "tcp", ..HTTP };
@@ -68,7 +76,7 @@ impl Setup {
 
     /// As haproxy.cfg; `@listen@` is left for the kit.
     pub fn haproxy(&self, places: &Places) -> String {
-        let mut out = String::from("global\n nbthread 1\n maxconn 1000\n");
+        let mut out = String::from("global\n nbthread 1\n maxconn 1000\n expose-experimental-directives\n");
         if self.log {
             out.push_str(" log stdout format raw local0\n");
         }
@@ -93,6 +101,12 @@ impl Setup {
             let _ = writeln!(out, "backend {name}");
             for line in *lines {
                 let _ = writeln!(out, " {}", places.fill(line));
+            }
+        }
+        for (name, lines) in self.sections {
+            let _ = writeln!(out, "{name}");
+            for line in *lines {
+                let _ = writeln!(out, " {line}");
             }
         }
         out
@@ -123,12 +137,39 @@ impl Setup {
             let lines: Vec<String> = lines.iter().map(|l| places.fill(l)).collect();
             section(&mut out, &format!("[backend.{name}]"), &lines);
         }
+        for (name, lines) in self.sections {
+            let lines: Vec<String> = lines.iter().map(|l| (*l).to_owned()).collect();
+            section(&mut out, &format!("[{}]", name.replacen(' ', ".", 1)), &lines);
+        }
         out
     }
 }
 
-/// Keys whose lines are collected, in order, into one array.
-const ARRAYS: &[&str] = &["http-request", "use_backend", "server"];
+/// How one line of an array is written.
+type Render = fn(&str) -> String;
+
+/// Words whose lines are collected, in order, into one array, and its key.
+const ARRAYS: &[(&str, &str, Render)] = &[
+    ("tcp-request connection", "tcp-request.connection", quoted),
+    ("tcp-request session", "tcp-request.session", quoted),
+    ("tcp-request content", "tcp-request.content", quoted),
+    ("tcp-response content", "tcp-response.content", quoted),
+    ("http-request", "http-request", quoted),
+    ("http-response", "http-response", quoted),
+    ("http-after-response", "http-after-response", quoted),
+    ("http-error", "http-error", quoted),
+    ("redirect", "redirect", quoted),
+    ("use_backend", "use_backend", quoted),
+    ("use-server", "use-server", quoted),
+    ("server", "server", server),
+    ("monitor fail", "monitor.fail", quoted),
+    ("capture request header", "capture.request", captured),
+    ("capture response header", "capture.response", captured),
+    ("declare capture request len", "declare-capture.request", str::to_owned),
+    ("declare capture response len", "declare-capture.response", str::to_owned),
+    ("user", "user", user),
+    ("group", "group", group),
+];
 
 fn section(out: &mut String, header: &str, lines: &[String]) {
     let _ = writeln!(out, "\n{header}");
@@ -153,7 +194,29 @@ fn section(out: &mut String, header: &str, lines: &[String]) {
             }
             "option" => option(out, rest, "true"),
             "no" => option(out, rest.strip_prefix("option ").expect("no option NAME"), "false"),
-            "acl" | "http-request" | "use_backend" | "server" => {}
+            "errorfile" | "errorloc" | "errorloc302" | "errorloc303" => {
+                let (status, value) = rest.split_once(' ').expect("STATUS VALUE");
+                let _ = writeln!(out, "{word}.{status} = {}", quoted(value));
+            }
+            "errorfiles" => {
+                let mut words = rest.split(' ');
+                let name = quoted(words.next().unwrap_or_default());
+                let codes: Vec<&str> = words.collect();
+                let codes = if codes.is_empty() { String::new() } else { format!(", codes = [{}]", codes.join(", ")) };
+                let _ = writeln!(out, "errorfiles = [{{ name = {name}{codes} }}]");
+            }
+            "stick-table" => {
+                let _ = writeln!(out, "stick-table = {}", stick_table(rest));
+            }
+            "monitor-uri" | "log-format" | "unique-id-format" | "unique-id-header" => {
+                let _ = writeln!(out, "{word} = {}", quoted(&unquoted(rest)));
+            }
+            "capture" if rest.starts_with("cookie") => {
+                let words: Vec<&str> = rest.split(' ').collect();
+                let _ = writeln!(out, "capture.cookie = {{ name = {}, len = {} }}", quoted(words[1]), words[3]);
+            }
+            "acl" => {}
+            _ if ARRAYS.iter().any(|(w, _, _)| line.strip_prefix(w).is_some_and(|r| r.starts_with(' '))) => {}
             _ => panic!("no rendering for `{line}`"),
         }
     }
@@ -167,10 +230,9 @@ fn section(out: &mut String, header: &str, lines: &[String]) {
     for (name, tests) in acls {
         let _ = writeln!(out, "acl.{name} = [{}]", tests.join(", "));
     }
-    for key in ARRAYS {
-        let mut items = lines.iter().filter_map(|l| l.strip_prefix(key)?.strip_prefix(' ')).peekable();
+    for (words, key, render) in ARRAYS {
+        let mut items = lines.iter().filter_map(|l| l.strip_prefix(words)?.strip_prefix(' ')).peekable();
         if items.peek().is_some() {
-            let render = if *key == "server" { server } else { quoted };
             let _ = writeln!(out, "{key} = [\n  {},\n]", items.map(render).collect::<Vec<_>>().join(",\n  "));
         }
     }
@@ -216,6 +278,64 @@ fn server(words: &str) -> String {
         }
     }
     format!("{{ {} }}", parts.join(", "))
+}
+
+/// `type ip size 100k expire 1h store a,b(1h)`.
+fn stick_table(words: &str) -> String {
+    let mut words = words.split(' ');
+    let mut parts = Vec::new();
+    while let Some(word) = words.next() {
+        let value = if word == "nopurge" { "" } else { words.next().unwrap_or_default() };
+        parts.push(match word {
+            "nopurge" => "nopurge = true".to_owned(),
+            // `type string len 64`: the length is of the type there.
+            "store" => {
+                let mut depth = 0;
+                let split = |c| {
+                    depth += i32::from(c == '(') - i32::from(c == ')');
+                    c == ',' && depth == 0
+                };
+                format!("store = [{}]", value.split(split).map(quoted).collect::<Vec<_>>().join(", "))
+            }
+            _ if value.bytes().all(|b| b.is_ascii_digit()) => format!("{word} = {value}"),
+            _ => format!("{word} = {}", quoted(value)),
+        });
+    }
+    format!("{{ {} }}", parts.join(", "))
+}
+
+/// `NAME len N`.
+fn captured(words: &str) -> String {
+    let (name, len) = words.split_once(" len ").expect("NAME len N");
+    format!("{{ header = {}, len = {len} }}", quoted(name))
+}
+
+/// `NAME insecure-password PASSWORD [groups A,B]`.
+fn user(words: &str) -> String {
+    let mut words = words.split(' ');
+    let mut parts = vec![format!("name = {}", quoted(words.next().unwrap_or_default()))];
+    while let (Some(word), Some(value)) = (words.next(), words.next()) {
+        let value = if word == "groups" { list(value) } else { quoted(value) };
+        parts.push(format!("{word} = {value}"));
+    }
+    format!("{{ {} }}", parts.join(", "))
+}
+
+/// `NAME [users A,B]`.
+fn group(words: &str) -> String {
+    let (name, users) = words.split_once(" users ").unwrap_or((words, ""));
+    let users = if users.is_empty() { String::new() } else { format!(", users = {}", list(users)) };
+    format!("{{ name = {}{users} }}", quoted(name))
+}
+
+fn list(names: &str) -> String {
+    format!("[{}]", names.split(',').map(quoted).collect::<Vec<_>>().join(", "))
+}
+
+/// What HAProxy makes of one word: the text between double quotes.
+fn unquoted(word: &str) -> String {
+    let inner = word.strip_prefix('"').and_then(|w| w.strip_suffix('"')).unwrap_or(word);
+    inner.replace("\\\"", "\"").replace("\\ ", " ").replace("\\\\", "\\")
 }
 
 fn quoted(text: &str) -> String {

@@ -1,13 +1,15 @@
 //! A client that sends exactly the bytes a test says and keeps every byte that comes back.
 
 use std::io::{self, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Instant;
 
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
+};
 
 use crate::DEADLINE;
 use crate::message::{Message, Wire, find};
@@ -34,6 +36,21 @@ impl RawClient {
     /// When nobody accepts.
     pub fn connect(addr: SocketAddr) -> io::Result<RawClient> {
         let stream = TcpStream::connect_timeout(&addr, DEADLINE)?;
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(DEADLINE))?;
+        Ok(RawClient { wire: Wire::new(stream) })
+    }
+
+    /// Connects from a local address of the caller's choice, such as 127.0.0.2.
+    ///
+    /// # Errors
+    /// When the address is not of this machine, or nobody accepts.
+    pub fn connect_from(from: IpAddr, addr: SocketAddr) -> io::Result<RawClient> {
+        let family = if from.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        let fd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+        bind(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(from, 0)))?;
+        connect(fd.as_raw_fd(), &SockaddrStorage::from(addr))?;
+        let stream = TcpStream::from(fd);
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(DEADLINE))?;
         Ok(RawClient { wire: Wire::new(stream) })

@@ -1,0 +1,57 @@
+//! The decision engine: expressions, conditions and rules with the answers HAProxy gives. The rows stand in the sheets
+//! beside this file.
+
+use crate::sheet::{Rows, Sheet, run};
+
+const MAPS: &[(&str, &str)] = &[
+    ("hosts.map", "# hosts\nwww.example.com app\nexample.com plain\n  indented yes\nspaced   two words \n"),
+    ("paths.map", "/api api\n/api/v2 api2\n/ root\n"),
+    ("end.map", ".png image\n.tar.gz archive\n.gz zip\n"),
+    ("sub.map", "foo one\nbar two\n"),
+    ("dom.map", "example dom\nwww sub\n"),
+    ("dir.map", "api dir\nimg pictures\n"),
+    ("regex.map", "^/u/([a-z]+)$ user-\\1\n^/n/([0-9]+)/(.*)$ n-\\2-\\1\n"),
+    ("ip.map", "10.0.0.0/8 ten\n10.1.0.0/16 ten-one\n10.1.2.3 host\n2001:db8::/32 doc\n::1 loop\n"),
+    ("int.map", "1 one\n10:20 teens\n1000 thousand\n"),
+    ("numbers.map", "a 1\nb 22\nc -3\n"),
+    ("addresses.map", "a 192.0.2.1\nb 192.0.2.77\n"),
+    ("paths.acl", "# some paths\n/one\n/two\n\n  /three\n"),
+    ("nets.acl", "192.0.2.0/24\n127.0.0.0/30\n2001:db8::/32\n"),
+    ("words.acl", "Alpha\nbeta\n"),
+    ("regexes.acl", "^/r[0-9]+$\n\\.php$\n"),
+    ("set.map", "a first\n"),
+    ("set.acl", "first\n"),
+    ("page.txt", "hello %[path]\n"),
+    ("403.http", "HTTP/1.1 403 Nope\r\nContent-Type: text/plain\r\nX-Page: own\r\nContent-Length: 5\r\n\r\nnope\n"),
+    ("503.http", "HTTP/1.1 503 Busy\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nbusy\n"),
+];
+
+const SECTIONS: &[(&str, &[&str])] = &[
+    (
+        "userlist staff",
+        &[
+            "group ops users ann",
+            "group readers",
+            "user ann insecure-password secret",
+            "user bob insecure-password b:o:b groups readers",
+        ],
+    ),
+    ("http-errors pages", &["errorfile 403 @dir@/403.http", "errorfile 503 @dir@/503.http"]),
+];
+
+const SHEET: Sheet = Sheet { name: "", rows: Rows::Request, files: MAPS, sections: SECTIONS };
+
+#[test]
+fn expressions() {
+    run(&Sheet { name: "expressions.sheet", ..SHEET });
+}
+
+#[test]
+fn conditions() {
+    run(&Sheet { name: "matches.sheet", rows: Rows::Conditions, ..SHEET });
+}
+
+#[test]
+fn responses() {
+    run(&Sheet { name: "responses.sheet", rows: Rows::Response, ..SHEET });
+}
