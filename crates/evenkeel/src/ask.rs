@@ -7,6 +7,7 @@
 
 pub mod command;
 mod effects;
+mod ending;
 mod engine;
 mod entrance;
 mod given;
