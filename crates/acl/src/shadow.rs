@@ -60,30 +60,50 @@ pub struct Finding {
     /// Where it stands.
     pub rule: Place,
     /// The rules above it that take its requests.
-    pub by: Vec<Place>,
+    pub by: Vec<Above>,
     /// What is the matter.
     pub why: Why,
-    /// `GET http://a.example/x from 203.0.113.9`: a request that both match, tried out. Of a contradiction the acls that
-    /// exclude each other. `None` where none was found.
+    /// Of a contradiction the acls that exclude each other, or the one that never holds; empty where it is the whole.
+    pub acls: Vec<String>,
+    /// `GET http://a.example/x from 203.0.113.9`: a request that both match, tried out; `None` where none was found.
     pub witness: Option<String>,
+}
+
+/// A rule above another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Above {
+    /// Where it stands.
+    pub place: Place,
+    /// Its text.
+    pub text: String,
 }
 
 impl Finding {
     /// What is the matter, in words that follow on "this rule".
     pub fn sentence(&self) -> String {
-        let places: Vec<String> = self.by.iter().map(ToString::to_string).collect();
-        match (self.why, &places[..]) {
-            (Why::Contradiction, _) => match &self.witness {
-                Some(acls) => format!("never runs: {acls}"),
-                None => "never runs: its condition can never hold".into(),
+        let by: Vec<String> = self.by.iter().map(|above| above.shown(&self.rule)).collect();
+        let acls: Vec<String> = self.acls.iter().map(|acl| format!("`{acl}`")).collect();
+        match self.why {
+            Why::Contradiction => match &acls[..] {
+                [] => "never runs: its condition can never hold".into(),
+                [one] => format!("never runs: {one} can never hold"),
+                [one, other] => format!("never runs: {one} and {other} exclude each other"),
+                _ => format!("never runs: {} never hold together", acls.join(", ")),
             },
-            (Why::AfterEnd, _) => format!("never runs: the one at {} takes every request", places.join(" and ")),
-            (Why::Shadowed, [one]) => format!("is shadowed by the one at {one}"),
-            (Why::Shadowed, _) => format!("is shadowed by those at {} together", places.join(", ")),
-            (Why::OrderDecides, _) => {
-                format!("also matches what the one at {} takes: their order decides", places.join(", "))
-            }
+            Why::AfterEnd => format!("never runs: {} takes every request", by.join(" and ")),
+            Why::Shadowed if by.len() > 1 => format!("is shadowed by {} together", by.join(" and ")),
+            Why::Shadowed => format!("is shadowed by {}", by.join(" and ")),
+            Why::OrderDecides => format!("also matches what {} takes: their order decides", by.join(" and ")),
         }
+    }
+}
+
+impl Above {
+    /// As told at the rule that stands at `rule`.
+    fn shown(&self, rule: &Place) -> String {
+        let Above { place, text } = self;
+        // On one line the place tells nothing.
+        if place == rule { format!("`{text}`") } else { format!("the one at {place}") }
     }
 }
 
@@ -135,6 +155,7 @@ impl Switch {
 #[derive(Debug)]
 struct Line<'r> {
     place: &'r Place,
+    text: &'r str,
     cond: Option<&'r Cond>,
     read: Read<'r>,
     /// Nothing below it runs when it does.
@@ -170,6 +191,7 @@ impl<'r> Analysis<'r> {
             }
             lines.push(Line {
                 place,
+                text,
                 cond,
                 read,
                 ends: effect == Effect::Ends,
@@ -189,7 +211,7 @@ impl<'r> Analysis<'r> {
             // A target that is worked out per request may not exist.
             let ends = !falls_through && set.targets.get(at).is_some_and(Option::is_some);
             let words = word::split(text).unwrap_or_default();
-            lines.push(Line { place, cond, read, ends, action: action(text, &words), takes: Vec::new() });
+            lines.push(Line { place, text, cond, read, ends, action: action(text, &words), takes: Vec::new() });
         }
         vars.partition(steps);
         Analysis { lines, vars }
@@ -208,13 +230,14 @@ impl<'r> Analysis<'r> {
             if let Some(may) = read.alternatives(Side::May, &mut self.vars) {
                 if may.is_empty() {
                     if !read.is_off(&mut self.vars) {
-                        let acls = conflict(&read.conflict(&mut self.vars));
-                        findings.push(self.finding(at, &BTreeSet::new(), Why::Contradiction, acls));
+                        let acls = read.conflict(&mut self.vars);
+                        let finding = self.finding(at, &BTreeSet::new(), Why::Contradiction, None);
+                        findings.push(Finding { acls, ..finding });
                     }
                     continue;
                 }
                 if let Some(by) = taken_by(&may, &cover, &self.vars, steps) {
-                    let witness = self.witness(at, &may, &by, taker);
+                    let witness = self.witness(at, &may, &by, false, taker);
                     findings.push(self.finding(at, &by, Why::Shadowed, witness));
                     continue;
                 }
@@ -250,7 +273,7 @@ impl<'r> Analysis<'r> {
                     return None;
                 }
                 let by = [upper].into();
-                self.witness(at, &must, &by, taker).map(|witness| (by, witness))
+                self.witness(at, &must, &by, true, taker).map(|witness| (by, witness))
             });
             if let Some((by, witness)) = found {
                 findings.push(self.finding(at, &by, Why::OrderDecides, Some(witness)));
@@ -262,12 +285,23 @@ impl<'r> Analysis<'r> {
     }
 
     fn finding(&self, at: usize, by: &BTreeSet<usize>, why: Why, witness: Option<String>) -> Finding {
-        let by = by.iter().map(|&by| self.lines[by].place.clone()).collect();
-        Finding { index: at, rule: self.lines[at].place.clone(), by, why, witness }
+        let above = |&by: &usize| {
+            let Line { place, text, .. } = self.lines[by];
+            Above { place: place.clone(), text: text.to_owned() }
+        };
+        let rule = self.lines[at].place.clone();
+        Finding { index: at, rule, by: by.iter().map(above).collect(), why, acls: Vec::new(), witness }
     }
 
-    /// A request that the rule at `at` matches and one of `by` takes, tried out.
-    fn witness(&self, at: usize, may: &Alternatives, by: &BTreeSet<usize>, taker: &Taker<'_>) -> Option<String> {
+    /// A request that the rule at `at` matches and one of `by` takes, tried out. `plain`: one that is likely to be sent.
+    fn witness(
+        &self,
+        at: usize,
+        may: &Alternatives,
+        by: &BTreeSet<usize>,
+        plain: bool,
+        taker: &Taker<'_>,
+    ) -> Option<String> {
         let mut tried = 0;
         for &upper in by {
             for lits in &self.lines[upper].takes {
@@ -277,6 +311,9 @@ impl<'r> Analysis<'r> {
                         return None;
                     }
                     let Some(witness) = Witness::new(&cube.model(), &self.vars) else { continue };
+                    if plain && !witness.is_plain() {
+                        continue;
+                    }
                     let Some(mut scene) = witness.scene() else { continue };
                     if taker(&mut scene).is_some_and(|taker| by.contains(&taker)) && self.matches(at, &mut scene) {
                         return Some(witness.to_string());
@@ -324,18 +361,6 @@ fn taken_by(may: &Alternatives, cover: &Cover, vars: &Vars, steps: &mut usize) -
 /// What alternatives of one condition have in common with one of another.
 fn meet<'m>(these: &'m Alternatives, lits: &'m [Lit], vars: &'m Vars) -> impl Iterator<Item = Cube> + 'm {
     these.iter().filter_map(|own| Cube::default().with(own, vars)?.with(lits, vars))
-}
-
-fn conflict(acls: &[String]) -> Option<String> {
-    match acls {
-        [] => None,
-        [one] => Some(format!("`{one}` never holds")),
-        [one, other] => Some(format!("`{one}` and `{other}` exclude each other")),
-        _ => Some(format!(
-            "{} never hold together",
-            acls.iter().map(|acl| format!("`{acl}`")).collect::<Vec<_>>().join(", ")
-        )),
-    }
 }
 
 fn taker_of_set(set: &RuleSet, kind: RuleKind, scene: &mut Scene) -> Option<usize> {

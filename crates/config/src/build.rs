@@ -13,6 +13,7 @@ mod pages;
 mod proxy;
 mod rules;
 mod server;
+mod shadow;
 mod table;
 mod test;
 mod users;

@@ -329,6 +329,25 @@ Give at least one a weight of 1 or more.";
     RULE_NEVER_RUNS = "EK0238", "a rule that can never run",
 "A rule above it without a condition ends the list for every request. Move it up, or give the rule above a condition.
     http-request = [\"deny\", \"set-header X-A b\"]    # the second never runs";
+
+    SHADOWED = "EK0239", "a rule that is shadowed by others",
+"Rules above it end the list for every request it could match, so it never runs. The hint shows such a request, tried out on
+the rules themselves. Move the rule up, narrow those above it, or remove it.
+    http-request = [\"deny if { path_beg /api/ }\", \"allow if { path /api/status }\"]    # the second never runs
+Only what is certain is told: files, maps, variables, time and counters are taken to be anything.";
+
+    NEVER_HOLDS = "EK0240", "a condition that can never hold",
+"Acls that stand side by side must all hold, and no request can be like that: the message names those that exclude each other.
+Write `or` between acls of which one is enough.
+    http-request = [\"deny if METH_POST METH_PUT\"]       # wrong: a request has one method
+    http-request = [\"deny if METH_POST or METH_PUT\"]
+To switch a rule off on purpose, write `if FALSE`: that is not told of.";
+
+    ORDER_DECIDES = "EK0241", "rules whose order decides",
+"Some requests match this rule and one above it that does something else and ends the list, so swapping the two would change
+what becomes of them. That is often meant: the special case before the general one. Told with `evenkeel check --notes` only,
+with a request that both match.
+    use_backend = [\"static if { path_end .css }\", \"api if { path_beg /api/ }\"]    # /api/a.css goes to static";
 }
 
 #[cfg(test)]

@@ -20,14 +20,17 @@ pub enum Severity {
     Error,
     /// It can, but is hardly what was meant.
     Warning,
+    /// It may well be meant, and somebody asked.
+    Note,
 }
 
 impl Severity {
-    /// `error` or `warning`.
+    /// `error`, `warning` or `note`.
     pub fn as_str(self) -> &'static str {
         match self {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Note => "note",
         }
     }
 }
@@ -110,6 +113,7 @@ impl Diagnostic {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
+            Severity::Note => Level::NOTE,
         };
         // Names from the file may hold escape sequences; a terminal must not obey them.
         let title = level.primary_title(normalize_untrusted_str(&self.message)).id(self.code);
@@ -177,6 +181,11 @@ impl Sink {
     /// Reports a warning.
     pub fn warn(&mut self, code: &'static str, at: At, message: impl Into<String>) -> &mut Raw {
         self.push(Severity::Warning, code, at, message.into())
+    }
+
+    /// Reports what may well be meant.
+    pub fn note(&mut self, code: &'static str, at: At, message: impl Into<String>) -> &mut Raw {
+        self.push(Severity::Note, code, at, message.into())
     }
 
     fn push(&mut self, severity: Severity, code: &'static str, at: At, message: String) -> &mut Raw {

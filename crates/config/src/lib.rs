@@ -59,12 +59,20 @@ pub struct LoadOptions<'a> {
     pub read: fn(&Path) -> io::Result<Vec<u8>>,
     /// The pattern files and maps of the configuration that runs: one whose file did not change is taken over.
     pub previous: Option<&'a Stores>,
+    /// Tell also of what may well be meant: rules whose order decides.
+    pub notes: bool,
 }
 
 impl<'a> LoadOptions<'a> {
     /// The process's environment, the system's resolver and files, all of which may block.
     pub fn system() -> LoadOptions<'static> {
-        LoadOptions { env: &|name| std::env::var(name).ok(), resolve: &resolve, read: read_file, previous: None }
+        LoadOptions {
+            env: &|name| std::env::var(name).ok(),
+            resolve: &resolve,
+            read: read_file,
+            previous: None,
+            notes: false,
+        }
     }
 
     /// Knows nothing: no variable is set, no name has an address, no file can be read.
@@ -74,6 +82,7 @@ impl<'a> LoadOptions<'a> {
             resolve: &|_, _| Err(String::new()),
             read: |_| Err(io::Error::new(io::ErrorKind::NotFound, "files are not read here")),
             previous: None,
+            notes: false,
         }
     }
 }

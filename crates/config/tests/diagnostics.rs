@@ -27,6 +27,7 @@ const OPTIONS: LoadOptions<'static> = LoadOptions {
         _ => Err(std::io::Error::new(std::io::ErrorKind::NotFound, "no such file")),
     },
     previous: None,
+    notes: true,
 };
 
 fn load(text: &str) -> Loaded {
@@ -158,6 +159,9 @@ const CASES: &[(&str, &str, &str)] = &[
         "\"b if { path / }\"",
         "[backend.b]\nserver = [\"10.0.0.1:80\"]\n[frontend.f]\nbind = \":1\"\nuse_backend = [\"b\", \"b if { path / }\"]",
     ),
+    ("EK0239", "\"allow if { path /a/b }\"", "http-request = [\"deny if { path_beg /a/ }\", \"allow if { path /a/b }\"]"),
+    ("EK0240", "\"deny if METH_POST METH_PUT\"", "http-request = [\"deny if METH_POST METH_PUT\"]"),
+    ("EK0241", "\"allow if METH_GET\"", "http-request = [\"deny if { path_beg /a/ }\", \"allow if METH_GET\"]"),
     (
         "EK0302",
         "pth_beg",
@@ -268,7 +272,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     ("EK0233", "a", "acl.a = \"path /x\"\nacl.b = \"path /y\"\nredirect = [\"location /z if b\"]"),
     ("EK0314", "200", "redirect = [\"location /z code 200\"]"),
-    ("EK0238", "\"location /y\"", "redirect = [\"location /x\", \"location /y\"]"),
+    ("EK0238", "\"location /y\"", "http-request = [\"deny\"]\nredirect = [\"location /y\"]"),
     ("EK0310", "path", "monitor-uri = \"/alive\"\nmonitor.fail = [\"path /x\"]"),
     ("EK0125", "\"htp\"", "log-format = \"htp\""),
     ("EK0113", "connection", "[backend.b]\nserver = \"10.0.0.1:80\"\ntcp-request.connection = []"),

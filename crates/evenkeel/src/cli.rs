@@ -97,6 +97,9 @@ pub struct Check {
     /// Warnings fail too, and so do [[test]] blocks that do not hold.
     #[arg(long)]
     pub strict: bool,
+    /// Tell also of what may well be meant: rules whose order decides.
+    #[arg(long)]
+    pub notes: bool,
     /// Files and directories, read together as one configuration; `-` is standard input.
     #[arg(required = true, value_name = "FILE|DIR|-")]
     pub files: Vec<PathBuf>,

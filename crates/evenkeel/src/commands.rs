@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use evenkeel_config::LoadOptions;
 use evenkeel_frontend::End;
 
 use crate::cli::{self, Check, Cli, Command, Errors, Reload, Run, Running};
@@ -118,7 +119,8 @@ pub fn start_logging() {
 }
 
 fn check(args: &Check) -> ExitCode {
-    let loaded = evenkeel_config::load(&args.files);
+    let opts = LoadOptions { notes: args.notes, ..LoadOptions::system() };
+    let loaded = evenkeel_config::load_with(&args.files, &opts);
     let warnings = loaded.warnings();
     let errors = loaded.errors();
     let tests = loaded.config.as_ref().filter(|_| args.strict).map(|config| ask::run_tests(config, &[]));

@@ -34,8 +34,7 @@ fn switch(texts: &[&str], acls: &Acls) -> Switch {
 /// `line sentence; witness` of each finding.
 fn told(findings: &[Finding]) -> Vec<String> {
     let one = |finding: &Finding| {
-        let witness = finding.witness.as_ref().filter(|_| finding.why != Why::Contradiction);
-        let witness = witness.map_or(String::new(), |witness| format!("; {witness}"));
+        let witness = finding.witness.as_ref().map_or(String::new(), |witness| format!("; {witness}"));
         format!("{} {}{witness}", finding.rule.line, finding.sentence())
     };
     findings.iter().map(one).collect()
@@ -70,7 +69,7 @@ fn rules_that_never_run_are_found_with_a_witness() {
         ),
         (
             &["deny if METH_GET", "deny unless METH_GET", "set-header X-A b"],
-            &["3 is shadowed by those at f:1, f:2 together; GET http://a.example/"],
+            &["3 is shadowed by the one at f:1 and the one at f:2 together; GET http://a.example/"],
         ),
         (
             &["redirect location /new if { path /old }", "deny", "allow if api", "set-header X-A b"],
@@ -86,9 +85,9 @@ fn rules_that_never_run_are_found_with_a_witness() {
         ),
         (
             &["deny if { hdr(host),lower Shop.example }"],
-            &["1 never runs: `{ hdr(host),lower Shop.example }` never holds"],
+            &["1 never runs: `{ hdr(host),lower Shop.example }` can never hold"],
         ),
-        (&["deny if { path_beg api }"], &["1 never runs: `{ path_beg api }` never holds"]),
+        (&["deny if { path_beg api }"], &["1 never runs: `{ path_beg api }` can never hold"]),
         (
             &["deny if { hdr_end(host) .example }", "allow if { hdr_end(host) .shop.example }"],
             &["2 is shadowed by the one at f:1; GET http://www.shop.example/"],
@@ -120,7 +119,7 @@ fn rules_that_never_run_are_found_with_a_witness() {
         ),
         (
             &["deny if { path_reg ^/a }", "deny unless { path_reg ^/a } METH_GET", "allow"],
-            &["3 is shadowed by those at f:1, f:2 together; GET http://a.example/"],
+            &["3 is shadowed by the one at f:1 and the one at f:2 together; GET http://a.example/"],
         ),
         // A sample that is not understood narrows a rule, whatever it is.
         (
@@ -194,6 +193,15 @@ fn switches_are_looked_at_as_well() {
         told(&found.order_decides()),
         ["4 also matches what the one at f:1 takes: their order decides; GET http://shop.example/api/"]
     );
+}
+
+#[test]
+fn a_rule_on_the_same_line_is_named_by_its_text() {
+    let file: Arc<str> = "f".into();
+    let line = |text| RuleLine { text, file: &file, line: 7 };
+    let lines = [line("a if { path_beg /a }"), line("b if { path /a/b }")];
+    let found = Switch::compile("backend", &lines, &acls(&[]), &env()).unwrap().shadowed(false);
+    assert_eq!(told(&found), ["7 is shadowed by `a if { path_beg /a }`; GET http://a.example/a/b"]);
 }
 
 #[test]

@@ -74,6 +74,11 @@ impl Witness {
         Some(())
     }
 
+    /// Whether Host names one host, as it nearly always does.
+    pub(super) fn is_plain(&self) -> bool {
+        !self.host().contains(',')
+    }
+
     /// The described transaction; `None` when it is no valid request.
     pub(super) fn scene(&self) -> Option<Scene> {
         let mut text = format!("{} {} HTTP/1.1\r\nHost: {}\r\n", self.method(), self.path_and_query(), self.host());

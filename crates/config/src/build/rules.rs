@@ -9,11 +9,11 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use evenkeel_acl::tables::{MATCHES, actions, fetches};
+use evenkeel_acl::tables::{MATCHES, fetches};
 use evenkeel_acl::{AclDef, Acls, Conditions, Env, Phase, RuleError, RuleKind, RuleLine, RuleSet, Switch};
 
 use super::proxy::Reference;
-use super::{Cx, Layers};
+use super::{Cx, Layers, shadow};
 use crate::codes;
 use crate::model::Mode;
 use crate::nearest::did_you_mean;
@@ -28,7 +28,6 @@ pub(super) struct Rules {
     pub tcp_content: Arc<RuleSet>,
     pub tcp_response: Arc<RuleSet>,
     pub http_request: Arc<RuleSet>,
-    pub redirect: Arc<RuleSet>,
     pub http_response: Arc<RuleSet>,
     pub http_after_response: Arc<RuleSet>,
     pub switch: Arc<Switch>,
@@ -62,15 +61,15 @@ pub(super) fn rules(layers: &Layers<'_, '_>, mode: Mode, cx: &mut Cx<'_>) -> Rul
         tcp_session: lists.set(RuleKind::TcpSession, cx),
         tcp_content: lists.set(RuleKind::TcpContent, cx),
         http_request: lists.set(RuleKind::HttpRequest, cx),
-        redirect: lists.redirects(cx),
         tcp_response: lists.set(RuleKind::TcpResponse, cx),
         http_response: lists.set(RuleKind::HttpResponse, cx),
         http_after_response: lists.set(RuleKind::HttpAfterResponse, cx),
         ..Rules::default()
     };
-    let (switch, targets) = lists.switch("use_backend", "backend", cx);
+    let rewritten = built.http_request.rewrites(RuleKind::HttpRequest);
+    let (switch, targets) = lists.switch("use_backend", "backend", rewritten, cx);
     (built.switch, built.targets) = (switch, targets);
-    let (use_server, servers) = lists.switch("use-server", "server", cx);
+    let (use_server, servers) = lists.switch("use-server", "server", rewritten, cx);
     built.use_server = use_server;
     for server in servers {
         let known = library.proxies.iter().find(|proxy| *proxy.name == *layers.name);
@@ -107,43 +106,39 @@ struct Lists<'l, 'n, 'd> {
 }
 
 impl<'n> Lists<'_, 'n, '_> {
-    /// The rules of one kind.
+    /// The rules of one kind; the `redirect` lines follow those on requests.
     fn set(&mut self, kind: RuleKind, cx: &mut Cx<'_>) -> Arc<RuleSet> {
-        self.compile(kind, Lines::of(self.layers, kind.keyword(), "", cx), cx)
-    }
-
-    /// The `redirect` lines: a set of their own, which an `allow` among the others does not end.
-    fn redirects(&mut self, cx: &mut Cx<'_>) -> Arc<RuleSet> {
-        self.compile(RuleKind::HttpRequest, Lines::of(self.layers, "redirect", "redirect ", cx), cx)
-    }
-
-    fn compile(&mut self, kind: RuleKind, lines: Lines<'n>, cx: &mut Cx<'_>) -> Arc<RuleSet> {
+        let mut lines = Lines::of(self.layers, kind.keyword(), "", cx);
+        if kind == RuleKind::HttpRequest {
+            lines.append(Lines::of(self.layers, "redirect", "redirect ", cx));
+        }
         let set = RuleSet::compile(kind, &lines.rules(), self.acls, &self.env).unwrap_or_else(|errors| {
             report(errors, &lines.lines, cx);
             RuleSet::default()
         });
-        lines.dead_ends(
-            |words| {
-                actions()
-                    .iter()
-                    .any(|action| action.ends && action.kinds.contains(&kind) && words.first() == Some(&action.name))
-            },
-            cx,
-        );
+        let places: Vec<At> = lines.lines.iter().map(|line| line.at).collect();
+        shadow::report(set.shadowed(kind), &places, false, cx);
+        if cx.opts.notes {
+            shadow::report(set.order_decides(kind), &places, false, cx);
+        }
         self.used.extend(lines.acls());
         Arc::new(set)
     }
 
-    /// The rules that name a backend or server, and the names that are known before there is a request.
-    fn switch(&mut self, key: &str, what: &str, cx: &mut Cx<'_>) -> (Arc<Switch>, Vec<Reference>) {
+    /// The rules that name a backend or server, and the names that are known before there is a request. `rewritten`: rules
+    /// may have changed it by then.
+    fn switch(&mut self, key: &str, what: &str, rewritten: bool, cx: &mut Cx<'_>) -> (Arc<Switch>, Vec<Reference>) {
         let lines = Lines::of(self.layers, key, "", cx);
         let switch = Switch::compile(what, &lines.rules(), self.acls, &self.env).unwrap_or_else(|errors| {
             report(errors, &lines.lines, cx);
             Switch::default()
         });
+        let places: Vec<At> = lines.lines.iter().map(|line| line.at).collect();
         // A server that is not usable lets the next use-server rule have its turn.
-        if what == "backend" {
-            lines.dead_ends(|_| true, cx);
+        let falls_through = what == "server";
+        shadow::report(switch.shadowed(falls_through), &places, rewritten, cx);
+        if cx.opts.notes && !falls_through {
+            shadow::report(switch.order_decides(), &places, rewritten, cx);
         }
         let names = lines.lines.iter().filter_map(|line| {
             let (word, range) = words(line.text).next()?;
@@ -230,6 +225,12 @@ impl<'n> Lines<'n> {
         Lines { files: files.collect(), texts: texts.collect(), lines }
     }
 
+    fn append(&mut self, more: Lines<'n>) {
+        self.lines.extend(more.lines);
+        self.texts.extend(more.texts);
+        self.files.extend(more.files);
+    }
+
     fn rules(&self) -> Vec<RuleLine<'_>> {
         let each = self.texts.iter().zip(&self.files);
         each.map(|(text, (file, line))| RuleLine { text, file, line: *line }).collect()
@@ -242,22 +243,6 @@ impl<'n> Lines<'n> {
             let condition = words(line.text).skip_while(|(word, _)| !is_condition(word)).skip(1);
             condition.map(|(word, _)| word.trim_start_matches('!'))
         })
-    }
-
-    /// Reports what stands below a final rule without a condition.
-    fn dead_ends(&self, is_final: impl Fn(&[&str]) -> bool, cx: &mut Cx<'_>) {
-        for (index, text) in self.texts.iter().enumerate() {
-            let words: Vec<&str> = words(text).map(|(word, _)| word).collect();
-            if is_final(&words) && !words.iter().any(|word| is_condition(word)) {
-                let line = self.files[index].1;
-                for below in &self.lines[index + 1..] {
-                    cx.sink
-                        .warn(codes::RULE_NEVER_RUNS, below.at, "this rule never runs")
-                        .hint(format!("the rule on line {line} has no condition and ends the list"));
-                }
-                return;
-            }
-        }
     }
 }
 
