@@ -303,7 +303,7 @@ fn mistakes_have_code_place_and_line() {
         ("deny if { src 10.0.0.256 }", "EK0306", "10.0.0.256"),
         ("deny if { path }", "EK0307", "path"),
         ("deny if { hdr }", "EK0303", "hdr"),
-        ("deny if { src -m int 5 }", "EK0305", "int"),
+        ("deny if { src -m bool }", "EK0305", "bool"),
         ("deny if { path -q /x }", "EK0308", "-q"),
     ];
     for (line, code, at) in cases {

@@ -181,6 +181,8 @@ pub struct Frontend {
     pub http_after_response: Arc<RuleSet>,
     /// `http-request` rules, in order.
     pub http_request: Arc<RuleSet>,
+    /// `redirect` rules: after `http-request`, also after an `allow` there.
+    pub redirect: Arc<RuleSet>,
     /// `use_backend` rules; `switch.targets[i]` is the name of rule i's backend.
     pub switch: Arc<Switch>,
     /// The backend taken when no rule matches.
@@ -397,6 +399,8 @@ pub struct Backend {
     pub http_after_response: Arc<RuleSet>,
     /// `http-request` rules of the backend, run after the frontend's.
     pub http_request: Arc<RuleSet>,
+    /// `redirect` rules: after `http-request`, also after an `allow` there.
+    pub redirect: Arc<RuleSet>,
     /// Options.
     pub option: BackendOptions,
     /// `option.forwardfor` of the backend.

@@ -33,7 +33,8 @@ fn the_rules_of_a_listen_run_once() {
                       http-response = [\"del-header Server\"]\nhttp-after-response = [\"set-header A b\"]\n\
                       use-server = [\"s2 if { path /s2 }\"]\ntcp-request.inspect-delay = \"5s\"");
     let (front, back) = (&config.frontends[0], &config.backends[0]);
-    assert_eq!((front.http_request.len(), back.http_request.len()), (2, 0));
+    assert_eq!((front.http_request.len(), back.http_request.len()), (1, 0));
+    assert_eq!((front.redirect.len(), back.redirect.len()), (1, 0));
     assert_eq!((front.http_response.len(), back.http_response.len()), (1, 0));
     assert_eq!((front.http_after_response.len(), back.http_after_response.len()), (1, 0));
     assert_eq!(back.use_server.targets, [Some(Arc::from("s2"))]);

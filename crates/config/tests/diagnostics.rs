@@ -272,7 +272,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     ("EK0233", "a", "acl.a = \"path /x\"\nacl.b = \"path /y\"\nredirect = [\"location /z if b\"]"),
     ("EK0314", "200", "redirect = [\"location /z code 200\"]"),
-    ("EK0238", "\"location /y\"", "http-request = [\"deny\"]\nredirect = [\"location /y\"]"),
+    ("EK0238", "\"location /y\"", "redirect = [\"location /x\", \"location /y\"]"),
     ("EK0310", "path", "monitor-uri = \"/alive\"\nmonitor.fail = [\"path /x\"]"),
     ("EK0125", "\"htp\"", "log-format = \"htp\""),
     ("EK0113", "connection", "[backend.b]\nserver = \"10.0.0.1:80\"\ntcp-request.connection = []"),

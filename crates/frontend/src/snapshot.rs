@@ -67,6 +67,7 @@ fn has_rules(front: &config::Frontend, config: &config::Config) -> bool {
         &front.tcp_request_session,
         &front.tcp_request_content,
         &front.http_request,
+        &front.redirect,
         &front.http_response,
         &front.http_after_response,
     ];
@@ -74,6 +75,7 @@ fn has_rules(front: &config::Frontend, config: &config::Config) -> bool {
         let sets = [
             &back.tcp_request_content,
             &back.http_request,
+            &back.redirect,
             &back.tcp_response,
             &back.http_response,
             &back.http_after_response,

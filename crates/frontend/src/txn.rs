@@ -152,12 +152,40 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
     let line = RequestLine::of(&txn.req, cut);
     let (method, target, version) = (line.method.to_vec(), line.target.to_vec(), line.version);
     let line = Line::Kept(RequestLine { method: &method, target: &target, version });
-    // Nor does it hold buffers while it is idle: of the request only its first line is kept.
+    // Nor does it hold buffers while it is idle: of the request only its first line is kept, and what `log-format` may ask for.
+    let kept = entrance.conf.log_text.as_ref().map(|_| Kept::of(txn));
     txn.reset(&conn.admission.worker.stock);
+    if let Some(kept) = kept {
+        kept.back_into(txn);
+    }
     conn.served = None;
     tunnel.run(conn, &mut tally, &entrance, at).await;
     close_books(conn, txn, &mut tally, &entrance, group.as_ref(), line);
     next
+}
+
+/// What is kept of a request while a tunnel runs.
+struct Kept {
+    memo: Memo,
+    head: Vec<u8>,
+}
+
+impl Kept {
+    fn of(txn: &mut Txn) -> Kept {
+        let head = txn.req.block().filled().get(..txn.req.head_len()).unwrap_or_default().to_vec();
+        Kept { memo: std::mem::take(&mut txn.memo), head }
+    }
+
+    /// The head as it was received, in a block of its size.
+    fn back_into(self, txn: &mut Txn) {
+        let mut block = Buf::with_capacity(self.head.len());
+        block.extend_from_slice(&self.head);
+        txn.req.replace_block(block);
+        // It was parsed before, with limits that cannot be narrower than these.
+        let _ =
+            txn.req.parse_request(&Limits { max_head: self.head.len(), max_uri: self.head.len(), ..Limits::default() });
+        txn.memo = self.memo;
+    }
 }
 
 /// Where the request line for the log comes from.
@@ -411,8 +439,10 @@ impl Course<'_> {
         if txn.memo.tracks.is_used() || conn.session.tracks.is_used() {
             count::on_request(&conn.session, &txn.memo, conn.admission.worker.now_ms());
         }
-        if let Some(next) = self.apply(&conf.http_request, conn, txn).await {
-            return next;
+        for rules in [&conf.http_request, &conf.redirect] {
+            if let Some(next) = self.apply(rules, conn, txn).await {
+                return next;
+            }
         }
         let at = match self.route(conn, txn) {
             Ok(at) => at,
@@ -422,7 +452,7 @@ impl Course<'_> {
         let local = self.local;
         let group = &local.snapshot.groups[at];
         self.tally.enter_backend(group, conn.admission.worker.id);
-        for rules in [&group.conf.tcp_request_content, &group.conf.http_request] {
+        for rules in [&group.conf.tcp_request_content, &group.conf.http_request, &group.conf.redirect] {
             if let Some(next) = self.apply(rules, conn, txn).await {
                 return next;
             }
@@ -536,12 +566,19 @@ impl Course<'_> {
     /// `use-server`: the server the first rule that matches names, while it is in service.
     fn wanted_server(&self, conn: &mut Conn, txn: &mut Txn, group: &Group) -> Option<usize> {
         let rules = &group.conf.use_server;
-        let name = match self.look(conn, txn, Phase::Request, |ctx| rules.pick(ctx))? {
-            Choice::Rule(rule) => rules.targets.get(rule)?.as_deref()?.to_owned(),
-            Choice::Named(_, name) => name,
-        };
-        let slot = group.slots.iter().position(|slot| *slot.server.name == *name)?;
-        group.slots[slot].server.is_usable().then_some(slot)
+        let mut from = 0;
+        // A server that takes nothing lets the next rule have its turn.
+        loop {
+            let (rule, name) = match self.look(conn, txn, Phase::Request, |ctx| rules.pick_from(ctx, from, None))? {
+                Choice::Rule(rule) => (rule, rules.targets.get(rule)?.as_deref()?.to_owned()),
+                Choice::Named(rule, name) => (rule, name),
+            };
+            let slot = group.slots.iter().position(|slot| *slot.server.name == *name);
+            match slot.filter(|&slot| group.slots[slot].server.is_usable()) {
+                Some(slot) => return Some(slot),
+                None => from = rule + 1,
+            }
+        }
     }
 
     /// Tries servers until one answered, the retries are used up, or nothing is left to try.

@@ -163,6 +163,7 @@ fn frontend(
         http_response: Arc::clone(&rules.http_response),
         http_after_response: Arc::clone(&rules.http_after_response),
         http_request: Arc::clone(&rules.http_request),
+        redirect: Arc::clone(&rules.redirect),
         switch: Arc::clone(&rules.switch),
         default_backend: default_backend.and_then(arc).or_else(|| shared.listen.then(|| Arc::clone(&name))),
         option: FrontendOptions {
@@ -239,6 +240,7 @@ fn backend(
         http_response: Arc::clone(&rules.http_response),
         http_after_response: Arc::clone(&rules.http_after_response),
         http_request: Arc::clone(&rules.http_request),
+        redirect: Arc::clone(&rules.redirect),
         option: BackendOptions {
             connection: connection(layers),
             abortonclose: layers.switch("option.abortonclose", shared.mode == Mode::Http),

@@ -28,6 +28,7 @@ pub(super) struct Rules {
     pub tcp_content: Arc<RuleSet>,
     pub tcp_response: Arc<RuleSet>,
     pub http_request: Arc<RuleSet>,
+    pub redirect: Arc<RuleSet>,
     pub http_response: Arc<RuleSet>,
     pub http_after_response: Arc<RuleSet>,
     pub switch: Arc<Switch>,
@@ -61,6 +62,7 @@ pub(super) fn rules(layers: &Layers<'_, '_>, mode: Mode, cx: &mut Cx<'_>) -> Rul
         tcp_session: lists.set(RuleKind::TcpSession, cx),
         tcp_content: lists.set(RuleKind::TcpContent, cx),
         http_request: lists.set(RuleKind::HttpRequest, cx),
+        redirect: lists.redirects(cx),
         tcp_response: lists.set(RuleKind::TcpResponse, cx),
         http_response: lists.set(RuleKind::HttpResponse, cx),
         http_after_response: lists.set(RuleKind::HttpAfterResponse, cx),
@@ -106,12 +108,17 @@ struct Lists<'l, 'n, 'd> {
 }
 
 impl<'n> Lists<'_, 'n, '_> {
-    /// The rules of one kind; the `redirect` lines follow those on requests.
+    /// The rules of one kind.
     fn set(&mut self, kind: RuleKind, cx: &mut Cx<'_>) -> Arc<RuleSet> {
-        let mut lines = Lines::of(self.layers, kind.keyword(), "", cx);
-        if kind == RuleKind::HttpRequest {
-            lines.append(Lines::of(self.layers, "redirect", "redirect ", cx));
-        }
+        self.compile(kind, Lines::of(self.layers, kind.keyword(), "", cx), cx)
+    }
+
+    /// The `redirect` lines: a set of their own, which an `allow` among the others does not end.
+    fn redirects(&mut self, cx: &mut Cx<'_>) -> Arc<RuleSet> {
+        self.compile(RuleKind::HttpRequest, Lines::of(self.layers, "redirect", "redirect ", cx), cx)
+    }
+
+    fn compile(&mut self, kind: RuleKind, lines: Lines<'n>, cx: &mut Cx<'_>) -> Arc<RuleSet> {
         let set = RuleSet::compile(kind, &lines.rules(), self.acls, &self.env).unwrap_or_else(|errors| {
             report(errors, &lines.lines, cx);
             RuleSet::default()
@@ -223,12 +230,6 @@ impl<'n> Lines<'n> {
             head => Cow::Owned(format!("{head}{}", line.text)),
         });
         Lines { files: files.collect(), texts: texts.collect(), lines }
-    }
-
-    fn append(&mut self, more: Lines<'n>) {
-        self.lines.extend(more.lines);
-        self.texts.extend(more.texts);
-        self.files.extend(more.files);
     }
 
     fn rules(&self) -> Vec<RuleLine<'_>> {

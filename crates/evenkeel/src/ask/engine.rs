@@ -188,9 +188,11 @@ impl<'c> Engine<'c> {
     /// The rules on a request, and the backend they leave it to.
     pub(super) fn request_rules(&mut self) -> Option<Arc<config::Backend>> {
         let front = self.front;
-        for (keyword, rules) in
-            [("tcp-request.content", &front.tcp_request_content), ("http-request", &front.http_request)]
-        {
+        for (keyword, rules) in [
+            ("tcp-request.content", &front.tcp_request_content),
+            ("http-request", &front.http_request),
+            ("redirect", &front.redirect),
+        ] {
             if keyword == "http-request" {
                 count::on_request(&self.scene.session, &self.scene.memo, self.scene.now.mono_ms);
             }
@@ -200,9 +202,11 @@ impl<'c> Engine<'c> {
             }
         }
         let back = self.route()?;
-        for (keyword, rules) in
-            [("tcp-request.content", &back.tcp_request_content), ("http-request", &back.http_request)]
-        {
+        for (keyword, rules) in [
+            ("tcp-request.content", &back.tcp_request_content),
+            ("http-request", &back.http_request),
+            ("redirect", &back.redirect),
+        ] {
             if let Some(ended) = self.run(Side::Back, keyword, rules, Phase::Request) {
                 self.end_request(ended);
                 return None;

@@ -217,8 +217,8 @@ ends! {
         "no use_backend rule matched and there is no default_backend",
         "set default_backend, or a rule that answers such requests";
     BackendDisabled = "EV301" "backend_disabled", Operator, b'S' Connect, Some(503), Some("proxy_configuration_error"),
-        "the backend that was chosen is disabled and no other takes its place",
-        "enable it, or set default_backend to one that is";
+        "the backend that was chosen is disabled, or none has that name, and no other takes its place",
+        "enable or add it, or set default_backend to one that is in service";
     BackendEmpty = "EV302" "backend_empty", Operator, b'S' Connect, Some(503), Some("proxy_configuration_error"),
         "the backend has no servers",
         "give it servers, or a rule that answers its requests";
