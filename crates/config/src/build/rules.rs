@@ -62,13 +62,13 @@ pub(super) fn rules(layers: &Layers<'_, '_>, mode: Mode, cx: &mut Cx<'_>) -> Rul
         tcp_session: lists.set(RuleKind::TcpSession, cx),
         tcp_content: lists.set(RuleKind::TcpContent, cx),
         http_request: lists.set(RuleKind::HttpRequest, cx),
-        redirect: lists.redirects(cx),
         tcp_response: lists.set(RuleKind::TcpResponse, cx),
         http_response: lists.set(RuleKind::HttpResponse, cx),
         http_after_response: lists.set(RuleKind::HttpAfterResponse, cx),
         ..Rules::default()
     };
     let rewritten = built.http_request.rewrites(RuleKind::HttpRequest);
+    built.redirect = lists.redirects(rewritten, cx);
     let (switch, targets) = lists.switch("use_backend", "backend", rewritten, cx);
     (built.switch, built.targets) = (switch, targets);
     let (use_server, servers) = lists.switch("use-server", "server", rewritten, cx);
@@ -110,23 +110,24 @@ struct Lists<'l, 'n, 'd> {
 impl<'n> Lists<'_, 'n, '_> {
     /// The rules of one kind.
     fn set(&mut self, kind: RuleKind, cx: &mut Cx<'_>) -> Arc<RuleSet> {
-        self.compile(kind, Lines::of(self.layers, kind.keyword(), "", cx), cx)
+        self.compile(kind, Lines::of(self.layers, kind.keyword(), "", cx), false, cx)
     }
 
-    /// The `redirect` lines: a set of their own, which an `allow` among the others does not end.
-    fn redirects(&mut self, cx: &mut Cx<'_>) -> Arc<RuleSet> {
-        self.compile(RuleKind::HttpRequest, Lines::of(self.layers, "redirect", "redirect ", cx), cx)
+    /// The `redirect` lines: a set of their own, which an `allow` among the others does not end. `rewritten`: those may
+    /// have changed the request.
+    fn redirects(&mut self, rewritten: bool, cx: &mut Cx<'_>) -> Arc<RuleSet> {
+        self.compile(RuleKind::HttpRequest, Lines::of(self.layers, "redirect", "redirect ", cx), rewritten, cx)
     }
 
-    fn compile(&mut self, kind: RuleKind, lines: Lines<'n>, cx: &mut Cx<'_>) -> Arc<RuleSet> {
+    fn compile(&mut self, kind: RuleKind, lines: Lines<'n>, rewritten: bool, cx: &mut Cx<'_>) -> Arc<RuleSet> {
         let set = RuleSet::compile(kind, &lines.rules(), self.acls, &self.env).unwrap_or_else(|errors| {
             report(errors, &lines.lines, cx);
             RuleSet::default()
         });
         let places: Vec<At> = lines.lines.iter().map(|line| line.at).collect();
-        shadow::report(set.shadowed(kind), &places, false, cx);
+        shadow::report(set.shadowed(kind), &places, rewritten, cx);
         if cx.opts.notes {
-            shadow::report(set.order_decides(kind), &places, false, cx);
+            shadow::report(set.order_decides(kind), &places, rewritten, cx);
         }
         self.used.extend(lines.acls());
         Arc::new(set)
