@@ -27,6 +27,7 @@ use std::sync::{Arc, LazyLock};
 
 use evenkeel_proto::BadEdit;
 
+pub use self::line::reason;
 pub use self::reply::ErrorReply;
 use crate::cond::{Scope, not_in_phase};
 use crate::ctx::{Ctx, Phase};

@@ -189,6 +189,8 @@ pub struct Memo {
     pub vars: RefCell<Vars>,
     /// What content and HTTP rules track.
     pub tracks: Tracks,
+    /// The request was counted in what was tracked by then; what is tracked from now on counts it as it begins.
+    pub request_counted: bool,
     /// The slots of captures of the request, in the order of their declaration.
     pub captured_request: RefCell<Slots>,
     /// The slots of captures of the response.
@@ -208,6 +210,7 @@ impl Memo {
     pub fn clear(&mut self) {
         self.vars.get_mut().clear();
         self.tracks.clear();
+        self.request_counted = false;
         self.captured_request.get_mut().clear();
         self.captured_response.get_mut().clear();
         self.captured_cookies.get_mut().clear();

@@ -33,7 +33,7 @@ mod vars;
 mod word;
 
 pub use acl::{AclDef, Acls};
-pub use action::{Cause, Close, Content, ErrorReply, How, Reply, RuleKind, Wait};
+pub use action::{Cause, Close, Content, ErrorReply, How, Reply, RuleKind, Wait, reason};
 pub use auth::{Password, User, UserList};
 pub use ctx::{
     BackendCount, Body, Buffers, Count, Ctx, FrontendCount, Memo, Now, Path, Phase, ProcessCount, Progress,

@@ -142,6 +142,8 @@ impl Tally {
             server_status: self.server_status,
             retries: self.retries,
             redispatched: self.redispatched,
+            serial: self.serial,
+            captures: [entrance.conf.captures.request.len(), entrance.conf.captures.response.len()],
             ..Progress::default()
         }
     }
@@ -166,8 +168,6 @@ impl Tally {
             ]
             .map(u64::from),
             queued: [self.waited.server_ahead, self.waited.backend_ahead].map(u64::from),
-            serial: self.serial,
-            captures: [entrance.conf.captures.request.len(), entrance.conf.captures.response.len()],
             ..self.progress(entrance, group)
         }
     }
@@ -267,8 +267,9 @@ impl Tally {
             (_, Some(status)) => count::on_status(session, memo, status, now),
             (end, None) => match end.entry().fault {
                 Fault::Client => count::on_error(session, memo, now),
-                Fault::Server => count::on_fail(session, memo, now),
-                Fault::Nobody | Fault::Operator | Fault::Proxy | Fault::Admin => {}
+                // HAProxy counts answers that fail, not connections.
+                Fault::Server if end.entry().stage != Stage::Connect => count::on_fail(session, memo, now),
+                Fault::Server | Fault::Nobody | Fault::Operator | Fault::Proxy | Fault::Admin => {}
             },
         }
     }

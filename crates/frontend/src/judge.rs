@@ -139,7 +139,10 @@ impl<'c> Course<'c> {
             Some(ErrorPage::Silent) => return Next::Close,
             Some(ErrorPage::Message(page)) => Answer { message: Some(page), ..message },
             Some(ErrorPage::Redirect { status, location }) => {
-                elsewhere = [(Cow::Borrowed("Location"), location.as_bytes().to_vec())];
+                elsewhere = [
+                    (Cow::Borrowed("Location"), location.as_bytes().to_vec()),
+                    (Cow::Borrowed("Cache-Control"), b"no-cache".to_vec()),
+                ];
                 Answer { status: *status, headers: &elsewhere, body: Some(&[]), ..message }
             }
             Some(ErrorPage::Reply { reply, .. }) => {

@@ -3,55 +3,10 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+pub(crate) use evenkeel_acl::reason;
 use evenkeel_acl::{Content, Reply};
 
 use crate::end::End;
-
-/// Standard reason phrase, RFC 9110 §15 and RFC 6585.
-pub(crate) fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        204 => "No Content",
-        301 => "Moved Permanently",
-        302 => "Found",
-        303 => "See Other",
-        304 => "Not Modified",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Time-out",
-        410 => "Gone",
-        413 => "Payload Too Large",
-        414 => "URI Too Long",
-        418 => "I'm a teapot",
-        421 => "Misdirected Request",
-        422 => "Unprocessable Content",
-        425 => "Too Early",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        451 => "Unavailable For Legal Reasons",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Time-out",
-        505 => "HTTP Version Not Supported",
-        // RFC 9110 §15: an unknown code is to be read as the x00 of its class.
-        _ => match status / 100 {
-            1 => "Informational",
-            2 => "Success",
-            3 => "Redirection",
-            4 => "Client Error",
-            _ => "Server Error",
-        },
-    }
-}
 
 /// The sentence on an error page.
 fn sentence(status: u16) -> &'static str {

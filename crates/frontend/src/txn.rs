@@ -439,6 +439,7 @@ impl Course<'_> {
         if txn.memo.tracks.is_used() || conn.session.tracks.is_used() {
             count::on_request(&conn.session, &txn.memo, conn.admission.worker.now_ms());
         }
+        txn.memo.request_counted = true;
         for rules in [&conf.http_request, &conf.redirect] {
             if let Some(next) = self.apply(rules, conn, txn).await {
                 return next;

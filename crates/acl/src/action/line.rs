@@ -252,8 +252,8 @@ impl Act for SetStatus {
     }
 }
 
-/// The usual reason phrase (RFC 9110, 15); none for the others.
-fn reason(status: u16) -> &'static str {
+/// The usual reason phrase of a status (RFC 9110 section 15, RFC 6585), in HAProxy's words.
+pub fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
         201 => "Created",
@@ -277,12 +277,12 @@ fn reason(status: u16) -> &'static str {
         405 => "Method Not Allowed",
         406 => "Not Acceptable",
         407 => "Proxy Authentication Required",
-        408 => "Request Timeout",
+        408 => "Request Time-out",
         409 => "Conflict",
         410 => "Gone",
         411 => "Length Required",
         412 => "Precondition Failed",
-        413 => "Content Too Large",
+        413 => "Payload Too Large",
         414 => "URI Too Long",
         415 => "Unsupported Media Type",
         416 => "Range Not Satisfiable",
@@ -302,8 +302,15 @@ fn reason(status: u16) -> &'static str {
         501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
-        504 => "Gateway Timeout",
+        504 => "Gateway Time-out",
         505 => "HTTP Version Not Supported",
-        _ => "",
+        // RFC 9110 section 15: an unknown status is to be read as the x00 of its class.
+        _ => match status / 100 {
+            1 => "Informational",
+            2 => "Success",
+            3 => "Redirection",
+            4 => "Client Error",
+            _ => "Server Error",
+        },
     }
 }

@@ -232,7 +232,8 @@ impl Act for Track {
             return Next::Rule;
         };
         entry.on_connection(now);
-        if self.level == Level::Http {
+        // A backend's content rules run when the request has been counted already.
+        if self.level == Level::Http || self.level == Level::Content && ctx.memo.request_counted {
             entry.on_http_request(now);
         }
         ctx.did(|| format!("counter {} tracks {key} in {}", self.counter, table.name()));
