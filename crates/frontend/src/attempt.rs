@@ -120,7 +120,7 @@ impl<'l> Attempts<'l> {
                     }
                 }
             };
-            tally.enter_server(&group.slots[chosen.slot].server, conn.admission.worker.id);
+            tally.enter_server(group, chosen.slot, conn.admission.worker.id);
             match upstream::connect(conn, group, chosen, self.fresh, &self.asked).await {
                 Ok(up) => {
                     tally.connected(self.began);

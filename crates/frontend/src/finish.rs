@@ -1,12 +1,13 @@
 //! What is noted while a transaction or a TCP connection runs, and the one place where it is counted and logged.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use evenkeel_acl::stick::Tracked;
 use evenkeel_acl::{Memo, Progress, count};
 use evenkeel_backend::{BackendState, Group, Server};
-use evenkeel_config::LogFormat;
+use evenkeel_config::{LogFormat, ServerAddress};
 use evenkeel_stats::TrafficSheet;
 
 use crate::clock;
@@ -51,6 +52,10 @@ pub(crate) struct Tally {
     surplus_counted: bool,
     backend: Option<InBackend>,
     server: Option<Arc<Server>>,
+    /// Its number in the backend, from 1.
+    server_id: u32,
+    /// Where it listens; `None` for a Unix socket.
+    server_addr: Option<SocketAddr>,
 }
 
 /// A transaction that ended, as far as it may be remembered.
@@ -109,6 +114,8 @@ impl Tally {
             surplus_counted: false,
             backend: None,
             server: None,
+            server_id: 0,
+            server_addr: None,
         }
     }
 
@@ -124,7 +131,8 @@ impl Tally {
             backend: group.map(|group| &*group.conf.name),
             backend_id: group.map_or(0, |group| group.conf.id),
             server: server.map(|server| &*server.name),
-            server_id: server.map_or(0, |server| server.index as u32 + 1),
+            server_id: self.server_id,
+            server_addr: self.server_addr,
             times: evenkeel_acl::Times {
                 request: t.request,
                 queue: t.queue,
@@ -187,7 +195,14 @@ impl Tally {
     }
 
     /// A server was chosen.
-    pub(crate) fn enter_server(&mut self, server: &Arc<Server>, worker: usize) {
+    pub(crate) fn enter_server(&mut self, group: &Group, slot: usize, worker: usize) {
+        let chosen = &group.slots[slot];
+        let server = &chosen.server;
+        self.server_id = slot as u32 + 1;
+        self.server_addr = match &chosen.conf.address {
+            ServerAddress::Inet(addr) => Some(*addr),
+            ServerAddress::Unix(_) => None,
+        };
         let again = self.server.as_ref().is_some_and(|s| Arc::ptr_eq(s, server));
         if !again {
             let sheet = server.sheet.shard(worker);
