@@ -78,7 +78,7 @@ impl Setup {
     pub fn haproxy(&self, places: &Places) -> String {
         let mut out = String::from("global\n nbthread 1\n maxconn 1000\n expose-experimental-directives\n");
         if self.log {
-            out.push_str(" log stdout format raw local0\n");
+            out.push_str(" log stdout len 16384 format raw local0\n");
         }
         let _ = writeln!(out, "defaults\n mode {}", self.mode);
         if self.log {
@@ -115,7 +115,7 @@ impl Setup {
     /// As evenkeel.toml; `@listen@` is left for the kit.
     pub fn evenkeel(&self, places: &Places) -> String {
         let mut out = String::from("[global]\nthreads = 1\nadmin = { listen = \"@admin@\" }\n");
-        let log = if self.log { "[{ target = \"stdout\" }]" } else { "[]" };
+        let log = if self.log { "[{ target = \"stdout\", len = 16384 }]" } else { "[]" };
         let _ = writeln!(out, "log = {log}");
         let mut defaults = vec![format!("mode {}", self.mode)];
         let abort = if self.mode == "http" { &["no option abortonclose"][..] } else { &[] };

@@ -4,7 +4,7 @@
 //! exchanges. What is expected stands behind `=` and `@` and is HAProxy's own answer: `EVENKEEL_BLESS_DIFFERENTIAL=1`
 //! writes it into the sheet, and the difference of the sheet is what is reviewed. First signs of a line:
 //! `>` a request (a line after an empty one is its payload, its length is added), `<` what the origin answers, `:` a line of
-//! the configuration, `from` a new client at this address, `=` the answer, `@` what the origin received, `!` why Evenkeel
+//! the configuration (`: front`, `: defaults` and `: table NAME` say of which section), `from` a new client at this address, `=` the answer, `@` what the origin received, `!` why Evenkeel
 //! differs on purpose, `~` and `~@` its answer then (without one it refuses the row), `+` the version of HAProxy that has it: what `=` says is the manual's
 //! word then; `#` a remark. `\r \n \t \\ \xHH` stand for bytes, `@dir@` for a folder with the files of the sheet.
 
@@ -27,6 +27,8 @@ pub enum Rows {
     Response,
     /// Conditions on the request, beginning with `if` or `unless`.
     Conditions,
+    /// Items of the log line.
+    Log,
     /// `case NAME` with exchanges.
     Cases,
 }
@@ -80,6 +82,8 @@ struct Parsed {
     asks: Vec<Ask>,
     /// Lines of the frontend.
     front: Vec<String>,
+    /// Lines of the defaults.
+    defaults: Vec<String>,
     /// Lines of each case.
     cases: Vec<Vec<String>>,
     /// Further backends: name and lines.
@@ -115,12 +119,12 @@ pub fn run(sheet: &Sheet) {
         }
         let setup = setup(sheet, &parsed, dir.path().to_str().unwrap(), which);
         let (reference, ours);
-        let addr = if haproxy {
+        let (addr, process) = if haproxy {
             reference = Haproxy::start(&setup.haproxy(&places));
-            reference.addr()
+            (reference.addr(), reference.process())
         } else {
             ours = Proxy::start(&setup.evenkeel(&places));
-            ours.addr("listen")
+            (ours.addr("listen"), ours.process())
         };
         let mut client = None;
         for (n, ask) in parsed.asks.iter().enumerate() {
@@ -129,7 +133,14 @@ pub fn run(sheet: &Sheet) {
             }
             count += 1;
             let first = n == 0 || parsed.asks[n - 1].number != ask.number;
-            let (got, received) = one(sheet.rows, ask, first, addr, &mut client, &origins);
+            let mark = process.mark();
+            let (mut got, received) = one(sheet.rows, ask, first, addr, &mut client, &origins);
+            if sheet.rows == Rows::Log {
+                let line = process.wait_line(mark, "of the access log", |l| l.starts_with("LOG "));
+                let (begin, end) = (format!(" {}<", ask.number), format!(">{} ", ask.number));
+                let item = line.split_once(&begin).and_then(|(_, rest)| Some(rest.split_once(&end)?.0));
+                got = item.map(|item| vec![escape(item.as_bytes())]).unwrap_or_default();
+            }
             let differs = !haproxy && ask.reason.is_some();
             let (want, at_origin) =
                 if differs { (&ask.ours, &ask.ours_at_origin) } else { (&ask.want, &ask.at_origin) };
@@ -212,7 +223,7 @@ fn one(
 /// Start, fields by name, payload. What differs from run to run or is each proxy's own page is left out.
 fn show(m: &Message, request: bool) -> Vec<String> {
     let mut fields: Vec<String> = (m.head.fields.iter())
-        .map(|(n, v)| format!("{}: {}", n.to_ascii_lowercase(), escape(v.as_bytes())))
+        .map(|(n, v)| format!("{}: {}", n.to_ascii_lowercase(), escape(v.as_bytes())).trim_end().to_owned())
         .filter(|f| !["x-case:", "x-row:", "date:"].iter().any(|n| f.starts_with(n)))
         .collect();
     fields.sort_by(|a, b| a.split(':').next().cmp(&b.split(':').next()));
@@ -306,6 +317,7 @@ fn parse(sheet: &Sheet, text: &str) -> Parsed {
                     out.backs.push((name.to_owned(), vec![format!("stick-table {line}")]));
                 }
                 (Some(("front", line)), _) => out.front.push(line.to_owned()),
+                (Some(("defaults", line)), _) => out.defaults.push(line.to_owned()),
                 (_, Some(case)) => case.push(rest),
                 (_, None) => out.front.push(rest),
             },
@@ -342,6 +354,7 @@ fn setup(sheet: &Sheet, parsed: &Parsed, dir: &str, which: Which) -> Setup {
     if sheet.rows == Rows::Response {
         front.push("http-request set-var(txn.row) req.hdr(x-row)".to_owned());
     }
+    let mut items = String::new();
     for ask in parsed.asks.iter().filter(|a| sheet.rows != Rows::Cases && a.is_known_to(which)) {
         let (n, what) = (ask.number, &ask.what);
         let expr = |text: &str| {
@@ -356,11 +369,17 @@ fn setup(sheet: &Sheet, parsed: &Parsed, dir: &str, which: Which) -> Setup {
                 front.push(format!("http-request set-var(txn.r{n}) str(true) {what}"));
                 front.push(format!("{answer} {} {row}", expr(&format!("var(txn.r{n},false)"))));
             }
+            Rows::Log => {
+                let _ = write!(items, " {n}<{}>{n}", what.replace('\\', "\\\\").replace('"', "\\\""));
+            }
             _ => {
                 let row = format!("if {{ var(txn.row) -m str {n} }}");
                 front.push(format!("http-response set-header X-Result {} {row}", expr(what)));
             }
         }
+    }
+    if sheet.rows == Rows::Log {
+        front.push(format!("log-format \"LOG{items} end\""));
     }
     for (n, lines) in parsed.cases.iter().enumerate() {
         let mut lines = lines.clone();
@@ -377,7 +396,15 @@ fn setup(sheet: &Sheet, parsed: &Parsed, dir: &str, which: Which) -> Setup {
     let backs: Vec<(&'static str, &'static [&'static str])> =
         backs.into_iter().map(|(name, lines)| (&*Box::leak(name.into_boxed_str()), leak(lines))).collect();
     let sections: Vec<_> = sheet.sections.iter().map(|(name, lines)| (*name, leak(dir(lines)))).collect();
-    Setup { front: leak(front), backs: backs.leak(), sections: sections.leak(), ..HTTP }
+    let defaults = leak(parsed.defaults.clone());
+    Setup {
+        front: leak(front),
+        defaults,
+        backs: backs.leak(),
+        sections: sections.leak(),
+        log: sheet.rows == Rows::Log,
+        ..HTTP
+    }
 }
 
 /// The sheet with HAProxy's answers.

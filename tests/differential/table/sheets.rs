@@ -55,3 +55,18 @@ fn conditions() {
 fn responses() {
     run(&Sheet { name: "responses.sheet", rows: Rows::Response, ..SHEET });
 }
+
+#[test]
+fn actions() {
+    run(&Sheet { name: "actions.sheet", rows: Rows::Cases, ..SHEET });
+}
+
+#[test]
+fn tables() {
+    run(&Sheet { name: "tables.sheet", rows: Rows::Cases, ..SHEET });
+}
+
+#[test]
+fn log_items() {
+    run(&Sheet { name: "logs.sheet", rows: Rows::Log, ..SHEET });
+}
