@@ -45,7 +45,7 @@ pub use format::LogFormat;
 pub use library::{CaptureSlot, Env, Library, Pages, ProxyDef};
 pub use print::canonical;
 pub use rules::{Choice, Conditions, RuleLine, RuleSet, Switch, Verdict};
-pub use sample::{Sample, Type};
+pub use sample::{AddressText, Sample, Type};
 pub use scene::{Described, Scene};
 pub use trace::{Place, Saw, Step, Tested, Trace};
 pub use vars::{ProcVars, Stored, VarRef, VarScope, Vars};

@@ -11,7 +11,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_acl::{Body, Cause as ReplyCause, Choice, LogFormat, Memo, Phase, Progress, Slots, VarScope, count};
+use evenkeel_acl::{
+    AddressText, Body, Cause as ReplyCause, Choice, LogFormat, Memo, Phase, Progress, Slots, VarScope, count,
+};
 use evenkeel_backend::{Group, Rank};
 use evenkeel_config::{Capture, CaptureCookie, ConnectionMode, ErrorPage, ForwardFor};
 use evenkeel_proto::{Buf, Framing, Head, Limits, Malformed, Parsed, Version};
@@ -849,30 +851,6 @@ pub fn forwarded_for(req: &mut Head, src: Option<SocketAddr>, front: Option<&For
     if asked().all(|f| f.if_none) && req.get(header.as_bytes()).is_some() {
         return;
     }
-    let mut text = AddressText { bytes: [0; 46], len: 0 };
-    use std::fmt::Write as _;
-    // 45 characters hold any address; an edit is refused only when the head is full, and then the header is left out.
-    let _ = write!(text, "{src}");
-    let _ = req.add(header.as_bytes(), text.as_bytes());
-}
-
-/// An address as text without an allocation.
-struct AddressText {
-    bytes: [u8; 46],
-    len: usize,
-}
-
-impl AddressText {
-    fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-}
-
-impl std::fmt::Write for AddressText {
-    fn write_str(&mut self, s: &str) -> std::fmt::Result {
-        let room = self.bytes.get_mut(self.len..self.len + s.len()).ok_or(std::fmt::Error)?;
-        room.copy_from_slice(s.as_bytes());
-        self.len += s.len();
-        Ok(())
-    }
+    // An edit is refused only when the head is full, and then the header is left out.
+    let _ = req.add(header.as_bytes(), AddressText::default().write(src));
 }
