@@ -2,7 +2,7 @@
 //!
 //! Called by config once a rule set is compiled. A rule is found when the rules above it that end the list take every
 //! request its condition could hold for, or when its condition cannot hold at all. The conditions are compared as sets of
-//! requests ([`vars`], [`cubes`]) and a search looks for a request that is left ([`cover`]). Invariant: no false alarm.
+//! requests (`vars`, `cubes`) and a search looks for a request that is left (`cover`). Invariant: no false alarm.
 //! What is not understood (files, maps, time, counters, samples that a rule may have changed) is taken to be anything, and
 //! what would take too long is left out.
 

@@ -159,7 +159,11 @@ const CASES: &[(&str, &str, &str)] = &[
         "\"b if { path / }\"",
         "[backend.b]\nserver = [\"10.0.0.1:80\"]\n[frontend.f]\nbind = \":1\"\nuse_backend = [\"b\", \"b if { path / }\"]",
     ),
-    ("EK0239", "\"allow if { path /a/b }\"", "http-request = [\"deny if { path_beg /a/ }\", \"allow if { path /a/b }\"]"),
+    (
+        "EK0239",
+        "\"allow if { path /a/b }\"",
+        "http-request = [\"deny if { path_beg /a/ }\", \"allow if { path /a/b }\"]",
+    ),
     ("EK0240", "\"deny if METH_POST METH_PUT\"", "http-request = [\"deny if METH_POST METH_PUT\"]"),
     ("EK0241", "\"allow if METH_GET\"", "http-request = [\"deny if { path_beg /a/ }\", \"allow if METH_GET\"]"),
     (
