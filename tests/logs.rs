@@ -6,7 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Instant;
 
-use evenkeel_testkit::{Act, DEADLINE, Load, Origin, Proxy, RawClient, Script};
+use evenkeel_testkit::{Act, DEADLINE, Load, Origin, Proxy, RawClient, Script, WsClient, WsEcho};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -315,4 +315,24 @@ fn a_proxys_own_log_replaces_the_global_one() {
     let proxy = Proxy::start(&config(&origin, "[\"stdout\"]", "log = false"));
     ask(&proxy, "/two");
     assert_eq!(all_lines(proxy), Vec::<String>::new());
+}
+
+/// A tunnel gives its buffers back while it runs; what the log may ask for stays.
+#[test]
+fn the_line_of_a_tunnel_knows_its_request() {
+    let echo = WsEcho::start();
+    let proxy = Proxy::start(&format!(
+        "[global]\nthreads = 1\nadmin = {{ listen = \"@admin@\" }}\nlog = [{{ target = \"stdout\" }}]\n\
+         [frontend.web]\nbind = [\"@web@\"]\nlog = \"global\"\n\
+         log-format = \"%HM %HU %ST user=%[var(txn.user)] tracked=%[sc_tracked(0)] requests=%[sc_http_req_cnt(0)]\"\n\
+         http-request = [\"set-var(txn.user) str(alice)\", \"track-sc0 src table seen\"]\ndefault_backend = \"app\"\n\
+         [backend.app]\nserver = [\"{}\"]\n\
+         [backend.seen]\nstick-table = {{ type = \"ip\", size = 10, store = [\"http_req_cnt\"] }}\n",
+        echo.addr()
+    ));
+    let mut client = WsClient::connect(proxy.addr("web"), "/live?a=1").unwrap();
+    assert_eq!(client.echo("hello").unwrap(), "hello");
+    client.close();
+    let line = proxy.process().wait_line(0, "of the tunnel", |l| l.starts_with("GET"));
+    assert_eq!(line, "GET /live?a=1 101 user=alice tracked=1 requests=1");
 }

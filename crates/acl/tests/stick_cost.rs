@@ -59,7 +59,7 @@ fn measure(threads: u32, f: impl Fn(u32, u32) + Sync) -> f64 {
 }
 
 #[test]
-#[ignore = "measures"]
+#[ignore = "measures processor time and asserts nothing: run it with --release"]
 fn what_a_tracked_request_costs() {
     let some = |keys: u32, thread: u32, round: u32| key((round.wrapping_mul(2_654_435_761) ^ (thread * 77_777)) % keys);
     for threads in [1, 2] {

@@ -11,6 +11,7 @@ mod around;
 mod attempt;
 mod bufs;
 mod clock;
+mod closing;
 mod conn;
 mod decision;
 mod end;
@@ -20,6 +21,7 @@ mod h1;
 mod judge;
 mod listener;
 mod log;
+pub mod messages;
 mod pump;
 mod relay;
 mod reply;
@@ -40,9 +42,3 @@ pub use log::{LogPlan, Logs, Target};
 pub use snapshot::{Entrance, Snapshot};
 pub use state::{Ends, Failure, Failures, FrontendState, Frontends, Gate, Process};
 pub use worker::{Command, Handle, Shared, Socket, spawn};
-
-/// What becomes of messages besides rules: `explain` and `[[test]]` do the same with what they are told.
-pub mod messages {
-    pub use crate::reply::Answer;
-    pub use crate::txn::{capture, capture_cookie, forwarded_for, host_of_old};
-}

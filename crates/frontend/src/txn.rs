@@ -3,31 +3,28 @@
 //! read the head → frontend rules → choose the backend → backend rules → { choose a server → connect → exchange } until
 //! done → count and log. Knows nothing of the client's protocol beyond [`Head`].
 
-use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_acl::{
-    AddressText, Body, Cause as ReplyCause, Choice, LogFormat, Memo, Phase, Progress, Slots, VarScope, count,
-};
+use evenkeel_acl::{Cause as ReplyCause, Choice, Memo, Phase, VarScope, count};
 use evenkeel_backend::{Group, Rank};
-use evenkeel_config::{Capture, CaptureCookie, ConnectionMode, ErrorPage, ForwardFor};
+use evenkeel_config::{ConnectionMode, ErrorPage};
 use evenkeel_proto::{Buf, Framing, Head, Limits, Malformed, Parsed, Version};
 
-use crate::around::{Around, Parts};
 use crate::attempt::{Asked, Attempts};
 use crate::bufs::Stock;
 use crate::clock;
+use crate::closing::{Kept, Line, close_books};
 use crate::conn::Conn;
 use crate::end::End;
 use crate::exchange::{Exchange, Outcome, Terms, is_idempotent};
 use crate::finish::{Past, Tally, Told};
 use crate::judge::Judged;
 use crate::log::RequestLine;
+use crate::messages::{capture, capture_cookie, forwarded_for, host_of_old};
 use crate::relay::{Half, Limits as RelayLimits, Relay};
 use crate::reply::Answer;
 use crate::snapshot::Entrance;
@@ -154,100 +151,14 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
     let line = RequestLine::of(&txn.req, cut);
     let (method, target, version) = (line.method.to_vec(), line.target.to_vec(), line.version);
     let line = Line::Kept(RequestLine { method: &method, target: &target, version });
-    // Nor does it hold buffers while it is idle: of the request only its first line is kept, and what `log-format` may ask for.
-    let kept = entrance.conf.log_text.as_ref().map(|_| Kept::of(txn));
+    // Nor does it hold buffers while it is idle: of the request only its first line is kept, and what the log may ask for.
+    let kept = Kept::of(txn, &entrance);
     txn.reset(&conn.admission.worker.stock);
-    if let Some(kept) = kept {
-        kept.back_into(txn);
-    }
+    kept.back_into(txn, &limits);
     conn.served = None;
     tunnel.run(conn, &mut tally, &entrance, at).await;
     close_books(conn, txn, &mut tally, &entrance, group.as_ref(), line);
     next
-}
-
-/// What is kept of a request while a tunnel runs.
-struct Kept {
-    memo: Memo,
-    head: Vec<u8>,
-}
-
-impl Kept {
-    fn of(txn: &mut Txn) -> Kept {
-        let head = txn.req.block().filled().get(..txn.req.head_len()).unwrap_or_default().to_vec();
-        Kept { memo: std::mem::take(&mut txn.memo), head }
-    }
-
-    /// The head as it was received, in a block of its size.
-    fn back_into(self, txn: &mut Txn) {
-        let mut block = Buf::with_capacity(self.head.len());
-        block.extend_from_slice(&self.head);
-        txn.req.replace_block(block);
-        // It was parsed before, with limits that cannot be narrower than these.
-        let _ =
-            txn.req.parse_request(&Limits { max_head: self.head.len(), max_uri: self.head.len(), ..Limits::default() });
-        txn.memo = self.memo;
-    }
-}
-
-/// Where the request line for the log comes from.
-enum Line<'a> {
-    /// The request, its target cut to so many bytes.
-    Of(usize),
-    /// What was kept of it.
-    Kept(RequestLine<'a>),
-}
-
-/// Counters and the log line: in one place, from one [`End`].
-fn close_books(
-    conn: &mut Conn,
-    txn: &mut Txn,
-    tally: &mut Tally,
-    entrance: &Entrance,
-    group: Option<&Arc<Group>>,
-    line: Line<'_>,
-) {
-    tally.count(&conn.admission.worker, entrance, group);
-    tally.count_tracked(conn, &txn.memo);
-    if entrance.log.targets.is_empty() {
-        return;
-    }
-    let level = txn.memo.wishes.log_level;
-    let text = entrance.conf.log_text.as_ref().map(|format| own_line(format, conn, txn, tally, entrance, group));
-    let line = match line {
-        Line::Of(cut) => RequestLine::of(&txn.req, cut),
-        Line::Kept(line) => line,
-    };
-    tally.log(conn, entrance, group, Some(line), Told { text: text.as_deref(), level });
-}
-
-/// The line as `format` has it.
-fn own_line(
-    format: &LogFormat,
-    conn: &mut Conn,
-    txn: &mut Txn,
-    tally: &Tally,
-    entrance: &Entrance,
-    group: Option<&Arc<Group>>,
-) -> Vec<u8> {
-    let Conn { session, admission, .. } = conn;
-    let worker = &admission.worker;
-    let Txn { req, res, memo, body, whole, .. } = txn;
-    let letters = tally.end.letters();
-    let letters = [letters[0], letters[1], b'-', b'-'];
-    let letters = std::str::from_utf8(&letters).unwrap_or_default();
-    let progress = Progress {
-        log_uri_len: worker.local().snapshot.config.global.tune.log_uri_len,
-        ..tally.outcome(worker, entrance, group.map(|group| &**group), letters)
-    };
-    let body = Body { bytes: body, complete: *whole };
-    let res = res.is_complete().then_some(res);
-    let parts = Parts { session, memo, req, res, body, last: true };
-    let local = worker.local();
-    let mut line = Vec::with_capacity(256);
-    let around = Around { snapshot: &local.snapshot, worker };
-    around.look(parts, progress, Phase::Done, |ctx| format.write(ctx, &mut line));
-    line
 }
 
 /// Why there is no head to work on.
@@ -811,46 +722,4 @@ pub(crate) fn keep_surplus(conn: &mut Conn, req: &Head) {
         rest.extend_from_slice(req.surplus());
         conn.leftover = Some(rest);
     }
-}
-
-/// `capture`: the last line of each field, cut to its length.
-pub fn capture(slots: &[Capture], head: &Head, into: &RefCell<Slots>) {
-    for (at, slot) in slots.iter().enumerate() {
-        if let Some(value) = slot.header.as_ref().and_then(|name| head.get_last(name.as_bytes())) {
-            into.borrow_mut().set(at, &value[..value.len().min(slot.len)]);
-        }
-    }
-}
-
-/// `capture.cookie`: `name=value` of the first cookie whose name begins as configured.
-pub fn capture_cookie(wanted: Option<&CaptureCookie>, field: &[u8], head: &Head, into: &RefCell<Slots>, slot: usize) {
-    let Some(wanted) = wanted else { return };
-    let mut cookies = head.get_all(field).flat_map(|line| line.split(|&b| b == b';')).map(|pair| pair.trim_ascii());
-    if let Some(pair) = cookies.find(|pair| pair.starts_with(wanted.name.as_bytes())) {
-        into.borrow_mut().set(slot, &pair[..pair.len().min(wanted.len)]);
-    }
-}
-
-/// A request of HTTP/1.0 may lack a Host; what we send is HTTP/1.1, which needs one (RFC 9112 §3.2).
-pub fn host_of_old(req: &mut Head) {
-    if req.version() == Version::Http10 && req.get(b"host").is_none() {
-        let authority = req.authority().unwrap_or_default().to_vec();
-        // Refused only when the head is full: the server then sees what the client sent.
-        let _ = req.add(b"Host", &authority);
-    }
-}
-
-/// `option.forwardfor`: a line of its own after all others; the backend's header name wins, `if-none` needs both to say so.
-pub fn forwarded_for(req: &mut Head, src: Option<SocketAddr>, front: Option<&ForwardFor>, back: Option<&ForwardFor>) {
-    let Some(header) = back.or(front).map(|f| &f.header) else { return };
-    let Some(src) = src.map(|a| a.ip().to_canonical()) else { return };
-    let asked = || [front, back].into_iter().flatten();
-    if asked().any(|f| f.except.iter().any(|net| net.contains(&src))) {
-        return;
-    }
-    if asked().all(|f| f.if_none) && req.get(header.as_bytes()).is_some() {
-        return;
-    }
-    // An edit is refused only when the head is full, and then the header is left out.
-    let _ = req.add(header.as_bytes(), AddressText::default().write(src));
 }

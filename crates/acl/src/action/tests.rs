@@ -1,4 +1,5 @@
 //! Whole rules of every kind, run on a described transaction; expected values are HAProxy's answers to the same rules.
+//! One file because it is one table read by one set of helpers, action by action.
 #![allow(clippy::unwrap_used)]
 
 use std::io;

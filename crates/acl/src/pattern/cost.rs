@@ -61,7 +61,7 @@ fn per_look_up(view: &View, inputs: &[String], hits: usize) -> f64 {
 }
 
 #[test]
-#[ignore = "a report, to be run with --release"]
+#[ignore = "measures the cost of look-ups, which a debug build distorts: run it with --release"]
 fn report() {
     println!(
         "{:>4} {:>7} {:>9} {:>8} {:>8} {:>8} {:>8}",

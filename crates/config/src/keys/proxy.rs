@@ -1,4 +1,5 @@
 //! `[frontend.NAME]`, `[backend.NAME]`, `[listen.NAME]`, `[defaults]`: one table, each key says where it may stand.
+//! One file because the table is read as one.
 
 use super::log::LOGS;
 use super::pages::ERRORFILES;
