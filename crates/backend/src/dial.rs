@@ -8,7 +8,7 @@ use evenkeel_config::{Server, ServerAddress};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
-use crate::stream::Stream;
+use evenkeel_wire::Stream;
 
 /// Connects to `server`.
 ///

@@ -14,7 +14,6 @@ mod pool;
 mod queue;
 mod registry;
 mod server;
-mod stream;
 
 pub use checker::{Checker, Notice, NoticeSink};
 pub use dial::dial;
@@ -24,4 +23,3 @@ pub use pool::{Idle, Pools};
 pub use queue::{Rank, Waiter};
 pub use registry::Registry;
 pub use server::{Admin, BackendState, CheckState, Server};
-pub use stream::Stream;

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::server::Server;
-use crate::stream::Stream;
+use evenkeel_wire::Stream;
 
 /// A connection between two requests.
 #[derive(Debug)]

@@ -3,9 +3,9 @@
 //! Both run before a task is made for the connection, so a refused one costs little.
 
 use evenkeel_acl::{Body, How, Memo, Phase, Progress, RuleSet, Session, Verdict};
-use evenkeel_backend::Stream;
 use evenkeel_proto::Head;
 use evenkeel_stats::FrontendSheet;
+use evenkeel_wire::Stream;
 
 use crate::around::{Around, Parts};
 use crate::snapshot::{Entrance, Snapshot};

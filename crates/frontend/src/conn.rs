@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use evenkeel_acl::{Session, count};
-use evenkeel_backend::Stream;
 use evenkeel_config::{BindAddress, Mode};
 use evenkeel_proto::Buf;
+use evenkeel_wire::Stream;
 
 use crate::clock;
 use crate::listener::{Admission, Served};

@@ -9,8 +9,8 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use evenkeel_backend::Stream;
 use evenkeel_proto::{Connection, Framing, Head, Limits, Method, Parsed, Version};
+use evenkeel_wire::Stream;
 
 use crate::bufs::Stock;
 use crate::clock;

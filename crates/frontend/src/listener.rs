@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use evenkeel_backend::Stream;
 use evenkeel_config::{Bind, BindAddress};
 use evenkeel_stats::Gauge;
+use evenkeel_wire::Stream;
 use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, TcpKeepalive, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;

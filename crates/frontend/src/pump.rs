@@ -6,8 +6,8 @@
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
-use evenkeel_backend::Stream;
 use evenkeel_proto::{Buf, Decoder, Framing, Malformed, chunk_header, last_chunk};
+use evenkeel_wire::Stream;
 
 use crate::bufs::Stock;
 use crate::throttle::Throttle;

@@ -8,9 +8,10 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use evenkeel_backend::{Server, Stream};
+use evenkeel_backend::Server;
 use evenkeel_config::{ClientTimeouts, ServerTimeouts};
 use evenkeel_proto::Buf;
+use evenkeel_wire::Stream;
 
 use crate::bufs::Stock;
 use crate::clock;

@@ -8,8 +8,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use evenkeel_backend::{Chooser, Group, Idle, Lease, Rank, Server, Stream, Waiter, dial};
+use evenkeel_backend::{Chooser, Group, Idle, Lease, Rank, Server, Waiter, dial};
 use evenkeel_config::Reuse;
+use evenkeel_wire::Stream;
 
 use crate::attempt::Asked;
 use crate::clock;

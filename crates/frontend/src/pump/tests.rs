@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 
-use evenkeel_backend::Stream;
+use evenkeel_wire::Stream;
 use fastrand::Rng;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};

@@ -1,7 +1,7 @@
 //! Tunnels between real sockets: both directions at once, half-closed ends, and who is blamed.
 #![allow(clippy::unwrap_used)]
 
-use evenkeel_backend::Stream;
+use evenkeel_wire::Stream;
 use fastrand::Rng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

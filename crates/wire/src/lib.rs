@@ -1,0 +1,8 @@
+//! What carries bytes between us and a peer: sockets, TLS sessions over them, HTTP/2 streams in them.
+//!
+//! Owns [`Stream`], the one byte stream that pumps and relays know. Called by backend (dialling, pools) and frontend
+//! (clients). Never: decides who is let in, chooses a server, or knows a timeout; a caller bounds every wait.
+
+mod stream;
+
+pub use stream::Stream;
