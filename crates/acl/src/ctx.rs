@@ -85,6 +85,17 @@ impl Tracks {
         self.0.is_none() || self.iter().next().is_none()
     }
 
+    /// The same entries, tracked once more.
+    fn fork(&self, now_ms: u64) -> Tracks {
+        let mut tracks = Tracks::default();
+        for (at, entry) in self.iter() {
+            if let Some(again) = entry.again(now_ms) {
+                tracks.set(at, again);
+            }
+        }
+        tracks
+    }
+
     /// Ends all tracking; the room is kept for the next transaction.
     pub fn clear(&mut self) {
         if let Some(list) = &mut self.0 {
@@ -132,9 +143,9 @@ pub struct Session {
     /// What it speaks on the wire (`fc_http_major`).
     pub wire: Wire,
     /// What its PROXY header said, when it began with one.
-    pub proxied: Option<Box<ProxyFacts>>,
+    pub proxied: Option<Arc<ProxyFacts>>,
     /// What its TLS handshake came to, when it has TLS.
-    pub tls: Option<Box<TlsFacts>>,
+    pub tls: Option<Arc<TlsFacts>>,
     /// Variables of scope `sess`.
     pub vars: RefCell<Vars>,
     /// What `tcp-request connection` and `session` rules track.
@@ -144,6 +155,25 @@ pub struct Session {
 }
 
 impl Session {
+    /// The session as one of the streams that share the connection has it: what is known of the connection, and its tracked
+    /// entries, which it keeps but does not count as another connection. What it sets afterwards is its own.
+    #[must_use]
+    pub fn fork(&self, now_ms: u64) -> Session {
+        Session {
+            src: self.src,
+            dst: self.dst,
+            real: self.real,
+            accepted_us: self.accepted_us,
+            requests: self.requests,
+            wire: self.wire,
+            proxied: self.proxied.clone(),
+            tls: self.tls.clone(),
+            vars: RefCell::new(self.vars.borrow().clone()),
+            tracks: self.tracks.fork(now_ms),
+            lasting: None,
+        }
+    }
+
     /// A transaction ended: what its `set-src` and `set-dst` said of it does not hold for the next request.
     pub fn end_transaction(&mut self) {
         if let Some((src, dst)) = self.lasting.take() {

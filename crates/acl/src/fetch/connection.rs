@@ -181,7 +181,7 @@ mod tests {
     fn the_proxy_header_is_read() {
         let mut scene = scene(REQUEST);
         scene.session.wire = Wire::Http2;
-        scene.session.proxied = Some(Box::new(ProxyFacts {
+        scene.session.proxied = Some(std::sync::Arc::new(ProxyFacts {
             tlvs: vec![(2, b"a.example".as_slice().into()), (5, b"id7".as_slice().into()), (0xea, [1, 2].into())],
         }));
         for (text, expected) in [

@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn facts_and_names_are_told() {
         let mut scene = scene(REQUEST);
-        scene.session.tls = Some(Box::new(TlsFacts {
+        scene.session.tls = Some(std::sync::Arc::new(TlsFacts {
             protocol: "TLSv1.3".into(),
             cipher: "TLS_AES_128_GCM_SHA256".into(),
             key_bits: 128,

@@ -175,7 +175,7 @@ fn built_in_formats() {
         format!("{http} \"GET /index.html HTTP/1.1\" 0/-/-/-/0 -/-/-")
     );
     let mut secure = told();
-    secure.session.tls = Some(Box::new(TlsFacts {
+    secure.session.tls = Some(std::sync::Arc::new(TlsFacts {
         protocol: "TLSv1.3".into(),
         cipher: "TLS_AES_256_GCM_SHA384".into(),
         sni: Some("1wt.eu".into()),
@@ -275,7 +275,7 @@ fn every_alias_of_a_finished_transaction() {
 fn tls_is_told() {
     let mut scene = told();
     assert_eq!(line("%ft %sslv/%sslc %{+Q}sslc", &mut scene, tell), "http-in -/- \"\"");
-    scene.session.tls = Some(Box::new(TlsFacts {
+    scene.session.tls = Some(std::sync::Arc::new(TlsFacts {
         protocol: "TLSv1.3".into(),
         cipher: "TLS_AES_256_GCM_SHA384".into(),
         sni: Some("1wt.eu".into()),

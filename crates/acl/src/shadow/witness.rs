@@ -94,7 +94,7 @@ impl Witness {
         let src = SocketAddr::new(self.from.unwrap_or_else(any), 50_000);
         let dst = SocketAddr::new(self.to.unwrap_or_else(|| [192, 0, 2, 10].into()), port);
         let mut scene = Scene::new(&text, src, dst).ok()?;
-        scene.session.tls = (self.tls == Some(true)).then(Box::<TlsFacts>::default);
+        scene.session.tls = (self.tls == Some(true)).then(std::sync::Arc::<TlsFacts>::default);
         Some(scene)
     }
 

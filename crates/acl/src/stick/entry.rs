@@ -183,6 +183,11 @@ impl Tracked {
         }
     }
 
+    /// Tracks the same entry once more; `None` when its table is full by now.
+    pub fn again(&self, now: u64) -> Option<Tracked> {
+        self.entry.table.track(&self.entry.key()?, now)
+    }
+
     /// The entry, to be named when the tracking has ended.
     pub fn entry(&self) -> &Entry {
         &self.entry

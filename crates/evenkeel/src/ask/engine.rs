@@ -46,7 +46,7 @@ pub fn simulate(config: &Config, question: &Question, given: &Given) -> Result<W
     }
     if question.tls {
         let sni = question.host.rsplit_once(':').map_or(&*question.host, |(host, _)| host);
-        scene.session.tls = Some(Box::new(TlsFacts { sni: Some(sni.into()), ..TlsFacts::default() }));
+        scene.session.tls = Some(std::sync::Arc::new(TlsFacts { sni: Some(sni.into()), ..TlsFacts::default() }));
     }
     scene.now = evenkeel_acl::Now { mono_ms: MONO_MS, unix_us: question.time_us };
     scene.session.accepted_us = question.time_us;
