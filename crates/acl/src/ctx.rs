@@ -402,6 +402,8 @@ pub struct Progress<'a> {
     pub server_src: Option<SocketAddr>,
     /// What it speaks on the wire (`bc_http_major`).
     pub server_wire: Wire,
+    /// What the TLS handshake with it came to, when that connection has TLS.
+    pub server_tls: Option<&'a TlsFacts>,
     /// Whether the connection to it was used before (`bc_reused`).
     pub reused: bool,
     /// Times up to now.

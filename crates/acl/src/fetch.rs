@@ -90,11 +90,11 @@ pub(crate) const SINCE_RESPONSE: &[Phase] = &[Phase::Response, Phase::Done];
 /// Data that exists at the end only.
 pub(crate) const AT_END: &[Phase] = &[Phase::Done];
 
-/// Builds `pub(super) static TABLE: &[Fetch]` of a module.
+/// Builds the `TABLE` of a module.
 macro_rules! fetch_table {
     ($($name:literal $syntax:literal [$($arg:expr),*] $output:ident $pick:ident $phases:ident $run:expr
         $(, prepare $prepare:path)?, $doc:literal, $example:literal;)*) => {
-        pub(super) static TABLE: &[$crate::fetch::Fetch] = &[$($crate::fetch::Fetch {
+        pub(in crate::fetch) static TABLE: &[$crate::fetch::Fetch] = &[$($crate::fetch::Fetch {
             name: $name, syntax: $syntax, args: &[$($arg),*], output: $crate::sample::Type::$output,
             pick: $crate::fetch::Pick::$pick, phases: $phases, doc: $doc, example: $example,
             prepare: $crate::conv::prepare!($($prepare)?), run: $run,
@@ -118,6 +118,11 @@ static ALL: LazyLock<Vec<&'static Fetch>> = LazyLock::new(|| {
         server::TABLE,
         sticky::TABLE,
         tls::TABLE,
+        tls::cert::client::TABLE,
+        tls::cert::of_client::TABLE,
+        tls::cert::of_frontend::TABLE,
+        tls::cert::of_server::TABLE,
+        tls::server::TABLE,
         transaction::TABLE,
     ];
     let mut all: Vec<&'static Fetch> = tables.into_iter().flatten().collect();
