@@ -11,6 +11,7 @@ mod edit;
 mod encode;
 mod framing;
 mod head;
+pub mod hello;
 mod kinds;
 mod malformed;
 mod name;
@@ -21,5 +22,6 @@ pub use body::{Decoded, Decoder, MAX_CHUNK, MAX_CHUNK_EXTENSION, MAX_TRAILERS, c
 pub use buf::Buf;
 pub use edit::{BadEdit, MAX_EDITS};
 pub use head::Head;
+pub use hello::{ClientHello, Hello};
 pub use kinds::{Connection, Framing, Limits, MAX_FIELDS, Method, Parsed, Version};
 pub use malformed::Malformed;
