@@ -16,8 +16,8 @@ use evenkeel_wire::Stream;
 /// The operating system's: refused, unreachable, no descriptor left, no right to use the source address.
 pub async fn dial(server: &Server, keepalive: bool) -> io::Result<Stream> {
     match &server.address {
-        ServerAddress::Inet(address) => dial_tcp(server, *address, keepalive).await.map(Stream::Tcp),
-        ServerAddress::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+        ServerAddress::Inet(address) => dial_tcp(server, *address, keepalive).await.map(Stream::from),
+        ServerAddress::Unix(path) => UnixStream::connect(path).await.map(Stream::from),
     }
 }
 

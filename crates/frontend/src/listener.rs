@@ -450,8 +450,8 @@ fn accept(fd: RawFd) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
 
 fn serve(fd: OwnedFd, peer: Option<SocketAddr>, admission: Admission) {
     let stream = match peer {
-        Some(_) => tokio::net::TcpStream::from_std(fd.into()).map(Stream::Tcp),
-        None => tokio::net::UnixStream::from_std(fd.into()).map(Stream::Unix),
+        Some(_) => tokio::net::TcpStream::from_std(fd.into()).map(Stream::from),
+        None => tokio::net::UnixStream::from_std(fd.into()).map(Stream::from),
     };
     match stream {
         Ok(stream) => conn::spawn(stream, peer, admission),

@@ -3,6 +3,10 @@
 //! Owns [`Stream`], the one byte stream that pumps and relays know. Called by backend (dialling, pools) and frontend
 //! (clients). Never: decides who is let in, chooses a server, or knows a timeout; a caller bounds every wait.
 
+mod socket;
 mod stream;
+mod tls;
 
+pub use socket::Socket;
 pub use stream::Stream;
+pub use tls::{HandshakeError, HelloRead, RecordSizes, SessionError, TlsStream, poll_hello};

@@ -31,7 +31,7 @@ impl Origin {
 
     async fn connect(&self) -> (Stream, TcpStream) {
         let (near, far) = tokio::join!(TcpStream::connect(self.0.local_addr().unwrap()), self.0.accept());
-        (Stream::Tcp(near.unwrap()), far.unwrap().0)
+        (Stream::from(near.unwrap()), far.unwrap().0)
     }
 }
 

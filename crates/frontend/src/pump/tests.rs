@@ -30,7 +30,7 @@ fn run<F: Future>(test: F) -> F::Output {
 async fn pair(unix: bool, size: Option<usize>) -> (Stream, Box<dyn Far>) {
     if unix {
         let (near, far) = UnixStream::pair().unwrap();
-        return (Stream::Unix(near), Box::new(far));
+        return (Stream::from(near), Box::new(far));
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (near, far) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
@@ -39,7 +39,7 @@ async fn pair(unix: bool, size: Option<usize>) -> (Stream, Box<dyn Far>) {
         socket2::SockRef::from(&near).set_send_buffer_size(size).unwrap();
         socket2::SockRef::from(&far).set_recv_buffer_size(size).unwrap();
     }
-    (Stream::Tcp(near), Box::new(far))
+    (Stream::from(near), Box::new(far))
 }
 
 fn bytes(rng: &mut Rng, len: usize) -> Vec<u8> {

@@ -17,7 +17,7 @@ fn run<F: Future>(test: F) -> F::Output {
 async fn pair() -> (Stream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (near, far) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-    (Stream::Tcp(near.unwrap()), far.unwrap().0)
+    (Stream::from(near.unwrap()), far.unwrap().0)
 }
 
 /// Both connections of a tunnel, and the tunnel.
