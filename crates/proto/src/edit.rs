@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::head::{Field, Head, Span};
 use crate::target::{self, Target};
-use crate::{Method, name};
+use crate::{FieldName, Method, name};
 
 /// The most bytes that edits may add to one message.
 pub const MAX_EDITS: usize = 32 * 1024;
@@ -59,8 +59,26 @@ impl Head {
     /// The name is no token or belongs to the connection, the value has a control character, or there were too many
     /// edits. Nothing changed then.
     pub fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), BadEdit> {
-        let id = check_name(name)?;
+        let id = name::check(name)?;
         self.push(id, name, value)
+    }
+
+    /// As [`Head::add`], with a name known before.
+    ///
+    /// # Errors
+    /// As [`Head::add`].
+    pub fn add_named(&mut self, name: &FieldName, value: &[u8]) -> Result<(), BadEdit> {
+        self.push(name.check()?, name.as_bytes(), value)
+    }
+
+    /// As [`Head::add`], with a line known before.
+    ///
+    /// # Errors
+    /// There were too many edits. Nothing changed then.
+    pub fn add_line(&mut self, line: &FieldLine) -> Result<(), BadEdit> {
+        let field = self.copy_line(line)?;
+        self.take(field);
+        Ok(())
     }
 
     /// Removes all fields of that name and adds one. Host in a request with an absolute-form target changes the target
@@ -69,27 +87,37 @@ impl Head {
     /// # Errors
     /// As [`Head::add`].
     pub fn set(&mut self, name: &[u8], value: &[u8]) -> Result<(), BadEdit> {
-        let id = check_name(name)?;
-        let before = self.fields.len();
-        self.push(id, name, value)?;
-        if id == name::HOST
-            && let Some(target) = target::with_authority(self.target(), name::trim(value))
-        {
-            match self.append_target(&target) {
-                Ok(()) => {}
-                Err(e) => {
-                    self.fields.truncate(before);
-                    return Err(e);
-                }
-            }
-        }
-        self.remove_first(before, id, name);
-        Ok(())
+        let id = name::check(name)?;
+        let field = self.write_line(id, 0, name, value)?;
+        self.replace_by(field, name, value)
+    }
+
+    /// As [`Head::set`], with a name known before.
+    ///
+    /// # Errors
+    /// As [`Head::add`].
+    pub fn set_named(&mut self, name: &FieldName, value: &[u8]) -> Result<(), BadEdit> {
+        let field = self.write_line(name.check()?, 0, name.as_bytes(), value)?;
+        self.replace_by(field, name.as_bytes(), value)
+    }
+
+    /// As [`Head::set`], with a line known before.
+    ///
+    /// # Errors
+    /// There were too many edits, or the line is a Host that does not fit the target. Nothing changed then.
+    pub fn set_line(&mut self, line: &FieldLine) -> Result<(), BadEdit> {
+        let field = self.copy_line(line)?;
+        self.replace_by(field, line.name(), line.value())
     }
 
     /// Removes all fields of that name and returns how many there were. The framing of the message does not change.
     pub fn remove(&mut self, name: &[u8]) -> usize {
         self.remove_first(self.fields.len(), name::classify(name), name)
+    }
+
+    /// As [`Head::remove`], with a name known before.
+    pub fn remove_named(&mut self, name: &FieldName) -> usize {
+        self.remove_first(self.fields.len(), name.id(), name.as_bytes())
     }
 
     /// Lets `change` rewrite the value of each field of that name: it sees the value, and says whether what it wrote into
@@ -102,7 +130,7 @@ impl Head {
         name: &[u8],
         mut change: impl FnMut(&[u8], &mut Vec<u8>) -> bool,
     ) -> Result<usize, BadEdit> {
-        let id = check_name(name)?;
+        let id = name::check(name)?;
         let before = self.edits.len();
         let mut value = Vec::new();
         let mut changed: Vec<(usize, Field)> = Vec::new();
@@ -188,9 +216,35 @@ impl Head {
 
     fn push(&mut self, id: u8, name: &[u8], value: &[u8]) -> Result<(), BadEdit> {
         let field = self.write_line(id, 0, name, value)?;
-        self.fields.push(field);
-        self.seen |= name::bit(id);
+        self.take(field);
         Ok(())
+    }
+
+    #[inline]
+    fn take(&mut self, field: Field) {
+        self.seen |= name::bit(field.id);
+        self.fields.push(field);
+    }
+
+    /// Puts a field that was just written in the place of all others of its name.
+    fn replace_by(&mut self, field: Field, name: &[u8], value: &[u8]) -> Result<(), BadEdit> {
+        if field.id == name::HOST
+            && let Some(target) = target::with_authority(self.target(), name::trim(value))
+        {
+            self.append_target(&target)?;
+        }
+        self.remove_first(self.fields.len(), field.id, name);
+        self.take(field);
+        Ok(())
+    }
+
+    fn copy_line(&mut self, line: &FieldLine) -> Result<Field, BadEdit> {
+        self.room(line.text.len())?;
+        let start = self.edits.len() as u32;
+        self.edits.extend_from_slice(&line.text);
+        let (name_end, end) = (start + line.name_len, start + line.text.len() as u32);
+        let (value, value_end) = (name_end + 2, end - 2);
+        Ok(Field { start, end, name_end, value, value_end, id: line.id, flags: Field::EDIT })
     }
 
     fn write_line(&mut self, id: u8, flags: u8, name: &[u8], value: &[u8]) -> Result<Field, BadEdit> {
@@ -212,6 +266,9 @@ impl Head {
 
     /// Flags the fields of that name among the first `n`.
     fn remove_first(&mut self, n: usize, id: u8, name: &[u8]) -> usize {
+        if self.seen & name::bit(id) == 0 {
+            return 0;
+        }
         let mut removed = 0;
         for i in 0..n.min(self.fields.len()) {
             if self.is_named(&self.fields[i], id, name) {
@@ -243,11 +300,38 @@ impl Head {
     }
 }
 
-/// The name's number, if an edit may add it.
-fn check_name(name: &[u8]) -> Result<u8, BadEdit> {
-    if !name::is_token(name) {
-        return Err(BadEdit::BadName);
+/// A whole field line known before the message it is put into.
+#[derive(Clone, Debug)]
+pub struct FieldLine {
+    /// `name: value`, CR LF.
+    text: Box<[u8]>,
+    name_len: u32,
+    id: u8,
+}
+
+impl FieldLine {
+    /// The line of that name and value. Blanks around the value are dropped.
+    ///
+    /// # Errors
+    /// As [`Head::add`].
+    pub fn new(name: &FieldName, value: &[u8]) -> Result<FieldLine, BadEdit> {
+        let id = name.check()?;
+        let value = name::trim(value);
+        if !name::is_value(value) {
+            return Err(BadEdit::BadValue);
+        }
+        let text: Box<[u8]> = [name.as_bytes(), b": ", value, b"\r\n"].concat().into();
+        if text.len() > MAX_EDITS {
+            return Err(BadEdit::TooLarge);
+        }
+        Ok(FieldLine { text, name_len: name.as_bytes().len() as u32, id })
     }
-    let id = name::classify(name);
-    if name::HOP_BY_HOP & name::bit(id) != 0 { Err(BadEdit::HopByHop) } else { Ok(id) }
+
+    fn name(&self) -> &[u8] {
+        &self.text[..self.name_len as usize]
+    }
+
+    fn value(&self) -> &[u8] {
+        &self.text[self.name_len as usize + 2..self.text.len() - 2]
+    }
 }

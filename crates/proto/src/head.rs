@@ -8,7 +8,7 @@
 use std::fmt;
 
 use crate::target::Target;
-use crate::{Buf, Framing, Limits, Malformed, Method, Parsed, Version, name};
+use crate::{Buf, FieldName, Framing, Limits, Malformed, Method, Parsed, Version, name};
 
 /// A request or response head; empty until it is parsed.
 #[derive(Clone, Default)]
@@ -339,8 +339,18 @@ impl Head {
     /// The values of all fields of that name, in order. A list in one value is not split.
     #[inline]
     pub fn get_all<'a, 'n>(&'a self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        let id = name::classify(name);
-        let fields = if id == name::OTHER || self.seen & name::bit(id) != 0 { &self.fields[..] } else { &[] };
+        self.named(name::classify(name), name)
+    }
+
+    /// As [`Head::get_all`], with a name known before.
+    #[inline]
+    pub fn values<'a, 'n>(&'a self, name: &'n FieldName) -> impl DoubleEndedIterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.named(name.id(), name.as_bytes())
+    }
+
+    #[inline]
+    fn named<'a, 'n>(&'a self, id: u8, name: &'n [u8]) -> impl DoubleEndedIterator<Item = &'a [u8]> + use<'a, 'n> {
+        let fields = if self.seen & name::bit(id) != 0 { &self.fields[..] } else { &[] };
         fields.iter().filter(move |f| self.is_named(f, id, name)).map(|f| self.span(f, f.value, f.value_end))
     }
 

@@ -20,8 +20,9 @@ mod target;
 
 pub use body::{Decoded, Decoder, MAX_CHUNK, MAX_CHUNK_EXTENSION, MAX_TRAILERS, chunk_header, last_chunk};
 pub use buf::Buf;
-pub use edit::{BadEdit, MAX_EDITS};
+pub use edit::{BadEdit, FieldLine, MAX_EDITS};
 pub use head::Head;
 pub use hello::{ClientHello, Hello};
 pub use kinds::{Connection, Framing, Limits, MAX_FIELDS, Method, Parsed, Version};
 pub use malformed::Malformed;
+pub use name::{FieldName, is_value as is_field_value};

@@ -3,7 +3,7 @@
 
 mod support;
 
-use evenkeel_proto::{BadEdit, Connection, Framing, Head, MAX_EDITS, Method};
+use evenkeel_proto::{BadEdit, Connection, FieldLine, FieldName, Framing, Head, MAX_EDITS, Method};
 use support::{As, whole};
 
 fn request(text: &str) -> Head {
@@ -291,4 +291,36 @@ fn a_changed_block_gives_no_bytes_and_no_panic() {
     assert_eq!((head.target(), head.get(b"host"), head.surplus()), (&b""[..], Some(&b""[..]), &b""[..]));
     assert!(head.surplus_mut().is_empty());
     assert_eq!(sent(&head, Framing::Empty, Connection::None), "\r\n");
+}
+
+/// What is known before the message does to it what the same name and value do when they come with it.
+#[test]
+fn early_names_and_lines_edit_as_late_ones() {
+    const TEXT: &str =
+        "GET http://a.example/x HTTP/1.1\r\nHost: a.example\r\nX-A: 1\r\nx-a: 2\r\nVia: v\r\nTE: trailers\r\n\r\n";
+    for name in ["Host", "X-A", "via", "X-None", "Vary", "Connection", "a b", ""] {
+        for value in ["v", "  b.example\t", "", "bad\nvalue", "b/c", "tab\tinside, and long enough"] {
+            let early = FieldName::new(name.as_bytes());
+            let line = FieldLine::new(&early, value.as_bytes());
+            for set in [true, false] {
+                let (mut late, mut named, mut whole) =
+                    (Head::request(TEXT).unwrap(), Head::request(TEXT).unwrap(), Head::request(TEXT).unwrap());
+                let (by_late, by_name, by_line) = if set {
+                    let by_line = line.as_ref().map_err(|e| *e).and_then(|line| whole.set_line(line));
+                    (late.set(name.as_bytes(), value.as_bytes()), named.set_named(&early, value.as_bytes()), by_line)
+                } else {
+                    let by_line = line.as_ref().map_err(|e| *e).and_then(|line| whole.add_line(line));
+                    (late.add(name.as_bytes(), value.as_bytes()), named.add_named(&early, value.as_bytes()), by_line)
+                };
+                assert_eq!((by_name, by_line), (by_late, by_late), "{name:?} {value:?} {set}");
+                for (head, done) in [(&named, by_name), (&whole, by_line)] {
+                    assert!(head.fields().eq(late.fields()) && head.target() == late.target(), "{name:?} {value:?}");
+                    assert!(done.is_err() || head.values(&early).eq(late.get_all(name.as_bytes())), "{name:?}");
+                }
+                assert_eq!(named.remove_named(&early), late.remove(name.as_bytes()), "{name:?}");
+                assert!(named.fields().eq(late.fields()), "{name:?}");
+                assert_eq!(named.values(&early).count(), 0, "{name:?}");
+            }
+        }
+    }
 }
