@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 use std::sync::Arc;
 
+use evenkeel_proto::FieldName;
 use regex::bytes::Regex;
 
 use crate::auth::UserList;
@@ -47,6 +48,8 @@ pub enum ArgKind {
     Str,
     /// Text that may be empty.
     Text,
+    /// The name of a header field; not empty.
+    Field,
     /// A number.
     Int,
     /// A number, or a variable that holds one.
@@ -83,6 +86,7 @@ pub(crate) enum Value {
     /// Left out, with others after it.
     None,
     Str(Box<[u8]>),
+    Field(FieldName),
     Int(i64),
     Var(VarRef),
     /// Index of a stick table.
@@ -102,6 +106,7 @@ impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Value::Str(text) => write!(f, "{:?}", String::from_utf8_lossy(text)),
+            Value::Field(name) => write!(f, "{name:?}"),
             Value::Int(value) => write!(f, "{value}"),
             Value::Var(name) => f.write_str(&name.text),
             other => f.write_str(other.word()),
@@ -114,6 +119,7 @@ impl Value {
         match self {
             Value::None => "none",
             Value::Str(_) => "str",
+            Value::Field(_) => "field",
             Value::Int(_) => "int",
             Value::Var(_) => "var",
             Value::Table(_) => "table",
@@ -141,6 +147,15 @@ impl Value {
         match args.get(at) {
             Some(Value::Str(text)) => text,
             _ => b"",
+        }
+    }
+
+    /// The header name of argument `at`; `None` when left out.
+    #[inline]
+    pub(crate) fn field(args: &[Value], at: usize) -> Option<&FieldName> {
+        match args.get(at) {
+            Some(Value::Field(name)) => Some(name),
+            _ => None,
         }
     }
 
@@ -182,8 +197,9 @@ pub(crate) fn parse(
     let number = || shown.parse::<i64>().ok();
     Ok(match arg.kind {
         ArgKind::Text => Value::Str(text.into()),
-        ArgKind::Str if text.is_empty() => return Err(plain(format!("`{}` is empty", arg.name))),
+        ArgKind::Str | ArgKind::Field if text.is_empty() => return Err(plain(format!("`{}` is empty", arg.name))),
         ArgKind::Str => Value::Str(text.into()),
+        ArgKind::Field => Value::Field(FieldName::new(text)),
         ArgKind::Int => Value::Int(number().ok_or_else(|| plain(format!("`{}` is a number", arg.name)))?),
         ArgKind::Counter => match number() {
             Some(at) if at >= 0 && (at as usize) < env.library.stick_counters => Value::Int(at),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use evenkeel_proto::{BadEdit, FieldLine, FieldName};
+
 use super::replace::Replace;
 use super::{Act, HTTP, Next, REQUEST, action_table, argument, failed, field_name, field_value, shown, written_name};
 use crate::acl;
@@ -40,8 +42,10 @@ action_table! {
 /// `set-header` and `add-header`.
 #[derive(Debug)]
 struct Write {
-    name: Arc<str>,
+    name: FieldName,
     value: Format,
+    /// The whole line, when its value is the same for every message.
+    line: Option<FieldLine>,
     /// The lines of that name go first.
     replace: bool,
 }
@@ -49,7 +53,7 @@ struct Write {
 /// `del-header`.
 #[derive(Debug)]
 enum Delete {
-    Named(Arc<str>),
+    Named(FieldName),
     /// Tried on each name in lower case.
     Matching(Matcher),
 }
@@ -71,13 +75,19 @@ struct Hint {
 }
 
 fn parse_set(_: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
-    let (name, value) = parse_field(words, scope, "set-header")?;
-    Ok(Box::new(Write { name, value, replace: true }))
+    parse_write(words, scope, "set-header", true)
 }
 
 fn parse_add(_: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
-    let (name, value) = parse_field(words, scope, "add-header")?;
-    Ok(Box::new(Write { name, value, replace: false }))
+    parse_write(words, scope, "add-header", false)
+}
+
+fn parse_write(words: &mut Words<'_>, scope: &Scope<'_>, action: &str, replace: bool) -> Result<Box<dyn Act>, Fault> {
+    let (name, value) = parse_field(words, scope, action)?;
+    let name = FieldName::new(name.as_bytes());
+    // A line that cannot be written is told when it should be: the rule may never hold.
+    let line = value.literal().and_then(|text| FieldLine::new(&name, text).ok());
+    Ok(Box::new(Write { name, value, line, replace }))
 }
 
 fn parse_hint(_: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
@@ -114,13 +124,13 @@ fn parse_delete(_: &Word, words: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dy
     let syntax = "del-header <name> [-m str|beg|end|sub|reg]";
     let name = argument(words, "del-header", "the header name", syntax)?;
     if !words.peek().is_some_and(|word| word.is("-m")) {
-        return Ok(Box::new(Delete::Named(field_name(name)?)));
+        return Ok(Box::new(Delete::Named(FieldName::new(field_name(name)?.as_bytes()))));
     }
     words.next();
     let kind_word = argument(words, "del-header", "the match kind", syntax)?;
     let kind = acl::kind(kind_word)?;
     match kind.name {
-        "str" => Ok(Box::new(Delete::Named(field_name(name)?))),
+        "str" => Ok(Box::new(Delete::Named(FieldName::new(field_name(name)?.as_bytes())))),
         "beg" | "end" | "sub" | "reg" => {
             let mut faults = Vec::new();
             let matcher = (kind.build)(std::slice::from_ref(name), true, &mut faults);
@@ -138,24 +148,11 @@ fn parse_delete(_: &Word, words: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dy
 
 impl Act for Write {
     fn run<'r>(&'r self, ctx: &mut Ctx<'_>, place: &'r Place) -> Next<'r> {
-        let name = self.name.as_bytes();
-        let buffers = ctx.buffers;
-        let done = buffers.with(|rendered| {
-            let value = match self.value.literal() {
-                Some(literal) => literal,
-                None => {
-                    self.value.write(ctx, rendered);
-                    rendered
-                }
-            };
-            let message = ctx.message_mut();
-            let done = if self.replace { message.set(name, value) } else { message.add(name, value) };
-            if self.value.literal().is_none() {
-                let verb = if self.replace { "set" } else { "added" };
-                ctx.did(|| format!("{verb} {}: {}", self.name, shown(value)));
-            }
-            done
-        });
+        let done = match &self.line {
+            Some(line) if self.replace => ctx.message_mut().set_line(line),
+            Some(line) => ctx.message_mut().add_line(line),
+            None => self.write(ctx),
+        };
         match done {
             Ok(()) => Next::Rule,
             Err(why) => failed(ctx, place, why),
@@ -163,10 +160,26 @@ impl Act for Write {
     }
 }
 
+impl Write {
+    fn write(&self, ctx: &mut Ctx<'_>) -> Result<(), BadEdit> {
+        let (name, buffers) = (&self.name, ctx.buffers);
+        buffers.with(|value| {
+            self.value.write(ctx, value);
+            let message = ctx.message_mut();
+            let done = if self.replace { message.set_named(name, value) } else { message.add_named(name, value) };
+            if self.value.literal().is_none() {
+                let verb = if self.replace { "set" } else { "added" };
+                ctx.did(|| format!("{verb} {}: {}", shown(name.as_bytes()), shown(value)));
+            }
+            done
+        })
+    }
+}
+
 impl Act for Delete {
     fn run<'r>(&'r self, ctx: &mut Ctx<'_>, _: &'r Place) -> Next<'r> {
         let gone = match self {
-            Delete::Named(name) => ctx.message_mut().remove(name.as_bytes()),
+            Delete::Named(name) => ctx.message_mut().remove_named(name),
             Delete::Matching(matcher) => {
                 let matching = ctx.message().fields().filter(|(name, _)| matcher.matches_bytes(name));
                 let names: Vec<Vec<u8>> = matching.map(|(name, _)| name.to_vec()).collect();
@@ -199,7 +212,7 @@ impl Act for Rewrite {
             })
         });
         match done {
-            Ok(_) if !fits => failed(ctx, place, evenkeel_proto::BadEdit::TooLarge),
+            Ok(_) if !fits => failed(ctx, place, BadEdit::TooLarge),
             Ok(changed) => {
                 ctx.did(|| format!("{changed} replaced"));
                 Next::Rule
@@ -240,7 +253,7 @@ impl Act for Hint {
                 ctx.memo.wishes.early_hints.push((self.name.clone(), value));
                 Next::Rule
             }
-            None => failed(ctx, place, evenkeel_proto::BadEdit::BadValue),
+            None => failed(ctx, place, BadEdit::BadValue),
         }
     }
 }

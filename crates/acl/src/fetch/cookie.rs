@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use evenkeel_proto::Head;
 
-use crate::fetch::header::{Each, count, element_end, elements, name, occurrence};
+use crate::fetch::header::{Each, count, element_end, elements, occurrence};
 use crate::fetch::{SINCE_REQUEST, SINCE_RESPONSE, Visit, fetch_table, give, request, response};
 use crate::sample::Sample;
 use crate::value::{Arg, ArgKind, Value};
@@ -89,7 +89,7 @@ fn number(side: Side<'_>, args: &[Value], visit: &mut Visit<'_>) -> ControlFlow<
 
 fn how_many(side: Side<'_>, args: &[Value], visit: &mut Visit<'_>) -> ControlFlow<()> {
     let (Side::Request(head) | Side::Response(head)) = side;
-    give(head.map(|_| Sample::Int(count(&mut |each| named(side, name(args), each)))), visit)
+    give(head.map(|_| Sample::Int(count(&mut |each| named(side, Value::text(args, 0), each)))), visit)
 }
 
 fn names(side: Side<'_>, args: &[Value], out: &mut Vec<u8>, visit: &mut Visit<'_>) -> ControlFlow<()> {
@@ -105,7 +105,7 @@ fn names(side: Side<'_>, args: &[Value], out: &mut Vec<u8>, visit: &mut Visit<'_
 }
 
 fn each_of(side: Side<'_>, args: &[Value], each: &mut Each<'_>) -> ControlFlow<()> {
-    let name = name(args);
+    let name = Value::text(args, 0);
     if name.is_empty() && matches!(args.get(1), Some(Value::Int(-1))) {
         // Outside acls the last of a name is taken, but the first of all.
         return named(side, name, &mut |value| {

@@ -12,8 +12,8 @@ use crate::fetch::{SINCE_REQUEST, SINCE_RESPONSE, Visit, fetch_table, give, mess
 use crate::sample::Sample;
 use crate::value::{Arg, ArgKind, Value};
 
-const NAME: Arg = Arg::one("name", ArgKind::Str);
-const ANY: Arg = Arg::maybe("name", ArgKind::Str);
+const NAME: Arg = Arg::one("name", ArgKind::Field);
+const ANY: Arg = Arg::maybe("name", ArgKind::Field);
 const OCC: Arg = Arg::maybe("occ", ArgKind::Int);
 const DELIM: Arg = Arg::maybe("delim", ArgKind::Str);
 
@@ -117,15 +117,18 @@ fn numbers(head: Option<&Head>, args: &[Value], visit: &mut Visit<'_>) -> Contro
 
 fn lines(head: Option<&Head>, args: &[Value], visit: &mut Visit<'_>) -> ControlFlow<()> {
     let Some(head) = head else { return ControlFlow::Continue(()) };
-    occurrence(args, &mut |each| every_line(head, name(args), each), &mut |value| visit(Sample::Str(value)))
+    if let (Some(name), Some(Value::Int(-1))) = (Value::field(args, 0), args.get(1)) {
+        return give(head.values(name).next_back().map(Sample::Str), visit);
+    }
+    occurrence(args, &mut |each| every_line(head, args, each), &mut |value| visit(Sample::Str(value)))
 }
 
 fn count_values(head: Option<&Head>, args: &[Value], visit: &mut Visit<'_>) -> ControlFlow<()> {
-    give(head.map(|head| Sample::Int(count(&mut |each| every_value(head, name(args), each)))), visit)
+    give(head.map(|head| Sample::Int(count(&mut |each| every_value(head, args, each)))), visit)
 }
 
 fn count_lines(head: Option<&Head>, args: &[Value], visit: &mut Visit<'_>) -> ControlFlow<()> {
-    give(head.map(|head| Sample::Int(count(&mut |each| every_line(head, name(args), each)))), visit)
+    give(head.map(|head| Sample::Int(count(&mut |each| every_line(head, args, each)))), visit)
 }
 
 fn names(ctx: &Ctx<'_>, head: Option<&Head>, args: &[Value], visit: &mut Visit<'_>) -> ControlFlow<()> {
@@ -190,7 +193,11 @@ pub(super) type Each<'e> = dyn FnMut(&[u8]) -> ControlFlow<()> + 'e;
 /// The wanted comma-separated values of a header.
 fn each_value(head: Option<&Head>, args: &[Value], each: &mut Each<'_>) -> ControlFlow<()> {
     let Some(head) = head else { return ControlFlow::Continue(()) };
-    occurrence(args, &mut |each| every_value(head, name(args), each), each)
+    // What `%[req.hdr(name)]` stands for: every line has a value, so that the last line has the last one.
+    if let (Some(name), Some(Value::Int(-1))) = (Value::field(args, 0), args.get(1)) {
+        return head.values(name).next_back().map_or(ControlFlow::Continue(()), |line| each(last_element(line)));
+    }
+    occurrence(args, &mut |each| every_value(head, args, each), each)
 }
 
 /// Hands on all that `all` walks over, or only the one the occurrence argument, the second, names.
@@ -224,32 +231,50 @@ pub(super) fn count(all: &mut dyn FnMut(&mut Each<'_>) -> ControlFlow<()>) -> i6
     seen
 }
 
-/// The name in the first argument; empty for all.
-pub(super) fn name(args: &[Value]) -> &[u8] {
-    Value::text(args, 0)
-}
-
-fn every_line(head: &Head, name: &[u8], each: &mut Each<'_>) -> ControlFlow<()> {
-    if name.is_empty() {
-        return head.fields().try_for_each(|(_, value)| each(value));
+/// The lines of the name in the first argument, or all when there is none.
+fn every_line(head: &Head, args: &[Value], each: &mut Each<'_>) -> ControlFlow<()> {
+    match Value::field(args, 0) {
+        Some(name) => head.values(name).try_for_each(each),
+        None => head.fields().try_for_each(|(_, value)| each(value)),
     }
-    head.get_all(name).try_for_each(each)
 }
 
-fn every_value(head: &Head, name: &[u8], each: &mut Each<'_>) -> ControlFlow<()> {
-    every_line(head, name, &mut |line| elements(line, each))
+fn every_value(head: &Head, args: &[Value], each: &mut Each<'_>) -> ControlFlow<()> {
+    every_line(head, args, &mut |line| elements(line, each))
 }
 
 /// The comma-separated values of one line. Empty ones count: `a,,b` has three, as in HAProxy.
 pub(super) fn elements(line: &[u8], each: &mut Each<'_>) -> ControlFlow<()> {
     let mut rest = line;
     loop {
-        let end = element_end(rest, b",");
+        let end = comma(rest);
         each(rest[..end].trim_ascii())?;
         if end == rest.len() {
             return ControlFlow::Continue(());
         }
         rest = &rest[end + 1..];
+    }
+}
+
+/// The last of the [`elements`] of one line.
+fn last_element(line: &[u8]) -> &[u8] {
+    let mut rest = line;
+    loop {
+        let end = comma(rest);
+        if end == rest.len() {
+            return rest.trim_ascii();
+        }
+        rest = &rest[end + 1..];
+    }
+}
+
+/// [`element_end`] at a comma.
+fn comma(text: &[u8]) -> usize {
+    // Most values hold neither, and before the first quote nothing is special.
+    match memchr::memchr2(b',', b'"', text) {
+        None => text.len(),
+        Some(at) if text[at] == b',' => at,
+        Some(at) => at + element_end(&text[at..], b","),
     }
 }
 
@@ -274,7 +299,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::ctx::Phase;
-    use crate::testing::{every, refused, scene, show};
+    use crate::testing::{Rng, every, refused, scene, show};
 
     const REQUEST: &str =
         "GET / HTTP/1.1\r\nHost: h\r\nX: abc, 5z\r\nX:\r\nX: 1.1.1.1:x, 1.1.1.2:5\r\nConnection: close\r\n\r\n";
@@ -285,7 +310,27 @@ mod tests {
         for (text, end) in
             [(br#""a,b",c"#.as_slice(), 5), (br#""a\",b",c"#, 7), (br#""a,b"#, 4), (br#""a\"#, 3), (b"", 0)]
         {
-            assert_eq!(element_end(text, b","), end);
+            assert_eq!((element_end(text, b","), comma(text)), (end, end));
+        }
+    }
+
+    #[test]
+    fn short_cuts_find_what_the_long_way_finds() {
+        let seed = 0x5eed_0007;
+        let mut rng = Rng::new(seed);
+        for round in 0..2000 {
+            let line: Vec<u8> = (0..rng.below(20)).map(|_| br#"a,"\ "#[rng.below(5) as usize]).collect();
+            let mut all = Vec::new();
+            let _ = elements(&line, &mut |value| {
+                all.push(value.to_vec());
+                ControlFlow::Continue(())
+            });
+            assert_eq!(comma(&line), element_end(&line, b","), "seed {seed:#x} round {round} {line:?}");
+            assert_eq!(
+                all.last().map(Vec::as_slice),
+                Some(last_element(&line)),
+                "seed {seed:#x} round {round} {line:?}"
+            );
         }
     }
 

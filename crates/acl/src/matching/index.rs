@@ -80,14 +80,26 @@ impl Index {
 
     /// Whether any entry matches. A sample that cannot be read as the type wanted matches nothing.
     pub(crate) fn any(&self, entries: &Entries, sample: &Sample<'_>) -> bool {
-        match self {
-            Index::Substrings(set) => set.any(sample.as_bytes(&mut Scratch::new())),
-            Index::Regexes(set) => set.any(sample.as_bytes(&mut Scratch::new())),
-            Index::Prefix(set) | Index::Part(set) => {
-                let found = &mut |_, _| ControlFlow::Break(());
-                set.each(entries, sample.as_bytes(&mut Scratch::new()), &|_| true, found).is_break()
+        match (self, sample) {
+            (Index::Numbers(_) | Index::Networks(_) | Index::Bytes(_), _) => {
+                self.find(entries, sample, &|_| true).is_some()
             }
-            _ => self.find(entries, sample, &|_| true).is_some(),
+            (_, Sample::Str(text) | Sample::Bin(text)) => self.any_text(entries, text),
+            _ => self.any_text(entries, sample.as_bytes(&mut Scratch::new())),
+        }
+    }
+
+    #[inline]
+    fn any_text(&self, entries: &Entries, text: &[u8]) -> bool {
+        match self {
+            Index::Lengths(set) => set.find(i64::try_from(text.len()).unwrap_or(i64::MAX), &|_| true).is_some(),
+            Index::Whole(set) => set.whole(entries, text, &|_| true).is_some(),
+            Index::Substrings(set) => set.any(text),
+            Index::Regexes(set) => set.any(text),
+            Index::Prefix(set) | Index::Part(set) => {
+                set.each(entries, text, &|_| true, &mut |_, _| ControlFlow::Break(())).is_break()
+            }
+            Index::Numbers(_) | Index::Networks(_) | Index::Bytes(_) => false,
         }
     }
 

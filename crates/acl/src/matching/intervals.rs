@@ -35,6 +35,10 @@ impl Intervals {
 
     /// The first entry in file order that is alive and holds `value`.
     pub(crate) fn find(&self, value: i64, alive: &impl Fn(u32) -> bool) -> Option<u32> {
+        // `gt 5`, and most others.
+        if let [node] = self.0[..] {
+            return (node.low <= value && value <= node.high && alive(node.id)).then_some(node.id);
+        }
         let mut best = u32::MAX;
         self.search(0..self.0.len(), value, alive, &mut best);
         (best != u32::MAX).then_some(best)

@@ -44,19 +44,40 @@ pub(crate) struct Strings {
     heads: Vec<u32>,
     /// Of each entry: half of its hash, and the next entry of its bucket in file order.
     links: Vec<(u32, u32)>,
+    /// Of each entry, while they are few: what decides nearly always.
+    few: Vec<Short>,
+}
+
+/// A string by its length and by eight bytes: the first, or for [`Anchor::End`] the last.
+#[derive(Clone, Copy, Debug)]
+struct Short {
+    length: u32,
+    /// In lower case where case is ignored; 0 outside the mask.
+    word: u64,
+    /// The bytes that a string shorter than eight has.
+    mask: u64,
 }
 
 impl Strings {
     pub(crate) fn new(anchor: Anchor, fold: bool, entries: &Entries) -> Strings {
         static POINT: LazyLock<u64> = LazyLock::new(|| (RandomState::new().hash_one(0u8) >> 4) | 1 << 59);
-        let mut set =
-            Strings { anchor, fold, point: *POINT, lengths: Vec::new(), heads: Vec::new(), links: Vec::new() };
+        let mut set = Strings {
+            anchor,
+            fold,
+            point: *POINT,
+            lengths: Vec::new(),
+            heads: Vec::new(),
+            links: Vec::new(),
+            few: Vec::new(),
+        };
         set.lengths = entries.ids().map(|id| set.text(entries, id).len() as u32).collect();
         set.lengths.sort_unstable();
         set.lengths.dedup();
         set.lengths.shrink_to_fit();
         if entries.len() > FEW {
             set.index(entries);
+        } else {
+            set.few = entries.ids().map(|id| set.short(set.text(entries, id))).collect();
         }
         set
     }
@@ -64,7 +85,11 @@ impl Strings {
     /// The first entry in file order that is alive and equals the whole input.
     pub(crate) fn whole(&self, entries: &Entries, input: &[u8], alive: &impl Fn(u32) -> bool) -> Option<u32> {
         if self.heads.is_empty() {
-            return entries.ids().find(|&id| self.same(self.text(entries, id), input) && alive(id));
+            let word = self.word(input);
+            let equal = |(id, short): &(u32, &Short)| {
+                short.length as usize == input.len() && self.agrees(entries, *id, short, input, word) && alive(*id)
+            };
+            return (0..).zip(&self.few).find(equal).map(|(id, _)| id);
         }
         self.lengths.binary_search(&(input.len() as u32)).ok()?;
         self.probe(entries, self.hash(input), input, alive)
@@ -101,10 +126,10 @@ impl Strings {
         visit: &mut impl FnMut(usize, u32) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         if self.heads.is_empty() {
-            for id in entries.ids() {
-                let text = self.text(entries, id);
-                let length = text.len();
-                if length <= input.len() && self.same(text, self.cut(input, length)) && fits(length) && alive(id) {
+            let word = self.word(input);
+            for (id, short) in (0..).zip(&self.few) {
+                let length = short.length as usize;
+                if length <= input.len() && self.agrees(entries, id, short, input, word) && fits(length) && alive(id) {
                     visit(length, id)?;
                 }
             }
@@ -140,6 +165,33 @@ impl Strings {
             None => {}
         }
         found
+    }
+
+    fn short(&self, text: &[u8]) -> Short {
+        let unused = 64 - 8 * text.len().min(8) as u32;
+        let mask = match self.anchor {
+            Anchor::End => u64::MAX.checked_shl(unused),
+            _ => u64::MAX.checked_shr(unused),
+        };
+        Short { length: text.len() as u32, word: self.word(text), mask: mask.unwrap_or(0) }
+    }
+
+    /// The eight bytes of `input` that are compared first; 0 for those it does not have.
+    #[inline]
+    fn word(&self, input: &[u8]) -> u64 {
+        let word = match self.anchor {
+            Anchor::End => last_word(input),
+            _ => first_word(input),
+        };
+        if self.fold { u64::from_le_bytes(word.to_le_bytes().map(|byte| byte.to_ascii_lowercase())) } else { word }
+    }
+
+    /// Whether the end of `input` that counts is the string; `input` is no shorter, and `word` is its word.
+    #[inline]
+    fn agrees(&self, entries: &Entries, id: u32, short: &Short, input: &[u8], word: u64) -> bool {
+        let length = short.length as usize;
+        (word ^ short.word) & short.mask == 0
+            && (length <= 8 || self.same(self.text(entries, id), self.cut(input, length)))
     }
 
     fn index(&mut self, entries: &Entries) {
@@ -219,6 +271,32 @@ impl Strings {
 
     fn same(&self, text: &[u8], input: &[u8]) -> bool {
         if self.fold { text.eq_ignore_ascii_case(input) } else { text == input }
+    }
+}
+
+/// The first eight bytes, the first of them lowest.
+#[inline]
+fn first_word(text: &[u8]) -> u64 {
+    if let Some(bytes) = text.first_chunk() {
+        return u64::from_le_bytes(*bytes);
+    }
+    // Two parts that overlap; where they do, they say the same.
+    let rest = |part: u32| u32::try_from(text.len()).unwrap_or(0).saturating_sub(part) * 8;
+    if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << rest(4)
+    } else if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        u64::from(u16::from_le_bytes(*first)) | u64::from(u16::from_le_bytes(*last)) << rest(2)
+    } else {
+        text.first().copied().map_or(0, u64::from)
+    }
+}
+
+/// The last eight bytes, the last of them highest.
+#[inline]
+fn last_word(text: &[u8]) -> u64 {
+    match text.last_chunk() {
+        Some(bytes) => u64::from_le_bytes(*bytes),
+        None => first_word(text).checked_shl(64 - 8 * text.len() as u32).unwrap_or(0),
     }
 }
 

@@ -300,6 +300,7 @@ impl Vars {
         let name = known::canonical(expr.name(), self.kind);
         let argument = match expr.args().first() {
             Some(Value::Str(name)) => Some(&name[..]),
+            Some(Value::Field(name)) => Some(name.as_bytes()),
             _ => None,
         };
         let known = known::fetch(name, argument)?;
