@@ -413,6 +413,13 @@ pub struct Backend {
     pub disabled: bool,
 }
 
+impl Backend {
+    /// Whether it and `front` are the two halves of one listen, whose rules have run as those of the frontend then.
+    pub fn is_half_of(&self, front: &Frontend) -> bool {
+        self.listen && self.id == front.id
+    }
+}
+
 /// `balance`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Balance {
@@ -467,6 +474,8 @@ pub struct ServerTimeouts {
     pub server_fin: Option<Duration>,
     /// Waiting for a free slot (`timeout.queue`).
     pub queue: Option<Duration>,
+    /// How long a `tarpit` rule of the backend holds a request (`timeout.tarpit`).
+    pub tarpit: Option<Duration>,
     /// Inactivity of a tunnel (`timeout.tunnel`).
     pub tunnel: Option<Duration>,
 }

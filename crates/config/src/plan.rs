@@ -326,13 +326,15 @@ fn frontend_changes(old: &Frontend, new: &Frontend) -> Vec<Change> {
 
 fn backend_changes(old: &Backend, new: &Backend) -> Vec<Change> {
     let mut list = changes(&backend_fields(old), &backend_fields(new));
+    // Those of a listen are told of its frontend.
+    let told = old.listen && new.listen;
     for (key, same) in [
-        ("tcp-request.content", old.tcp_request_content.same_rules(&new.tcp_request_content)),
+        ("tcp-request.content", told || old.tcp_request_content.same_rules(&new.tcp_request_content)),
         ("tcp-response.content", old.tcp_response.same_rules(&new.tcp_response)),
-        ("http-request", old.http_request.same_rules(&new.http_request)),
-        ("redirect", old.redirect.same_rules(&new.redirect)),
-        ("http-response", old.http_response.same_rules(&new.http_response)),
-        ("http-after-response", old.http_after_response.same_rules(&new.http_after_response)),
+        ("http-request", told || old.http_request.same_rules(&new.http_request)),
+        ("redirect", told || old.redirect.same_rules(&new.redirect)),
+        ("http-response", told || old.http_response.same_rules(&new.http_response)),
+        ("http-after-response", told || old.http_after_response.same_rules(&new.http_after_response)),
         ("errorfile", old.pages.same(&new.pages)),
         ("use-server", old.use_server.same_rules(&new.use_server)),
     ] {
@@ -451,6 +453,7 @@ fn backend_fields(backend: &Backend) -> Vec<Field> {
         field("timeout.server", time(timeout.server)),
         field("timeout.server-fin", time(timeout.server_fin)),
         field("timeout.queue", time(timeout.queue)),
+        field("timeout.tarpit", time(timeout.tarpit)),
         field("timeout.tunnel", time(timeout.tunnel)),
         field("tcp-request.inspect-delay", time(*tcp_request_inspect_delay)),
         field("tcp-response.inspect-delay", time(*tcp_response_inspect_delay)),

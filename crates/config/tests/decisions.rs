@@ -28,15 +28,16 @@ fn names(list: &[Arc<str>]) -> Vec<&str> {
 }
 
 #[test]
-fn the_rules_of_a_listen_run_once() {
+fn both_halves_of_a_listen_have_its_rules() {
     let config = web("http-request = [\"deny if { path /a }\"]\nredirect = [\"location /b if { path /c }\"]\n\
                       http-response = [\"del-header Server\"]\nhttp-after-response = [\"set-header A b\"]\n\
                       use-server = [\"s2 if { path /s2 }\"]\ntcp-request.inspect-delay = \"5s\"");
     let (front, back) = (&config.frontends[0], &config.backends[0]);
-    assert_eq!((front.http_request.len(), back.http_request.len()), (1, 0));
-    assert_eq!((front.redirect.len(), back.redirect.len()), (1, 0));
-    assert_eq!((front.http_response.len(), back.http_response.len()), (1, 0));
-    assert_eq!((front.http_after_response.len(), back.http_after_response.len()), (1, 0));
+    assert_eq!((front.http_request.len(), back.http_request.len()), (1, 1));
+    assert_eq!((front.redirect.len(), back.redirect.len()), (1, 1));
+    assert_eq!((front.http_response.len(), back.http_response.len()), (1, 1));
+    assert_eq!((front.http_after_response.len(), back.http_after_response.len()), (1, 1));
+    assert!(back.is_half_of(front), "so that they run once");
     assert_eq!(back.use_server.targets, [Some(Arc::from("s2"))]);
     assert_eq!(front.tcp_request_inspect_delay, Some(Duration::from_secs(5)));
     assert_eq!(back.tcp_response_inspect_delay, None);
@@ -174,7 +175,7 @@ fn tcp_rules_look_at_bytes() {
         (front.tcp_request_connection.len(), front.tcp_request_session.len(), front.tcp_request_content.len()),
         (1, 1, 2)
     );
-    assert_eq!((back.tcp_request_content.len(), back.tcp_response.len()), (0, 1));
+    assert_eq!((back.tcp_request_content.len(), back.tcp_response.len()), (2, 1));
     assert_eq!(back.tcp_response_inspect_delay, Some(Duration::from_secs(1)));
 }
 

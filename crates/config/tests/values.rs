@@ -49,6 +49,7 @@ fn the_smallest_file_has_safe_defaults() {
             server: seconds(30),
             server_fin: None,
             queue: seconds(5),
+            tarpit: seconds(5),
             tunnel: seconds(3600),
         }
     );
@@ -296,13 +297,13 @@ fn rules_know_their_place_and_backend() {
 }
 
 #[test]
-fn a_listen_runs_its_rules_once_and_keeps_its_servers() {
+fn a_listen_keeps_its_servers_and_gives_both_halves_its_rules() {
     let config = config(
         "[defaults]\ndefault_backend = \"other\"\n[listen.a]\nbind = \":1\"\nserver = \"10.0.0.1:1\"\nhttp-request = [\"set-header X-A b\"]\n[listen.b]\nbind = \":2\"\n[backend.other]\nserver = \"10.0.0.1:1\"\n",
     );
     let (a, b) = (&config.frontends[0], &config.frontends[1]);
     assert_eq!((a.default_backend.as_deref(), b.default_backend.as_deref()), (Some("a"), Some("other")));
-    assert_eq!((a.http_request.len(), config.backends[0].http_request.len()), (1, 0));
+    assert_eq!((a.http_request.len(), config.backends[0].http_request.len()), (1, 1));
 }
 
 const OLD: &str = r#"

@@ -174,8 +174,8 @@ impl<'c> Course<'c> {
 
     /// `http-after-response` on an answer of our own; the status it has then.
     fn last_word(&mut self, conn: &mut Conn, txn: &mut Txn, out: &mut Vec<u8>, keeps: bool) -> Option<u16> {
-        let group = self.group.map(|at| &self.local.snapshot.groups[at]);
-        let sets = [group.map(|group| &group.conf.http_after_response), Some(&self.entrance.conf.http_after_response)];
+        let theirs = self.other_half();
+        let sets = [theirs.map(|back| &back.http_after_response), Some(&self.entrance.conf.http_after_response)];
         if sets.iter().flatten().all(|rules| rules.is_empty()) {
             return None;
         }
@@ -205,6 +205,13 @@ impl<'c> Course<'c> {
         Some(head.status())
     }
 
+    /// The backend, where its rules are not the frontend's: those of a listen run once.
+    fn other_half(&self) -> Option<&'c evenkeel_config::Backend> {
+        let local = self.local;
+        let back = &*local.snapshot.groups[self.group?].conf;
+        (!back.is_half_of(&self.entrance.conf)).then_some(back)
+    }
+
     /// Whether the rules want to see responses.
     pub(crate) fn judges_responses(&self) -> bool {
         let front = &self.entrance.conf;
@@ -230,11 +237,12 @@ impl<'c> Course<'c> {
         let local = self.local;
         let front = &self.entrance.conf;
         let back = self.group.map(|at| &local.snapshot.groups[at].conf);
+        let theirs = self.other_half();
         let sets = [
             back.map(|back| &back.tcp_response),
-            back.map(|back| &back.http_response),
+            theirs.map(|back| &back.http_response),
             Some(&front.http_response),
-            back.map(|back| &back.http_after_response),
+            theirs.map(|back| &back.http_after_response),
             Some(&front.http_after_response),
         ];
         for rules in sets.into_iter().flatten().filter(|rules| !rules.is_empty()) {
@@ -266,7 +274,11 @@ impl<'c> Course<'c> {
     /// Holds a request for `timeout.tarpit`; `false` when the client left.
     async fn hold(&mut self, conn: &mut Conn, txn: &Txn) -> bool {
         let wished = txn.memo.wishes.timeouts.tarpit.map(Duration::from_millis);
-        let time = wished.or(self.entrance.conf.timeout.tarpit).unwrap_or_default();
+        let time = match self.group {
+            Some(at) => self.local.snapshot.groups[at].conf.timeout.tarpit,
+            None => self.entrance.conf.timeout.tarpit,
+        };
+        let time = wished.or(time).unwrap_or_default();
         self.pause(conn, txn, time).await
     }
 

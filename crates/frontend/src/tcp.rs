@@ -97,7 +97,9 @@ impl Course<'_> {
         let local = self.local;
         let group = &local.snapshot.groups[at];
         self.tally.enter_backend(group, conn.admission.worker.id);
-        self.inspect(&group.conf.tcp_request_content, conn).await?;
+        if !group.conf.is_half_of(&entrance.conf) {
+            self.inspect(&group.conf.tcp_request_content, conn).await?;
+        }
         Ok(at)
     }
 

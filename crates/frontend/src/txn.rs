@@ -366,9 +366,11 @@ impl Course<'_> {
         let local = self.local;
         let group = &local.snapshot.groups[at];
         self.tally.enter_backend(group, conn.admission.worker.id);
-        for rules in [&group.conf.tcp_request_content, &group.conf.http_request, &group.conf.redirect] {
-            if let Some(next) = self.apply(rules, conn, txn).await {
-                return next;
+        if !group.conf.is_half_of(conf) {
+            for rules in [&group.conf.tcp_request_content, &group.conf.http_request, &group.conf.redirect] {
+                if let Some(next) = self.apply(rules, conn, txn).await {
+                    return next;
+                }
             }
         }
         if let Some(header) = &conf.unique_id_header {

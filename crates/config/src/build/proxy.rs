@@ -86,16 +86,6 @@ impl Built {
             self.frontends.push(frontend);
         }
         if backs {
-            // The rules of a listen run once, as its frontend's; only what the backend alone does is the backend's.
-            let rules = if fronts {
-                Rules {
-                    tcp_response: Arc::clone(&rules.tcp_response),
-                    use_server: Arc::clone(&rules.use_server),
-                    ..Rules::default()
-                }
-            } else {
-                rules
-            };
             let backend = backend(layers, &shared, &rules, forwardfor, cx);
             self.backends.push(backend);
         }
@@ -150,10 +140,7 @@ fn frontend(
             client_fin: layers.time("timeout.client-fin").flatten(),
             http_request,
             http_keep_alive: layers.time("timeout.http-keep-alive").unwrap_or(http_request),
-            tarpit: layers
-                .time("timeout.tarpit")
-                .or_else(|| layers.time("timeout.connect"))
-                .unwrap_or(Some(defaults::TIMEOUT_CONNECT)),
+            tarpit: tarpit(layers),
             tunnel: tunnel(layers, shared.mode),
         },
         tcp_request_connection: Arc::clone(&rules.tcp_connection),
@@ -216,6 +203,7 @@ fn backend(
             server: layers.time("timeout.server").unwrap_or(Some(defaults::TIMEOUT_SERVER)),
             server_fin: layers.time("timeout.server-fin").flatten(),
             queue: layers.time("timeout.queue").unwrap_or(connect),
+            tarpit: tarpit(layers),
             tunnel: tunnel(layers, shared.mode),
         },
         retries: layers.number("retries", defaults::RETRIES),
@@ -383,6 +371,12 @@ fn http_in_tcp(node: &Node<'_>, cx: &mut Cx<'_>) {
             http_in_tcp(table, cx);
         }
     }
+}
+
+/// `timeout.tarpit`, else `timeout.connect`.
+fn tarpit(layers: &Layers<'_, '_>) -> Option<Duration> {
+    let given = layers.time("timeout.tarpit").or_else(|| layers.time("timeout.connect"));
+    given.unwrap_or(Some(defaults::TIMEOUT_CONNECT))
 }
 
 /// `timeout.tunnel`. In tcp mode a file that sets `timeout.client` or `timeout.server` and no tunnel means those two, as in

@@ -549,11 +549,11 @@ static TIMEOUT: Table = Table {
         ),
         key(
             "tarpit",
-            Sections::CLIENT,
+            Sections::ANY,
             TIME,
             Fallback::Says("`timeout.connect`"),
             "timeout tarpit",
-            "How long a `tarpit` rule holds a request before it is answered.",
+            "How long a `tarpit` rule of the section holds a request before it is answered.",
             "tarpit = \"10s\"",
         ),
         key(

@@ -11,7 +11,7 @@ use evenkeel_config::Config;
 use super::question::{self, Question, Response, Told, Url};
 use super::show::{self, Style};
 use super::why::{Past, Wanted};
-use super::{Given, Walk, run_tests, simulate, words};
+use super::{Given, Walk, hide_secrets, run_tests, simulate, words};
 use crate::cli::{self, Explain};
 use crate::commands::{config_paths, print, target};
 use crate::control::{self, Request};
@@ -34,7 +34,9 @@ pub fn explain(args: Explain) -> Result<ExitCode, String> {
             let config = load(args.config)?;
             let mut given = Given::new(&config);
             given.tell(&config, &told)?;
-            simulate(&config, &question, &given)?
+            let mut walk = simulate(&config, &question, &given)?;
+            hide_secrets(&mut walk, &config);
+            walk
         }
     };
     print_walk(&walk, args.json, args.verbose)?;

@@ -140,7 +140,7 @@ impl Engine<'_> {
     pub(super) fn last_word(&mut self, back: Option<&Arc<config::Backend>>) {
         let front = self.front;
         let keyword = "http-after-response";
-        if let Some(back) = back {
+        if let Some(back) = back.filter(|back| !back.is_half_of(front)) {
             self.run(Side::Back, keyword, &back.http_after_response, Phase::Response);
         }
         self.run(Side::Front, keyword, &front.http_after_response, Phase::Response);

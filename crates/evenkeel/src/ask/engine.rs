@@ -144,7 +144,9 @@ impl<'c> Engine<'c> {
             return self.end_request(ended);
         }
         let Some(back) = self.route() else { return };
-        if let Some(ended) = self.run(Side::Back, "tcp-request.content", &back.tcp_request_content, Phase::Request) {
+        if !back.is_half_of(front)
+            && let Some(ended) = self.run(Side::Back, "tcp-request.content", &back.tcp_request_content, Phase::Request)
+        {
             return self.end_request(ended);
         }
         if self.choose(&back) {
@@ -202,11 +204,12 @@ impl<'c> Engine<'c> {
             }
         }
         let back = self.route()?;
-        for (keyword, rules) in [
+        let sets = [
             ("tcp-request.content", &back.tcp_request_content),
             ("http-request", &back.http_request),
             ("redirect", &back.redirect),
-        ] {
+        ];
+        for (keyword, rules) in sets.into_iter().filter(|_| !back.is_half_of(front)) {
             if let Some(ended) = self.run(Side::Back, keyword, rules, Phase::Request) {
                 self.end_request(ended);
                 return None;
@@ -249,6 +252,8 @@ impl<'c> Engine<'c> {
                     rule.did.extend(trace.steps.last().map(|step| step.did.clone()).filter(|did| !did.is_empty()));
                 }
                 let (word, last) = self.verdict(verdict, &mut ended);
+                // An answer says all that the action noted of it, and its status.
+                rule.did.retain(|did| word.as_ref().is_none_or(|word| !word.starts_with(did.as_str())));
                 rule.did.extend(word);
                 if last {
                     stage.not_reached = rules.len() - at;
@@ -426,8 +431,7 @@ impl<'c> Engine<'c> {
     /// The described answer of the server through the rules on responses.
     fn respond(&mut self, back: &Arc<config::Backend>) {
         let Some(told) = &self.given.response else {
-            let sets = [&back.tcp_response, &back.http_response, &self.front.http_response, &back.http_after_response];
-            let rules: usize = sets.iter().map(|set| set.len()).sum::<usize>() + self.front.http_after_response.len();
+            let rules: usize = response_sets(self.front, back).map(|(_, _, rules)| rules.len()).sum();
             if rules > 0 {
                 self.walk.notes.push(format!(
                     "{rules} rule(s) on responses were not looked at: describe an answer with --response status=200"
@@ -470,13 +474,7 @@ impl<'c> Engine<'c> {
             capture(&captures.response, head, &memo.captured_response);
             capture_cookie(captures.cookie.as_ref(), b"set-cookie", head, &memo.captured_cookies, 1);
         }
-        for (side, keyword, rules) in [
-            (Side::Back, "tcp-response.content", &back.tcp_response),
-            (Side::Back, "http-response", &back.http_response),
-            (Side::Front, "http-response", &front.http_response),
-            (Side::Back, "http-after-response", &back.http_after_response),
-            (Side::Front, "http-after-response", &front.http_after_response),
-        ] {
+        for (side, keyword, rules) in response_sets(front, back) {
             if let Some(ended) = self.run(side, keyword, rules, Phase::Response) {
                 self.end_response(ended);
                 return false;
@@ -484,6 +482,23 @@ impl<'c> Engine<'c> {
         }
         true
     }
+}
+
+/// The rule sets on a response, in the order in which they run; those of a listen run once.
+fn response_sets<'r>(
+    front: &'r config::Frontend,
+    back: &'r config::Backend,
+) -> impl Iterator<Item = (Side, &'static str, &'r RuleSet)> {
+    let sets: [(Side, &str, &RuleSet); 5] = [
+        (Side::Back, "tcp-response.content", &back.tcp_response),
+        (Side::Back, "http-response", &back.http_response),
+        (Side::Front, "http-response", &front.http_response),
+        (Side::Back, "http-after-response", &back.http_after_response),
+        (Side::Front, "http-after-response", &front.http_after_response),
+    ];
+    let once = back.is_half_of(front);
+    sets.into_iter()
+        .filter(move |(side, keyword, _)| !once || matches!(side, Side::Front) || *keyword == "tcp-response.content")
 }
 
 /// Whose rules.

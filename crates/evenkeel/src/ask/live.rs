@@ -12,8 +12,8 @@ use evenkeel_frontend::{Process, Shared, Snapshot, rate_now};
 
 use super::given::{Given, MONO_MS, ServerState};
 use super::question::{Question, State, Told};
-use super::simulate;
 use super::walk::Walk;
+use super::{hide_secrets, simulate};
 
 /// Entries of a table that `explain` copies; a larger table is looked up by the keys that are tracked.
 const ENTRIES: usize = 20_000;
@@ -35,7 +35,7 @@ pub fn explain(shared: &Shared, question: &Question, told: &Told) -> Result<Walk
         let mut given = given(&snapshot, &shared.process, &keys, ENTRIES);
         given.tell(&snapshot.config, told)?;
         given.notes.push(format!("generation {} of the running process, as it is now", snapshot.generation));
-        let walk = simulate(&snapshot.config, question, &given)?;
+        let mut walk = simulate(&snapshot.config, question, &given)?;
         let found = keys.len();
         for tracked in &walk.tracked {
             if !keys.contains(&tracked.key) {
@@ -43,6 +43,7 @@ pub fn explain(shared: &Shared, question: &Question, told: &Told) -> Result<Walk
             }
         }
         if keys.len() == found || round == ROUNDS {
+            hide_secrets(&mut walk, &snapshot.config);
             return Ok(walk);
         }
     }

@@ -577,3 +577,94 @@ fn a_choice_is_always_one_that_traffic_could_make() {
         assert!(end.is_some() || choice.waits || !choice.any_of.is_empty(), "seed {seed}: {choice:?}\n{text}");
     }
 }
+
+#[test]
+fn rules_of_a_listen_run_once_as_its_frontend_and_again_for_others() {
+    let config = "[listen.app]\nbind = [\":81\"]\nserver = [\"127.0.0.1:1\"]\n\
+                  http-request = [\"add-header X-App 1\"]\nhttp-response = [\"add-header X-App-R 1\"]\n\
+                  http-after-response = [\"add-header X-App-A 1\"]\n\
+                  [frontend.web]\nbind = [\":80\"]\ndefault_backend = \"app\"\nhttp-request = [\"add-header X-Web 1\"]\n";
+    for (url, sets) in [
+        (
+            "http://a:80/",
+            &[
+                "frontend web http-request",
+                "listen app http-request",
+                "listen app http-response",
+                "listen app http-after-response",
+            ][..],
+        ),
+        ("http://a:81/", &["listen app http-request", "listen app http-response", "listen app http-after-response"]),
+    ] {
+        let walk = walk(config, url, &[]);
+        let stages: Vec<String> = walk.stages.iter().map(|s| format!("{} {}", s.section, s.keyword)).collect();
+        assert_eq!(stages, sets, "{url}");
+        let answer = walk.answer.unwrap();
+        assert_eq!(answer.headers.iter().filter(|(name, _)| name.starts_with("X-App")).count(), 2, "{url}");
+    }
+}
+
+/// What no answer may show.
+const SECRETS: [&str; 4] = ["Basic YW5uOnBhc3M=", "pass", "k-123", "sid-456"];
+
+#[test]
+fn secrets_are_hidden_wherever_rules_carry_them() {
+    let config = load(
+        r#"
+[frontend.web]
+bind = [":80"]
+default_backend = "app"
+capture = { request = [{ header = "Cookie", len = 64 }] }
+http-request = [
+  "set-var(txn.token) req.hdr(Authorization)",
+  "set-var(txn.copy) var(txn.token),lower",
+  "set-header X-Copy %[var(txn.copy)]",
+  "set-header X-Second %[req.hdr(x-copy)]",
+  "set-header X-Plain %[src]",
+  "deny if { http_auth_pass -m str none }",
+  "deny if { req.cook(sid) -m str none } or { capture.req.hdr(0) -m sub none }",
+  "deny if { var(txn.copy) -m str none }",
+  "capture req.hdr(x-api-key) len 20",
+  "set-var(txn.key) capture.req.hdr(1)",
+  "track-sc0 req.hdr(x-api-key) table keys",
+  "redirect location https://b.example/?k=%[req.hdr(x-api-key)] if { path /old }",
+  "return content-type text/plain lf-string 'you are %[req.cook(sid)]' if { path /me }",
+]
+[backend.keys]
+stick-table = { type = "string", size = "1k", store = ["http_req_rate(10s)"] }
+[backend.app]
+server = ["127.0.0.1:1"]
+"#,
+    );
+    for path in ["/", "/old", "/me"] {
+        let mut question = ask(&format!("http://a{path}"));
+        question.headers = [("Authorization", "Basic YW5uOnBhc3M="), ("X-Api-Key", "k-123"), ("Cookie", "sid=sid-456")]
+            .map(|(name, value)| (name.into(), value.into()))
+            .to_vec();
+        let mut walk = simulate(&config, &question, &given(&config, &[])).unwrap();
+        let open = serde_json::to_string(&walk).unwrap();
+        for secret in SECRETS {
+            assert!(open.contains(secret), "{path}: the test says nothing about {secret}");
+        }
+        super::hide_secrets(&mut walk, &config);
+        let verbose = show::text(&walk, Style { color: false, verbose: true });
+        let json = serde_json::to_string(&walk).unwrap();
+        for secret in SECRETS {
+            assert!(
+                !verbose.contains(&format!("{secret}\"")) && !verbose.contains(&format!("{secret}\n")),
+                "{verbose}"
+            );
+            // The word is in the name of a fetch.
+            assert!(secret == "pass" || !verbose.contains(secret) && !json.contains(secret), "{secret}: {verbose}");
+        }
+        assert!(verbose.contains("+ X-Plain: 203.0.113.9"), "{verbose}");
+    }
+}
+
+#[test]
+fn an_answer_is_told_once() {
+    let config = "[listen.web]\nbind = [\":80\"]\nserver = [\"127.0.0.1:1\"]\n\
+                  http-request = [\"redirect location /new code 301 if { path /old }\"]\n";
+    let walk = walk(config, "http://a/old", &[]);
+    assert_eq!(walk.stages[0].rules[0].did, ["redirects to /new with 301"]);
+}

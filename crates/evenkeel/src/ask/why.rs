@@ -16,7 +16,7 @@ use super::given::{Given, MONO_MS};
 use super::live;
 use super::show::on_response;
 use super::walk::{self, Walk};
-use super::words;
+use super::{hide_secrets, words};
 
 /// Which past requests are asked for; all that is given must hold.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -227,6 +227,7 @@ fn walk(decision: &Decision, config: &evenkeel_config::Config, given: &Given, in
             did.truncate(values);
         }
     }
+    hide_secrets(&mut walk, config);
     if !whole {
         walk.notes
             .push("the head of the request was too long to be kept whole: only its first line was looked at".into());

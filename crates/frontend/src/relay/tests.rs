@@ -192,8 +192,14 @@ fn limits_come_from_the_most_exact_timeout() {
         tarpit: None,
         tunnel,
     };
-    let server =
-        |server, tunnel| ServerTimeouts { connect: secs(99), server, server_fin: secs(2), queue: secs(99), tunnel };
+    let server = |server, tunnel| ServerTimeouts {
+        connect: secs(99),
+        server,
+        server_fin: secs(2),
+        queue: secs(99),
+        tarpit: None,
+        tunnel,
+    };
     for (c, s, idle, blame) in [
         (client(secs(30), None), server(secs(20), None), secs(20), End::TunnelIdleServer),
         (client(secs(20), None), server(secs(30), None), secs(20), End::TunnelIdleClient),

@@ -1,0 +1,35 @@
+//! What rules decide on the wire where one section's meet another's: a listen as the backend of others, rules of defaults,
+//! variables that the file sets.
+#![allow(clippy::unwrap_used)]
+
+use evenkeel_testkit::{Message, Origin, Proxy, RawClient, Script};
+
+fn ask(proxy: &Proxy, bind: &str, path: &str) -> Message {
+    let mut client = RawClient::connect(proxy.addr(bind)).unwrap();
+    client.ask(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).unwrap()
+}
+
+/// The values of a field, in order.
+fn values<'m>(message: &'m Message, name: &str) -> Vec<&'m str> {
+    let fields = message.head.fields.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+    fields.map(|(_, value)| value.as_str()).collect()
+}
+
+#[test]
+fn a_listen_runs_its_rules_as_the_backend_of_another_frontend_and_its_own_once() {
+    let origin = Origin::start(Script::always("hello"));
+    let proxy = Proxy::start(&format!(
+        "[frontend.web]\nbind = [\"@web@\"]\ndefault_backend = \"app\"\nhttp-response = [\"add-header X-Ran web\"]\n\
+         [listen.app]\nbind = [\"@app@\"]\nserver = [\"{}\"]\n\
+         http-request = [\"return status 403 hdr x-ran app if {{ path /no }}\", \"add-header X-Ran app\"]\n\
+         http-response = [\"add-header X-Ran app\"]\nhttp-after-response = [\"add-header X-After app\"]\n",
+        origin.addr()
+    ));
+    for (bind, response) in [("web", &["app", "web"][..]), ("app", &["app"])] {
+        let answer = ask(&proxy, bind, "/");
+        assert_eq!((values(&answer, "x-ran"), values(&answer, "x-after")), (response.to_vec(), vec!["app"]), "{bind}");
+        assert_eq!(values(&origin.seen().last().unwrap().message, "x-ran"), ["app"], "{bind}");
+        let refused = ask(&proxy, bind, "/no");
+        assert_eq!((refused.status(), values(&refused, "x-after")), (403, vec!["app"]), "{bind}");
+    }
+}
