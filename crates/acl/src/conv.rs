@@ -75,6 +75,7 @@ macro_rules! prepare {
         Some($path)
     };
 }
+pub(crate) use md5::md5;
 pub(crate) use {conv_table, prepare};
 
 static ALL: LazyLock<Vec<&'static Conv>> = LazyLock::new(|| {

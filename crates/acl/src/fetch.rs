@@ -34,6 +34,7 @@ mod transaction;
 
 pub use connection::ProxyFacts;
 pub(crate) use header::element_end;
+pub use hello::{ja3, ja4};
 pub(crate) use request::path_and_query;
 pub use tls::{CertFacts, Dn, TlsFacts};
 

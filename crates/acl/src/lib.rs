@@ -40,7 +40,7 @@ pub use ctx::{
     STICK_COUNTERS, ServerCount, Session, Slots, Times, Tracks, Wire, WishedTimeouts, Wishes, World,
 };
 pub use error::{CODES, RuleError};
-pub use fetch::{CertFacts, Dn, ProxyFacts, TlsFacts};
+pub use fetch::{CertFacts, Dn, ProxyFacts, TlsFacts, ja3, ja4};
 pub use format::LogFormat;
 pub use library::{CaptureSlot, Env, Library, Pages, ProxyDef};
 pub use print::canonical;

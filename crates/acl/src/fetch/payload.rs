@@ -5,11 +5,10 @@
 
 use std::ops::ControlFlow;
 
-use evenkeel_proto::{Buf, Head, Limits, Parsed};
+use evenkeel_proto::{Buf, ClientHello, Head, Hello, Limits, Parsed};
 
 use crate::ctx::{Ctx, Phase};
-use crate::fetch::hello::{Fields, Hello};
-use crate::fetch::{Visit, fetch_table, give};
+use crate::fetch::{Visit, fetch_table, give, ja3, ja4};
 use crate::library::Env;
 use crate::sample::Sample;
 use crate::value::{Arg, ArgKind, Value};
@@ -55,16 +54,23 @@ fetch_table! {
     "req.ssl_alpn" "req.ssl_alpn" [] Str First OF_REQUEST alpn,
         "Each protocol that the TLS ClientHello offers by ALPN.", "req.ssl_alpn acme-tls/1";
     "req.ssl_ec_ext" "req.ssl_ec_ext" [] Bool First OF_REQUEST
-        |ctx, _, visit| hello(ctx, |fields| fields.curves.then_some(Sample::Bool(true)), Some(Sample::Bool(false)), visit),
+        |ctx, _, visit| hello(ctx, |found| found.names_groups().then_some(Sample::Bool(true)), Some(Sample::Bool(false)), visit),
         "Whether the TLS ClientHello names elliptic curves.", "req.ssl_ec_ext";
     "req.ssl_hello_type" "req.ssl_hello_type" [] Int First OF_REQUEST hello_type,
         "The type of the TLS hello once it is whole: 1 from a client.", "req.ssl_hello_type 1";
+    "req.ssl_ja3" "req.ssl_ja3" [] Str First OF_REQUEST
+        |ctx, _, visit| whole_hello(ctx, visit, |found, visit| visit(Sample::Str(ja3(found).as_bytes()))),
+        "The JA3 fingerprint of the TLS ClientHello. Clients that shuffle their extensions have many; prefer req.ssl_ja4.",
+        "req.ssl_ja3 ada70206e40642a3e4461f35503241d5";
+    "req.ssl_ja4" "req.ssl_ja4" [] Str First OF_REQUEST
+        |ctx, _, visit| whole_hello(ctx, visit, |found, visit| visit(Sample::Str(ja4(found).as_bytes()))),
+        "The JA4 fingerprint of the TLS ClientHello.", "req.ssl_ja4 t13d1516h2_8daaf6152771_e5627efa2ab1";
     "req.ssl_sni" "req.ssl_sni" [] Str First OF_REQUEST sni,
         "The name that the TLS ClientHello asks for, as it goes by: TLS does not end here.", "req.ssl_sni www.example.com";
     "req.ssl_st_ext" "req.ssl_st_ext" [] Int First OF_REQUEST
         |ctx, _, visit| hello(
             ctx,
-            |fields| fields.ticket.map(|length| Sample::Int(if length > 0 { 2 } else { 1 })),
+            |found| found.ticket().map(|ticket| Sample::Int(if ticket.is_empty() { 1 } else { 2 })),
             Some(Sample::Int(0)),
             visit,
         ),
@@ -216,45 +222,54 @@ fn number(args: &[Value], at: usize) -> Option<usize> {
 /// Hands on what `of` finds in a ClientHello; `absent` when it is whole and there is nothing.
 fn hello<'s>(
     ctx: &Ctx<'_>,
-    of: impl for<'b> FnOnce(&Fields<'b>) -> Option<Sample<'b>>,
+    of: impl for<'b> FnOnce(&'b ClientHello<'_>) -> Option<Sample<'b>>,
     absent: Option<Sample<'s>>,
     visit: &mut Visit<'_>,
 ) -> ControlFlow<()> {
     let Some(bytes) = raw(ctx) else { return ControlFlow::Continue(()) };
     match Hello::read(bytes) {
-        Hello::Whole(fields) if fields.kind == Some(1) => give(of(&fields).or(absent), visit),
-        Hello::Partial(fields) => match of(&fields) {
+        Hello::Whole(found) => give(of(&found).or(absent), visit),
+        Hello::Partial(found) => match of(&found) {
             Some(sample) => visit(sample),
             None => wait(ctx),
         },
-        Hello::Whole(_) | Hello::Other => ControlFlow::Continue(()),
+        Hello::Message(_) | Hello::Other => ControlFlow::Continue(()),
+    }
+}
+
+/// Hands on what `of` finds in a ClientHello that is whole.
+fn whole_hello(
+    ctx: &Ctx<'_>,
+    visit: &mut Visit<'_>,
+    of: impl FnOnce(&ClientHello<'_>, &mut Visit<'_>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let Some(bytes) = raw(ctx) else { return ControlFlow::Continue(()) };
+    match Hello::read(bytes) {
+        Hello::Whole(found) => of(&found, visit),
+        Hello::Partial(_) => wait(ctx),
+        Hello::Message(_) | Hello::Other => ControlFlow::Continue(()),
     }
 }
 
 fn sni(ctx: &Ctx<'_>, _: &[Value], visit: &mut Visit<'_>) -> ControlFlow<()> {
-    hello(ctx, |fields| fields.sni.map(Sample::Str), None, visit)
+    hello(ctx, |found| found.sni().map(Sample::Str), None, visit)
 }
 
+/// The major number times 65536 and the minor one.
 fn version(ctx: &Ctx<'_>, _: &[Value], visit: &mut Visit<'_>) -> ControlFlow<()> {
-    let combined = |fields: &Fields<'_>| {
-        fields.version.map(|(major, minor)| Sample::Int(i64::from(major) << 16 | i64::from(minor)))
-    };
-    hello(ctx, |fields| combined(fields), None, visit)
+    let combined = |version: u16| Sample::Int(i64::from(version >> 8) << 16 | i64::from(version & 0xff));
+    hello(ctx, |found| found.legacy_version().map(combined), None, visit)
 }
 
 fn alpn(ctx: &Ctx<'_>, _: &[Value], visit: &mut Visit<'_>) -> ControlFlow<()> {
-    let Some(bytes) = raw(ctx) else { return ControlFlow::Continue(()) };
-    match Hello::read(bytes) {
-        Hello::Whole(fields) => fields.alpn().try_for_each(|name| visit(Sample::Str(name))),
-        Hello::Partial(_) => wait(ctx),
-        Hello::Other => ControlFlow::Continue(()),
-    }
+    whole_hello(ctx, visit, |found, visit| found.alpn().try_for_each(|name| visit(Sample::Str(name))))
 }
 
 fn hello_type(ctx: &Ctx<'_>, _: &[Value], visit: &mut Visit<'_>) -> ControlFlow<()> {
     let Some(bytes) = raw(ctx) else { return ControlFlow::Continue(()) };
     match Hello::read(bytes) {
-        Hello::Whole(fields) => give(fields.kind.map(|kind| Sample::Int(kind.into())), visit),
+        Hello::Whole(_) => visit(Sample::Int(1)),
+        Hello::Message(kind) => visit(Sample::Int(kind.into())),
         Hello::Partial(_) => wait(ctx),
         Hello::Other => ControlFlow::Continue(()),
     }
@@ -370,6 +385,9 @@ mod tests {
             (&hello, "req.ssl_sni", "www.ex.com", false),
             (&hello, "req.ssl_ver", "196611", false),
             (&hello, "req.ssl_alpn", "h2", false),
+            (&hello, "req.ssl_ja4", "t12d0105h2_0f2cb44170f4_2f0ed3761deb", false),
+            (cut, "req.ssl_ja4", "-", true),
+            (http, "req.ssl_ja3", "-", false),
             (&hello, "req.ssl_st_ext", "1", false),
             (&hello, "req.ssl_ec_ext", "1", false),
             (&hello, "req.proto_http", "-", false),
