@@ -13,6 +13,7 @@ use nix::sys::socket::{
 
 use crate::DEADLINE;
 use crate::message::{Message, Wire, find};
+use crate::tls::{Session, TlsClient};
 
 /// How a connection ended, as its peer saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +55,23 @@ impl RawClient {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(DEADLINE))?;
         Ok(RawClient { wire: Wire::new(stream) })
+    }
+
+    /// Connects and shakes hands. What the handshake agreed on comes with the client.
+    ///
+    /// # Errors
+    /// When nobody accepts, or what went wrong in the handshake.
+    pub fn connect_tls(addr: SocketAddr, tls: &TlsClient) -> io::Result<(RawClient, Session)> {
+        RawClient::connect(addr)?.over_tls(tls)
+    }
+
+    /// Shakes hands on a connection on which something plain was sent before, such as a PROXY header.
+    ///
+    /// # Errors
+    /// What went wrong in the handshake.
+    pub fn over_tls(self, tls: &TlsClient) -> io::Result<(RawClient, Session)> {
+        let (stream, session) = tls.connect(self.wire.into_stream())?;
+        Ok((RawClient { wire: Wire::new(stream) }, session))
     }
 
     /// Connects to a Unix socket. Everything works as over TCP, but for [`RawClient::local`]: it has no address.
@@ -156,6 +174,11 @@ impl RawClient {
     /// The stream with what it received.
     pub fn wire(&mut self) -> &mut Wire {
         &mut self.wire
+    }
+
+    /// The stream alone, for a protocol that is spoken elsewhere.
+    pub fn into_wire(self) -> Wire {
+        self.wire
     }
 
     /// Closes the sending side.

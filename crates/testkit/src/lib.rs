@@ -6,8 +6,13 @@
 
 use std::time::Duration;
 
+mod call;
+pub mod certs;
 mod client;
+pub mod frames;
+mod h2;
 mod haproxy;
+pub mod hpack;
 mod load;
 pub mod message;
 mod origin;
@@ -15,17 +20,22 @@ mod ports;
 mod process;
 mod proxy;
 mod rng;
+mod strict;
+pub mod tls;
 mod websocket;
 
+pub use call::{Ask, Call, Client, Payload, Proto, Response, Via};
 pub use client::{End, RawClient};
+pub use h2::{Event, H2, H2Options};
 pub use haproxy::Haproxy;
 pub use load::{Load, Tally};
 pub use message::{Head, Message};
-pub use origin::{Act, Gate, Origin, Request, Script};
+pub use origin::{Act, Gate, Origin, OriginOptions, Request, Script};
 pub use ports::{DeadPort, free_port, free_ports};
 pub use process::Process;
 pub use proxy::{Proxy, binary};
 pub use rng::Rng;
+pub use tls::{Session, TlsClient, TlsClientOptions, TlsServer};
 pub use websocket::{WsClient, WsEcho};
 
 /// How long a test waits for an event that must come before it calls the test failed.

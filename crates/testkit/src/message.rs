@@ -146,6 +146,11 @@ impl Wire {
         &self.stream
     }
 
+    /// The stream, given away.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// Everything received.
     pub fn received(&self) -> &[u8] {
         &self.bytes
@@ -161,6 +166,14 @@ impl Wire {
         let n = n.min(self.pending().len());
         self.taken += n;
         self.bytes[self.taken - n..self.taken].to_vec()
+    }
+
+    /// Lets go of what was taken, once it is much: a long transfer is not kept in memory.
+    pub fn forget(&mut self) {
+        if self.taken > 1 << 20 {
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
+        }
     }
 
     /// How the stream ended: `UnexpectedEof` for a FIN, `ConnectionReset` for a reset.

@@ -2,7 +2,8 @@
 //!
 //! One thread accepts, one thread serves each connection. A [`Script`] says what happens per request (`Http`) or per
 //! connection (`Raw`); it can be exchanged at any time, which also closes what is open. Waiting "until told" is a
-//! [`Gate`], never a sleep.
+//! [`Gate`], never a sleep. Scripts speak HTTP/1 text; a client that sends the preface of HTTP/2 gets the same in frames, with a
+//! thread for each stream.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -15,9 +16,18 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
+use tungstenite::handshake::derive_accept_key;
+
 use crate::DEADLINE;
 use crate::client::linger_zero;
+use crate::frames::Frame;
+use crate::h2::{Event, H2, H2Options};
 use crate::message::{Body, Head, Message, Wire};
+use crate::tls::{Session, TlsServer};
+
+mod stream;
+
+use stream::Stream;
 
 /// One thing an origin does on a connection.
 #[derive(Clone, Debug)]
@@ -32,14 +42,25 @@ pub enum Act {
     Await(Vec<u8>),
     /// Read to the end of what the peer sends; what is read is kept in [`Request::raw`].
     DrainToEof,
+    /// Write back what the peer sends, to the end of what it sends; it is kept in [`Request::raw`].
+    Echo,
     /// Wait until the gate opens.
     Wait(Gate),
     /// Close the sending side.
     HalfClose,
-    /// Close the connection.
+    /// Close the connection. Over HTTP/2 only the stream: an answer that ends by the close ends, any other that is not whole is
+    /// reset with INTERNAL_ERROR.
     Close,
-    /// End the connection with a reset.
+    /// End the connection with a reset; over HTTP/2 the stream, with INTERNAL_ERROR.
     Reset,
+    /// RST_STREAM with this code; over HTTP/1 a reset.
+    Rst(u32),
+    /// GOAWAY with this code, after which only streams up to this one are served; over HTTP/1 nothing.
+    GoAway(u32),
+    /// A frame on this stream, legal or not; over HTTP/1 nothing.
+    Frame(Frame),
+    /// End the connection with a reset, with all streams in it.
+    Cut,
 }
 
 /// What an origin does.
@@ -71,6 +92,22 @@ impl Script {
     pub fn held(gate: &Gate, body: &str) -> Script {
         Script::Http(vec![vec![Act::Body, Act::Wait(gate.clone()), Act::Send(ok(body))]])
     }
+
+    /// Accepts a WebSocket handshake of either protocol and echoes what comes through; other requests get 400.
+    pub fn websocket() -> Script {
+        Script::with(|request, _| {
+            let over_h2 = request.pseudo.iter().any(|(n, v)| n == ":protocol" && v == "websocket");
+            let accept = match request.message.head.get("sec-websocket-key") {
+                Some(key) if !over_h2 => format!("Sec-WebSocket-Accept: {}\r\n", derive_accept_key(key.as_bytes())),
+                _ if over_h2 => String::new(),
+                _ => return vec![Act::Send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_vec())],
+            };
+            let head = format!(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{accept}\r\n"
+            );
+            vec![Act::Send(head.into_bytes()), Act::Echo, Act::HalfClose, Act::Close]
+        })
+    }
 }
 
 fn ok(body: &str) -> Vec<u8> {
@@ -90,6 +127,12 @@ pub struct Request {
     pub raw: Vec<u8>,
     /// Whether the peer closed its side during these acts.
     pub eof: bool,
+    /// Over HTTP/2: the pseudo-fields as they came. The head has `Host` for `:authority`.
+    pub pseudo: Vec<(String, String)>,
+    /// Over HTTP/2: the code by which the client reset the stream.
+    pub reset: Option<u32>,
+    /// Over TLS: what the handshake agreed on.
+    pub session: Option<Session>,
 }
 
 /// A door that stays shut until a test opens it.
@@ -134,6 +177,17 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     served: AtomicUsize,
+    tls: Option<TlsServer>,
+    h2: H2Options,
+}
+
+/// What an origin is beside its script.
+#[derive(Clone, Debug, Default)]
+pub struct OriginOptions {
+    /// It serves TLS. HTTP/2 is spoken when the client begins with its preface, whatever ALPN said.
+    pub tls: Option<TlsServer>,
+    /// What it tells HTTP/2 clients at the beginning.
+    pub h2: H2Options,
 }
 
 struct State {
@@ -144,6 +198,8 @@ struct State {
     open: HashMap<usize, TcpStream>,
     busy: usize,
     next_key: usize,
+    faults: Vec<String>,
+    refused: Vec<String>,
 }
 
 impl Origin {
@@ -157,16 +213,42 @@ impl Origin {
     /// # Panics
     /// When the address is taken.
     pub fn start_at(addr: SocketAddr, script: Script) -> Origin {
-        let mut origin = Origin::new(addr, script);
+        let mut origin = Origin::new(addr, script, OriginOptions::default());
         origin.resume();
         origin
     }
 
-    fn new(addr: SocketAddr, script: Script) -> Origin {
-        let state =
-            State { script, epoch: 0, connections: 0, seen: Vec::new(), open: HashMap::new(), busy: 0, next_key: 0 };
-        let shared =
-            Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), served: AtomicUsize::new(0) });
+    /// Starts one on a free port that serves TLS.
+    pub fn start_tls(tls: &TlsServer, script: Script) -> Origin {
+        Origin::start_with(OriginOptions { tls: Some(tls.clone()), ..OriginOptions::default() }, script)
+    }
+
+    /// Starts one on a free port as told.
+    pub fn start_with(options: OriginOptions, script: Script) -> Origin {
+        let mut origin = Origin::new("127.0.0.1:0".parse().expect("an address"), script, options);
+        origin.resume();
+        origin
+    }
+
+    fn new(addr: SocketAddr, script: Script, options: OriginOptions) -> Origin {
+        let state = State {
+            script,
+            epoch: 0,
+            connections: 0,
+            seen: Vec::new(),
+            open: HashMap::new(),
+            busy: 0,
+            next_key: 0,
+            faults: Vec::new(),
+            refused: Vec::new(),
+        };
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            served: AtomicUsize::new(0),
+            tls: options.tls,
+            h2: options.h2,
+        });
         Origin { addr, shared, accepting: None }
     }
 
@@ -176,7 +258,7 @@ impl Origin {
     /// When the path cannot be bound.
     pub fn start_unix(path: &Path, script: Script) -> Origin {
         let listener = UnixListener::bind(path).unwrap_or_else(|e| panic!("origin at {}: {e}", path.display()));
-        let origin = Origin::new(([0, 0, 0, 0], 0).into(), script);
+        let origin = Origin::new(([0, 0, 0, 0], 0).into(), script, OriginOptions::default());
         let shared = Arc::clone(&origin.shared);
         // Ends with the test process: nobody else knows the path, and it goes with its temporary folder.
         thread::spawn(move || {
@@ -207,6 +289,8 @@ impl Origin {
         state.epoch += 1;
         state.connections = 0;
         state.seen.clear();
+        state.faults.clear();
+        state.refused.clear();
         for stream in state.open.values() {
             let _ = stream.shutdown(Shutdown::Both);
         }
@@ -226,6 +310,24 @@ impl Origin {
     /// Connections accepted since the script began.
     pub fn connections(&self) -> usize {
         lock(&self.shared.state).connections
+    }
+
+    /// What HTTP/2 clients did against the rules, on connections that have ended or had a request.
+    pub fn faults(&self) -> Vec<String> {
+        lock(&self.shared.state).faults.clone()
+    }
+
+    /// Why TLS handshakes failed, in the order in which they did.
+    pub fn refused(&self) -> Vec<String> {
+        lock(&self.shared.state).refused.clone()
+    }
+
+    /// Waits until this many TLS handshakes have failed.
+    ///
+    /// # Errors
+    /// Why those failed that did, at the deadline.
+    pub fn wait_refused(&self, wanted: usize) -> Result<Vec<String>, Vec<String>> {
+        self.wait(|s| s.refused.len() >= wanted).map(|s| s.refused.clone()).map_err(|s| s.refused.clone())
     }
 
     /// Waits until `wanted` accepts what was received.
@@ -314,7 +416,7 @@ impl Drop for Origin {
 }
 
 /// What the acts of one request or connection decide about the connection.
-#[derive(PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 enum Then {
     Next,
     Close,
@@ -347,50 +449,104 @@ impl Shared {
         Some(accepted)
     }
 
-    fn connection(&self, accepted: Accepted) {
+    fn connection(self: &Arc<Shared>, accepted: Accepted) {
         let Accepted { stream, key, epoch, number, script } = accepted;
-        let mut wire = Wire::new(stream);
-        let then = match script {
-            Script::Raw(acts) => self.raw(&mut wire, epoch, number, &acts),
-            Script::Http(_) | Script::With(_) => self.requests(&mut wire, epoch, number),
+        let from = Caller { epoch, connection: number, peer: stream.peer_addr().ok(), session: None };
+        let then = match self.shake_hands(stream, from) {
+            Some((wire, from)) => match script {
+                Script::Raw(acts) => self.raw(wire, &from, &acts),
+                Script::Http(_) | Script::With(_) => self.requests(wire, &from),
+            },
+            None => None,
         };
         lock(&self.state).open.remove(&key);
-        if then == Then::Reset {
+        if let Some((wire, Then::Reset)) = &then {
             linger_zero(wire.stream());
         }
-        drop(wire);
+        drop(then);
         self.changed.notify_all();
     }
 
-    fn raw(&self, wire: &mut Wire, epoch: usize, connection: usize, acts: &[Act]) -> Then {
-        self.served.fetch_add(1, Ordering::Relaxed);
-        let peer = wire.stream().peer_addr().ok();
-        let slot = self.begin(epoch, Request { connection, peer, ..Request::default() });
-        self.act(wire, epoch, slot, acts)
+    fn shake_hands(&self, stream: TcpStream, mut from: Caller) -> Option<(Wire, Caller)> {
+        let Some(tls) = &self.tls else { return Some((Wire::new(stream), from)) };
+        match tls.accept(stream) {
+            Ok((stream, session)) => {
+                from.session = Some(session);
+                Some((Wire::new(stream), from))
+            }
+            Err(e) => {
+                lock(&self.state).refused.push(e.to_string());
+                self.changed.notify_all();
+                None
+            }
+        }
     }
 
-    fn requests(&self, wire: &mut Wire, epoch: usize, connection: usize) -> Then {
-        let peer = wire.stream().peer_addr().ok();
+    fn raw(&self, mut wire: Wire, from: &Caller, acts: &[Act]) -> Option<(Wire, Then)> {
+        self.served.fetch_add(1, Ordering::Relaxed);
+        let slot = self.begin(from.epoch, from.request(Message::default()));
+        let then = self.act(&mut wire, from.epoch, slot, acts);
+        Some((wire, then))
+    }
+
+    /// Serves requests until the connection has ended; `None` when that was an HTTP/2 connection.
+    fn requests(self: &Arc<Shared>, mut wire: Wire, from: &Caller) -> Option<(Wire, Then)> {
         loop {
-            let Ok(Some(raw_head)) = wire.head(None) else { return Then::Close };
+            let Ok(Some(raw_head)) = wire.head(None) else { return Some((wire, Then::Close)) };
+            if raw_head == b"PRI * HTTP/2.0\r\n\r\n" {
+                self.streams(wire, from);
+                return None;
+            }
             let head = Head::parse(&raw_head);
-            let request = Request {
-                connection,
-                peer,
-                message: Message { head, raw_head, ..Message::default() },
-                eof: wire.ended().is_some(),
-                ..Request::default()
-            };
-            self.served.fetch_add(1, Ordering::Relaxed);
-            let then = if request.message.head.target().ends_with(FENCE) {
-                self.unrecorded(wire, request)
-            } else {
-                let Some(slot) = self.begin(epoch, request.clone()) else { return Then::Close };
-                let acts = self.script_for(&request, slot);
-                self.act(wire, epoch, Some(slot), &acts)
-            };
+            let message = Message { head, raw_head, ..Message::default() };
+            let request = Request { eof: wire.ended().is_some(), ..from.request(message) };
+            let then = self.request(&mut wire, from.epoch, request);
             if then != Then::Next {
-                return then;
+                return Some((wire, then));
+            }
+        }
+    }
+
+    fn request(&self, side: &mut impl Side, epoch: usize, request: Request) -> Then {
+        self.served.fetch_add(1, Ordering::Relaxed);
+        if request.message.head.target().ends_with(FENCE) {
+            return unrecorded(side, request);
+        }
+        let Some(slot) = self.begin(epoch, request.clone()) else { return Then::Close };
+        let acts = self.script_for(&request, slot);
+        self.act(side, epoch, Some(slot), &acts)
+    }
+
+    /// An HTTP/2 connection, to its end.
+    fn streams(self: &Arc<Shared>, wire: Wire, from: &Caller) {
+        let Ok(h2) = H2::server(wire, &self.h2) else { return };
+        let mut threads = Vec::new();
+        while let Some(id) = h2.accept() {
+            // A stream is opened by its head, so this one waits for nothing.
+            let Ok(Event::Head(fields)) = h2.event(id, None) else { continue };
+            let (message, pseudo) = stream::message(&fields);
+            let request = Request { pseudo, ..from.request(message) };
+            self.note(&h2, from.epoch);
+            let (shared, h2, epoch) = (Arc::clone(self), h2.clone(), from.epoch);
+            threads.push(thread::spawn(move || {
+                let mut stream = Stream::new(h2, id, request.message.head.method());
+                shared.request(&mut stream, epoch, request);
+            }));
+        }
+        self.note(&h2, from.epoch);
+        drop(h2);
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+
+    /// Keeps what the peer of a connection did wrong.
+    fn note(&self, h2: &H2, epoch: usize) {
+        let faults = h2.faults();
+        let mut state = lock(&self.state);
+        for fault in faults {
+            if state.epoch == epoch && !state.faults.contains(&fault) {
+                state.faults.push(fault);
             }
         }
     }
@@ -409,7 +565,7 @@ impl Shared {
         Some(slot)
     }
 
-    fn act(&self, wire: &mut Wire, epoch: usize, slot: Option<usize>, acts: &[Act]) -> Then {
+    fn act(&self, side: &mut impl Side, epoch: usize, slot: Option<usize>, acts: &[Act]) -> Then {
         let Some(slot) = slot else { return Then::Close };
         let mut then = Then::Next;
         for act in acts {
@@ -417,8 +573,7 @@ impl Shared {
                 let state = lock(&self.state);
                 if state.epoch != epoch { Request::default() } else { state.seen[slot].clone() }
             };
-            then = step(wire, act, &mut request);
-            request.eof |= wire.ended().is_some();
+            then = side.step(act, &mut request);
             let mut state = lock(&self.state);
             if state.epoch == epoch {
                 state.seen[slot] = request;
@@ -431,7 +586,7 @@ impl Shared {
         }
         lock(&self.state).busy -= 1;
         self.changed.notify_all();
-        if wire.ended().is_some() && wire.pending().is_empty() && then == Then::Next { Then::Close } else { then }
+        if side.spent() && then == Then::Next { Then::Close } else { then }
     }
 
     fn script_for(&self, request: &Request, number: usize) -> Vec<Act> {
@@ -442,10 +597,55 @@ impl Shared {
             Script::Raw(acts) => acts,
         }
     }
+}
 
-    fn unrecorded(&self, wire: &mut Wire, mut request: Request) -> Then {
-        let acts = [Act::Body, Act::Send(ok("fence"))];
-        acts.iter().map(|act| step(wire, act, &mut request)).find(|t| *t != Then::Next).unwrap_or(Then::Next)
+fn unrecorded(side: &mut impl Side, mut request: Request) -> Then {
+    let acts = [Act::Body, Act::Send(ok("fence"))];
+    acts.iter().map(|act| side.step(act, &mut request)).find(|t| *t != Then::Next).unwrap_or(Then::Next)
+}
+
+/// Where requests come from.
+#[derive(Clone)]
+struct Caller {
+    epoch: usize,
+    connection: usize,
+    peer: Option<SocketAddr>,
+    session: Option<Session>,
+}
+
+impl Caller {
+    fn request(&self, message: Message) -> Request {
+        let session = self.session.clone();
+        Request { connection: self.connection, peer: self.peer, message, session, ..Request::default() }
+    }
+}
+
+/// What acts are done on.
+trait Side {
+    fn step(&mut self, act: &Act, request: &mut Request) -> Then;
+    /// Whether nothing more can come.
+    fn spent(&self) -> bool;
+}
+
+impl Side for Wire {
+    fn step(&mut self, act: &Act, request: &mut Request) -> Then {
+        let then = step(self, act, request);
+        request.eof |= self.ended().is_some();
+        then
+    }
+
+    fn spent(&self) -> bool {
+        self.ended().is_some() && self.pending().is_empty()
+    }
+}
+
+impl Side for Stream {
+    fn step(&mut self, act: &Act, request: &mut Request) -> Then {
+        Stream::step(self, act, request)
+    }
+
+    fn spent(&self) -> bool {
+        self.ended()
     }
 }
 
@@ -465,14 +665,8 @@ fn step(wire: &mut Wire, act: &Act, request: &mut Request) -> Then {
             }
         }
         Act::SendMany(n) => {
-            let block: Vec<u8> = (0..65_536u32).map(|i| (i % 251) as u8).collect();
-            let mut left = *n;
-            while left > 0 {
-                let part = left.min(block.len());
-                if wire.stream().write_all(&block[..part]).is_err() {
-                    return Then::Close;
-                }
-                left -= part;
+            if pattern(*n, |block| wire.stream().write_all(block)).is_err() {
+                return Then::Close;
             }
         }
         Act::Await(mark) => match wire.until(mark, None) {
@@ -488,14 +682,34 @@ fn step(wire: &mut Wire, act: &Act, request: &mut Request) -> Then {
                 request.raw.extend_from_slice(&bytes);
             }
         }
+        Act::Echo => loop {
+            let bytes = wire.take(usize::MAX);
+            request.raw.extend_from_slice(&bytes);
+            if wire.stream().write_all(&bytes).is_err() || !wire.fill(None).unwrap_or(false) {
+                break;
+            }
+        },
         Act::Wait(gate) => gate.wait(),
         Act::HalfClose => {
             let _ = wire.stream().shutdown(Shutdown::Write);
         }
+        Act::GoAway(_) | Act::Frame(_) => {}
         Act::Close => return Then::Close,
-        Act::Reset => return Then::Reset,
+        Act::Reset | Act::Rst(_) | Act::Cut => return Then::Reset,
     }
     Then::Next
+}
+
+/// Hands out `n` bytes of the repeating pattern in pieces.
+fn pattern<E>(n: usize, mut to: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    let block: Vec<u8> = (0..65_536u32).map(|i| (i % 251) as u8).collect();
+    let mut left = n;
+    while left > 0 {
+        let part = left.min(block.len());
+        to(&block[..part])?;
+        left -= part;
+    }
+    Ok(())
 }
 
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
