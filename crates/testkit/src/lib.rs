@@ -1,11 +1,13 @@
 //! What the black-box tests are written with: scripted origins, raw clients, and the proxies under test as processes.
 //!
 //! Used by tests only. Everything here is blocking code on threads, independent of the code under test: the little HTTP
-//! reader in [`message`] shares nothing with the product's codec, so that both cannot be wrong in the same way.
+//! reader in [`message`] shares nothing with the product's codec, and [`H2`] with [`frames`] and [`hpack`] nothing with the
+//! library that the product uses, so that both cannot be wrong in the same way.
 //! Nothing waits for a fixed time. Every wait is for an event, and [`DEADLINE`] only bounds how long a failure takes.
 
 use std::time::Duration;
 
+mod ask;
 mod call;
 pub mod certs;
 mod client;
@@ -24,7 +26,8 @@ mod strict;
 pub mod tls;
 mod websocket;
 
-pub use call::{Ask, Call, Client, Payload, Proto, Response, Via};
+pub use ask::{Ask, Payload, Proto, Response, Via};
+pub use call::{Call, Client};
 pub use client::{End, RawClient};
 pub use h2::{Event, H2, H2Options};
 pub use haproxy::Haproxy;

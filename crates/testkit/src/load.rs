@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use crate::{DEADLINE, RawClient};
+use crate::{Ask, Call, Client, DEADLINE, Proto, Response, Via};
 
 /// Clients that ask one request after the other until they are stopped.
 pub struct Load {
@@ -25,16 +25,22 @@ pub struct Tally {
 }
 
 impl Load {
-    /// Starts `clients` clients that GET `path`. A response that announces its close is followed by a new connection, as
-    /// any client does.
+    /// Starts `clients` clients that GET `path` over HTTP/1.1 in clear. A response that announces its close is followed by a new
+    /// connection, as any client does.
     pub fn start(addr: SocketAddr, path: &str, clients: usize) -> Load {
+        Load::start_via(addr, &Via::clear(Proto::H1), path, clients)
+    }
+
+    /// The same in another way. Over HTTP/2 each client keeps several requests under way; one that a GOAWAY or REFUSED_STREAM
+    /// says was not dealt with is sent again on a new connection.
+    pub fn start_via(addr: SocketAddr, via: &Via, path: &str, clients: usize) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let done = Arc::new((AtomicUsize::new(0), Mutex::new(()), Condvar::new()));
-        let request = format!("GET {path} HTTP/1.1\r\nHost: load\r\n\r\n");
+        let ask = Ask::get(path).host("load");
         let threads = (0..clients)
             .map(|_| {
-                let (stop, done, request) = (Arc::clone(&stop), Arc::clone(&done), request.clone());
-                thread::spawn(move || one_client(addr, &request, &stop, &done))
+                let (stop, done, ask, via) = (Arc::clone(&stop), Arc::clone(&done), ask.clone(), via.clone());
+                thread::spawn(move || one_client(addr, &via, &ask, &stop, &done))
             })
             .collect();
         Load { stop, done, threads }
@@ -72,35 +78,67 @@ impl Load {
 /// Failures after which a client gives up: they will all be the same.
 const ENOUGH: usize = 20;
 
+/// Requests that an HTTP/2 client keeps under way.
+const STREAMS: usize = 4;
+
 fn one_client(
     addr: SocketAddr,
-    request: &str,
+    via: &Via,
+    ask: &Ask,
     stop: &AtomicBool,
     done: &(AtomicUsize, Mutex<()>, Condvar),
 ) -> Vec<String> {
     let mut failures = Vec::new();
-    let mut client: Option<RawClient> = None;
+    let mut client: Option<Client> = None;
+    let at_once = if via.proto == Proto::H2 { STREAMS } else { 1 };
     while !stop.load(Ordering::SeqCst) && failures.len() < ENOUGH {
-        let mut c = match client.take().map_or_else(|| RawClient::connect(addr), Ok) {
+        let mut c = match client.take().map_or_else(|| Client::connect(addr, via), Ok) {
             Ok(c) => c,
             Err(e) => {
                 failures.push(format!("connect: {e}"));
                 continue;
             }
         };
-        match c.ask(request) {
-            Ok(m) if m.status() == 200 && m.complete => {
-                done.0.fetch_add(1, Ordering::Relaxed);
-                let _guard = done.1.lock();
-                done.2.notify_all();
-                let closes = m.head.get("connection").is_some_and(|v| v.eq_ignore_ascii_case("close"));
-                if !closes {
-                    client = Some(c);
+        let mut keep = true;
+        let mut calls = Vec::new();
+        for _ in 0..at_once {
+            match c.begin(ask) {
+                Ok(call) => calls.push(call),
+                // Nothing was sent after a GOAWAY.
+                Err(_) if at_once > 1 && c.h2().goaway().is_some() => keep = false,
+                Err(e) => failures.push(format!("request: {e}")),
+            }
+        }
+        for call in calls {
+            match outcome(call) {
+                Ok(Some(response)) => {
+                    done.0.fetch_add(1, Ordering::Relaxed);
+                    let _guard = done.1.lock();
+                    done.2.notify_all();
+                    keep &= !response.get("connection").is_some_and(|v| v.eq_ignore_ascii_case("close"));
+                }
+                Ok(None) => keep = false,
+                Err(failure) => {
+                    failures.push(failure);
+                    keep = false;
                 }
             }
-            Ok(m) => failures.push(format!("{} (complete: {})", m.head.start, m.complete)),
-            Err(e) => failures.push(format!("no response: {e}")),
+        }
+        if keep {
+            client = Some(c);
         }
     }
     failures
+}
+
+/// A good response; `None` for a request that may be sent again.
+fn outcome(mut call: Call) -> Result<Option<Response>, String> {
+    call.drain().map_err(|e| format!("no response: {e}"))?;
+    let refused = call.refused();
+    let response = call.finish().map_err(|e| format!("no response: {e}"))?;
+    match response.status {
+        200 if response.complete => Ok(Some(response)),
+        0 if refused => Ok(None),
+        status => Err(format!("{status} (complete: {}, reset: {:?})", response.complete, response.reset)),
+    }
 }

@@ -16,103 +16,18 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use tungstenite::handshake::derive_accept_key;
-
 use crate::DEADLINE;
 use crate::client::linger_zero;
-use crate::frames::Frame;
 use crate::h2::{Event, H2, H2Options};
 use crate::message::{Body, Head, Message, Wire};
 use crate::tls::{Session, TlsServer};
 
+mod script;
 mod stream;
 
+use script::ok;
+pub use script::{Act, Gate, Script};
 use stream::Stream;
-
-/// One thing an origin does on a connection.
-#[derive(Clone, Debug)]
-pub enum Act {
-    /// Read the body of the request (an `Http` script has read its head already).
-    Body,
-    /// Write these bytes.
-    Send(Vec<u8>),
-    /// Write this many bytes of a repeating pattern.
-    SendMany(usize),
-    /// Read up to and including these bytes; what is read is kept in [`Request::raw`].
-    Await(Vec<u8>),
-    /// Read to the end of what the peer sends; what is read is kept in [`Request::raw`].
-    DrainToEof,
-    /// Write back what the peer sends, to the end of what it sends; it is kept in [`Request::raw`].
-    Echo,
-    /// Wait until the gate opens.
-    Wait(Gate),
-    /// Close the sending side.
-    HalfClose,
-    /// Close the connection. Over HTTP/2 only the stream: an answer that ends by the close ends, any other that is not whole is
-    /// reset with INTERNAL_ERROR.
-    Close,
-    /// End the connection with a reset; over HTTP/2 the stream, with INTERNAL_ERROR.
-    Reset,
-    /// RST_STREAM with this code; over HTTP/1 a reset.
-    Rst(u32),
-    /// GOAWAY with this code, after which only streams up to this one are served; over HTTP/1 nothing.
-    GoAway(u32),
-    /// A frame on this stream, legal or not; over HTTP/1 nothing.
-    Frame(Frame),
-    /// End the connection with a reset, with all streams in it.
-    Cut,
-}
-
-/// What an origin does.
-#[derive(Clone)]
-pub enum Script {
-    /// The acts for the n-th request since the script began; the last entry repeats.
-    Http(Vec<Vec<Act>>),
-    /// The acts for every connection, from its first moment.
-    Raw(Vec<Act>),
-    /// The acts for a request, computed.
-    With(Arc<Handler>),
-}
-
-/// Computes the acts for a request and its number.
-pub type Handler = dyn Fn(&Request, usize) -> Vec<Act> + Send + Sync;
-
-impl Script {
-    /// A script that computes its acts.
-    pub fn with(f: impl Fn(&Request, usize) -> Vec<Act> + Send + Sync + 'static) -> Script {
-        Script::With(Arc::new(f))
-    }
-
-    /// Reads each request and answers 200 with this body.
-    pub fn always(body: &str) -> Script {
-        Script::Http(vec![vec![Act::Body, Act::Send(ok(body))]])
-    }
-
-    /// Reads each request, waits until the gate is open, and answers 200 with this body.
-    pub fn held(gate: &Gate, body: &str) -> Script {
-        Script::Http(vec![vec![Act::Body, Act::Wait(gate.clone()), Act::Send(ok(body))]])
-    }
-
-    /// Accepts a WebSocket handshake of either protocol and echoes what comes through; other requests get 400.
-    pub fn websocket() -> Script {
-        Script::with(|request, _| {
-            let over_h2 = request.pseudo.iter().any(|(n, v)| n == ":protocol" && v == "websocket");
-            let accept = match request.message.head.get("sec-websocket-key") {
-                Some(key) if !over_h2 => format!("Sec-WebSocket-Accept: {}\r\n", derive_accept_key(key.as_bytes())),
-                _ if over_h2 => String::new(),
-                _ => return vec![Act::Send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_vec())],
-            };
-            let head = format!(
-                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{accept}\r\n"
-            );
-            vec![Act::Send(head.into_bytes()), Act::Echo, Act::HalfClose, Act::Close]
-        })
-    }
-}
-
-fn ok(body: &str) -> Vec<u8> {
-    format!("HTTP/1.1 200 OK\r\nX-Origin: 1\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
-}
 
 /// What an origin received: a request, or the bytes of a raw connection.
 #[derive(Clone, Debug, Default)]
@@ -135,37 +50,6 @@ pub struct Request {
     pub session: Option<Session>,
 }
 
-/// A door that stays shut until a test opens it.
-#[derive(Clone, Debug, Default)]
-pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
-
-impl Gate {
-    /// A shut one.
-    pub fn new() -> Gate {
-        Gate::default()
-    }
-
-    /// Opens it until it is shut again.
-    pub fn open(&self) {
-        *lock(&self.0.0) = true;
-        self.0.1.notify_all();
-    }
-
-    /// Shuts it.
-    pub fn shut(&self) {
-        *lock(&self.0.0) = false;
-    }
-
-    /// Waits until it is open, at most for [`DEADLINE`].
-    pub fn wait(&self) {
-        let end = Instant::now() + DEADLINE;
-        let mut open = lock(&self.0.0);
-        while !*open && Instant::now() < end {
-            open = self.0.1.wait_timeout(open, end - Instant::now()).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-}
-
 /// A running origin; it stops when dropped.
 pub struct Origin {
     addr: SocketAddr,
@@ -182,12 +66,18 @@ struct Shared {
 }
 
 /// What an origin is beside its script.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct OriginOptions {
     /// It serves TLS. HTTP/2 is spoken when the client begins with its preface, whatever ALPN said.
     pub tls: Option<TlsServer>,
     /// What it tells HTTP/2 clients at the beginning.
     pub h2: H2Options,
+}
+
+impl Default for OriginOptions {
+    fn default() -> OriginOptions {
+        OriginOptions { tls: None, h2: H2Options::server() }
+    }
 }
 
 struct State {
@@ -717,50 +607,5 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::RawClient;
-
-    #[test]
-    fn a_script_answers_in_order_and_records() {
-        let origin = Origin::start(Script::Http(vec![
-            vec![Act::Body, Act::Send(ok("one"))],
-            vec![Act::Body, Act::Send(ok("two")), Act::Close],
-        ]));
-        let mut client = RawClient::connect(origin.addr()).unwrap();
-        assert_eq!(client.ask("POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi").unwrap().text(), "one");
-        assert_eq!(client.ask("GET /b HTTP/1.1\r\n\r\n").unwrap().text(), "two");
-        client.rest().unwrap();
-        assert!(origin.settle());
-        let seen = origin.seen();
-        assert_eq!(seen.len(), 2);
-        assert_eq!(seen[0].message.text(), "hi");
-        assert_eq!(seen[1].message.head.start, "GET /b HTTP/1.1");
-    }
-
-    #[test]
-    fn a_gate_holds_the_answer() {
-        let gate = Gate::new();
-        let origin = Origin::start(Script::Http(vec![vec![
-            Act::Send(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()),
-            Act::Wait(gate.clone()),
-            Act::Send(ok("late")),
-        ]]));
-        let mut client = RawClient::connect(origin.addr()).unwrap();
-        client.send("GET / HTTP/1.1\r\n\r\n").unwrap();
-        assert_eq!(client.response().unwrap().status(), 100);
-        gate.open();
-        assert_eq!(client.response().unwrap().text(), "late");
-    }
-
-    #[test]
-    fn it_dies_and_comes_back() {
-        let mut origin = Origin::start(Script::always("x"));
-        origin.stop();
-        assert!(RawClient::connect(origin.addr()).is_err());
-        origin.resume();
-        let mut client = RawClient::connect(origin.addr()).unwrap();
-        assert_eq!(client.ask("GET / HTTP/1.1\r\n\r\n").unwrap().text(), "x");
-    }
-}
+#[path = "origin/tests.rs"]
+mod tests;

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::certs::Ca;
-use crate::{Act, Gate, Origin, OriginOptions, Script, TlsClientOptions, TlsServer};
+use crate::{Act, Gate, H2Options, Origin, OriginOptions, Script, TlsClient, TlsClientOptions, TlsServer};
 
 /// The client against the origin without anything between, in every way there is.
 fn ways() -> Vec<(Via, OriginOptions)> {
