@@ -16,6 +16,7 @@ mod kinds;
 mod malformed;
 mod name;
 mod parse;
+pub mod proxy;
 mod target;
 
 pub use body::{Decoded, Decoder, MAX_CHUNK, MAX_CHUNK_EXTENSION, MAX_TRAILERS, chunk_header, last_chunk};
