@@ -16,6 +16,7 @@ mod server;
 mod shadow;
 mod table;
 mod test;
+mod tls;
 mod users;
 
 use std::collections::HashMap;
@@ -28,6 +29,7 @@ pub(crate) use global::global;
 pub(crate) use library::{Sections as Shared, library};
 pub(crate) use proxy::{Built, BuiltFrontend, Reference};
 pub(crate) use test::tests;
+pub(crate) use tls::common as tls;
 
 use evenkeel_acl::Library;
 
@@ -53,6 +55,8 @@ pub(crate) struct Cx<'a> {
     pub sections_lost: bool,
     /// What rules may refer to; complete before the first rule is compiled.
     pub library: Rc<Library>,
+    /// What `[global]` and `[crt-store]` say of TLS; complete before the first bind is built.
+    pub tls: tls::Common,
     /// Addresses listened on so far.
     bound: HashMap<BindAddress, At>,
     /// Listening addresses so far, for the limit.
@@ -71,6 +75,7 @@ impl<'a> Cx<'a> {
             syntax_errors: false,
             sections_lost: false,
             library: Rc::default(),
+            tls: tls::Common::default(),
             bound: HashMap::new(),
             binds: 0,
             resolved: HashMap::new(),

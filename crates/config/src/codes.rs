@@ -290,6 +290,18 @@ cannot be told from the others.
 is relative to the folder of the first file of the configuration.
     errorfile = { 503 = \"errors/503.http\" }";
 
+    BAD_TLS = "EK0228", "TLS settings that cannot be used",
+"A name of a version, an algorithm, a protocol or an error is unknown, or something that TLS cannot do without is missing. TLS on a
+bind needs a certificate; verifying clients needs to know who may have signed theirs. Versions below 1.2 are not spoken.
+    bind = [{ address = \":443\", tls = { certificate = \"site.pem\", min-version = \"1.2\" } }]";
+
+    BAD_CERTIFICATE = "EK0229", "a certificate or key that cannot be used",
+"A file of certificates, keys, authorities, revocation lists or ticket keys cannot be read or does not hold what is needed: no
+certificate, no key, an encrypted key, a key of another certificate, an authority that is none. The message names the file.
+A PEM file holds the certificate, its chain and its key in any order; the key may stand beside it as `<file>.key`.
+    openssl x509 -in site.pem -noout -subject -dates      # what a file holds
+    openssl pkey -in encrypted.key -out site.key          # takes the passphrase off";
+
     NO_BIND = "EK0230", "nothing to listen on",
 "The frontend has no bind, so no client can ever reach it. Give it one, set disabled = true, or remove it.
     bind = [\":8080\"]";
@@ -348,6 +360,20 @@ To switch a rule off on purpose, write `if FALSE`: that is not told of.";
 what becomes of them. That is often meant: the special case before the general one. Told with `evenkeel check --notes` only,
 with a request that both match.
     use_backend = [\"static if { path_end .css }\", \"api if { path_beg /api/ }\"]    # /api/a.css goes to static";
+
+    NO_EFFECT = "EK0242", "without effect",
+"The key says something of a thing that is switched off, such as the authorities of client certificates nobody asks for. Remove it, or
+switch the thing on.
+    tls = { certificate = \"site.pem\", verify = \"optional\", ca-file = \"clients-ca.pem\" }";
+
+    ODD_ALPN = "EK0243", "a protocol nobody offers",
+"The names of protocols in ALPN are registered with IANA: \"h2\" is HTTP/2, \"http/1.1\" is HTTP/1.1. Clients offer them by these names.
+    alpn = [\"h2\", \"http/1.1\"]";
+
+    DOUBTFUL_CERTIFICATE = "EK0244", "a certificate that needs attention",
+"It can be used today or in part, but somebody should look at it: it has lapsed or is not valid yet, an OCSP response beside it cannot
+be stapled, an authority in a bundle is too old to be used.
+    openssl x509 -in site.pem -noout -subject -dates";
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ pub const TIMEOUT_CLIENT: Duration = Duration::from_secs(30);
 pub const TIMEOUT_SERVER: Duration = Duration::from_secs(30);
 /// `timeout.http-request`; HAProxy has none, which leaves a door open to slow senders.
 pub const TIMEOUT_HTTP_REQUEST: Duration = Duration::from_secs(10);
+/// `timeout.handshake`; HAProxy's is `timeout client`, which leaves a door open to slow senders.
+pub const TIMEOUT_HANDSHAKE: Duration = Duration::from_secs(10);
 /// `timeout.tunnel`: long enough for a quiet WebSocket.
 pub const TIMEOUT_TUNNEL: Duration = Duration::from_secs(3600);
 /// The longest duration a timer takes, 24.8 days in milliseconds; HAProxy's.
@@ -109,6 +111,31 @@ pub const POOL_PURGE_DELAY: Duration = Duration::from_secs(5);
 pub const LOG_BUFFER: usize = 1024 * 1024;
 /// The least and the greatest `tune.log-buffer`, bytes.
 pub const LOG_BUFFER_RANGE: (u64, u64) = (64 * 1024, 1024 * 1024 * 1024);
+
+/// `tune.ssl.lifetime`; HAProxy's.
+pub const SSL_LIFETIME: Duration = Duration::from_secs(300);
+/// `tune.ssl.cachesize`; HAProxy's.
+pub const SSL_CACHE: usize = 20_000;
+/// `tune.ssl.maxrecord` in bytes: full records from the first on; HAProxy's.
+pub const SSL_MAX_RECORD: usize = 0;
+/// The greatest payload of a TLS record, bytes (RFC 8446 §5.1).
+pub const MAX_SSL_RECORD: usize = 16_384;
+/// `tune.h2.*.max-concurrent-streams`; HAProxy's.
+pub const H2_STREAMS: u32 = 100;
+/// `tune.h2.*.initial-window-size` in bytes; that of RFC 9113 §6.9.2.
+pub const H2_WINDOW: u32 = 65_535;
+/// `tune.h2.*.rxbuf` in bytes: 25 streams at once send at full speed; HAProxy's.
+pub const H2_CONNECTION_WINDOW: u32 = 1_600 * 1024;
+/// `tune.h2.*.max-frame-size` in bytes; HAProxy's, and the least there is.
+pub const H2_FRAME: u32 = 16_384;
+/// `tune.h2.*.header-table-size` in bytes; HAProxy's.
+pub const H2_HEADER_TABLE: u32 = 4096;
+/// `tune.h2.*.glitches-threshold`; HAProxy has none. No client that was met makes more than a handful.
+pub const H2_GLITCHES: u32 = 1000;
+/// `tune.h2.fe.max-rst-at-once`; HAProxy has none. A page that is left resets its streams, a hundred at most.
+pub const H2_RESETS: u32 = 500;
+/// `tune.h2.fe.max-frames-at-once`; HAProxy has none.
+pub const H2_CONTROL_FRAMES: u32 = 10_000;
 
 /// `tune.stick-counters`; HAProxy's.
 pub const STICK_COUNTERS: usize = 3;

@@ -11,6 +11,7 @@ mod rules;
 mod server;
 mod table;
 mod test;
+mod tls;
 mod users;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub(crate) use log::{FACILITIES, FORMATS, LEVELS};
 pub(crate) use pages::HTTP_ERRORS;
 pub(crate) use proxy::PROXY;
 pub(crate) use test::{ACTIONS as TEST_ACTIONS, STATES as TEST_STATES, TEST};
+pub(crate) use tls::CRT_STORE;
 pub(crate) use users::USERLIST;
 
 use crate::units::{show_duration, show_size};
@@ -47,7 +49,7 @@ impl Table {
 }
 
 /// One key.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Key {
     /// As written in the file.
     pub name: &'static str,
@@ -292,7 +294,10 @@ mod tests {
     fn home(table: &str, section: &str) -> (String, &'static str) {
         let header = match (table, section) {
             ("global", _) => "[global]".to_owned(),
-            ("tune" | "tune.http" | "admin" | "why", _) => format!("[global.{table}]"),
+            ("tune" | "tune.http" | "tune.ssl" | "tune.h2" | "tune.h2.fe" | "tune.h2.be", _) => {
+                format!("[global.{table}]")
+            }
+            ("admin" | "why" | "ssl-default-bind" | "ssl-default-server", _) => format!("[global.{table}]"),
             ("log", _) => "[[global.log]]".to_owned(),
             ("proxy", "defaults") => "[defaults]".to_owned(),
             ("proxy", _) => format!("[{section}.x]"),
@@ -301,6 +306,13 @@ mod tests {
             ("forwardfor", _) => "[listen.x.option.forwardfor]".to_owned(),
             ("bind" | "server", _) => format!("[[listen.x.{table}]]"),
             ("default-server" | "check", _) => format!("[listen.x.{table}]"),
+            ("bind.tls", _) => "[[listen.x.bind]]\naddress = \":1\"\n[listen.x.bind.tls]".to_owned(),
+            ("server.tls", _) => {
+                "[[listen.x.server]]\nname = \"a\"\naddress = \"10.0.0.1:1\"\n[listen.x.server.tls]".to_owned()
+            }
+            ("certificate", _) => "[[listen.x.bind]]\naddress = \":1\"\n[[listen.x.bind.tls.certificate]]".to_owned(),
+            ("crt-store", _) => "[crt-store.x]".to_owned(),
+            ("load", _) => "[[crt-store.x.load]]".to_owned(),
             ("tcp-request" | "tcp-response" | "monitor", _) => format!("[{section}.x.{table}]"),
             ("stick-table" | "capture" | "declare-capture", _) => format!("[listen.x.{table}]"),
             ("capture.request" | "errorfiles", _) => format!("[[listen.x.{table}]]"),
@@ -322,6 +334,8 @@ mod tests {
             "capture.request" => "header = \"a\"\nlen = 1",
             "capture.cookie" => "name = \"a\"\nlen = 1",
             "errorfiles" => "name = \"site\"",
+            "bind.tls" => "certificate = \"a.pem\"\nca-file = \"a.pem\"",
+            "certificate" | "load" => "cert = \"a.pem\"",
             "user" => "name = \"ann\"",
             "group" => "name = \"ops\"",
             _ => "",
@@ -332,7 +346,7 @@ mod tests {
     #[test]
     fn every_example_fits_its_key() {
         let mut tried = 0;
-        for root in [&GLOBAL, &PROXY, &USERLIST, &HTTP_ERRORS, &TEST] {
+        for root in [&GLOBAL, &PROXY, &USERLIST, &HTTP_ERRORS, &CRT_STORE, &TEST] {
             each(root, &mut Vec::new(), &mut |table| {
                 for key in table.keys {
                     // The example of a family shows one of its keys, which has sections of its own.
@@ -366,7 +380,7 @@ mod tests {
     #[test]
     fn tables_are_whole() {
         let mut seen = Vec::new();
-        for root in [&GLOBAL, &PROXY, &USERLIST, &HTTP_ERRORS, &TEST] {
+        for root in [&GLOBAL, &PROXY, &USERLIST, &HTTP_ERRORS, &CRT_STORE, &TEST] {
             each(root, &mut seen, &mut |table| {
                 for (index, key) in table.keys.iter().enumerate() {
                     let name = format!("{}.{}", table.name, key.name);

@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 use crate::build::{self, Cx, Layers};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Severity, Sink};
-use crate::keys::{GLOBAL, HTTP_ERRORS, Kind, PROXY, Sections, TEST, Type, USERLIST};
+use crate::keys::{CRT_STORE, GLOBAL, HTTP_ERRORS, Kind, PROXY, Sections, TEST, Type, USERLIST};
 use crate::model::Config;
 use crate::nearest::{did_you_mean, nearest};
 use crate::place::{At, Files};
@@ -24,13 +24,12 @@ use crate::{LoadOptions, Loaded, Source, cross};
 
 /// The kinds of sections and other words at the top of a file.
 const ROOT: &[&str] =
-    &["include", "global", "defaults", "frontend", "backend", "listen", "userlist", "http-errors", "test"];
+    &["include", "global", "defaults", "frontend", "backend", "listen", "userlist", "http-errors", "crt-store", "test"];
 
 /// Sections of a later version.
 const ROOT_LATER: &[&str] = &[
     "acme",
     "cache",
-    "crt-store",
     "fcgi-app",
     "healthcheck",
     "log-forward",
@@ -42,7 +41,6 @@ const ROOT_LATER: &[&str] = &[
     "resolvers",
     "ring",
     "stick-table",
-    "tls",
     "traces",
 ];
 
@@ -50,6 +48,7 @@ static INCLUDE: Kind = Kind::Many(&Kind::Text("a path such as \"conf.d/*.toml\""
 static GLOBAL_KIND: Kind = Kind::Table(&GLOBAL);
 static USERLISTS: Kind = Kind::Named(&Kind::Table(&USERLIST));
 static PAGES: Kind = Kind::Named(&Kind::Table(&HTTP_ERRORS));
+static CRT_STORES: Kind = Kind::Named(&Kind::Table(&CRT_STORE));
 static TESTS: Kind = Kind::Many(&Kind::Table(&TEST));
 
 /// Checks sources that are in memory already; an `include` among them is an error.
@@ -136,6 +135,8 @@ fn config<'d>(documents: &'d [Spanned<DeTable<'d>>], includes: bool, cx: &mut Cx
 
     let defaults = Defaults::read(&raw, cx);
     let (proxies, names) = proxies(&raw, cx);
+    let tls = build::tls(global.as_ref(), &shared.crt_stores, folder(cx), cx);
+    cx.tls = tls;
     let global = build::global(global.as_ref(), cx);
     let nodes = proxies.iter().map(|(section, name, node)| (section.kind, *name, node));
     cx.library = Rc::new(build::library(nodes, &shared, &global, folder(cx), cx));
@@ -239,6 +240,7 @@ fn root<'d>(
             }
             "userlist" => named(file, "userlist", &USERLISTS, value, at, &mut shared.userlists, cx),
             "http-errors" => named(file, "http-errors", &PAGES, value, at, &mut shared.pages, cx),
+            "crt-store" => named(file, "crt-store", &CRT_STORES, value, at, &mut shared.crt_stores, cx),
             "test" => {
                 if let Some(found) = cx.shaper(file, Sections::ANY).value(&TESTS, value, at, "test")
                     && let Data::List(tests) = found.data

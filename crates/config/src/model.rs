@@ -5,6 +5,7 @@
 
 mod pages;
 mod test;
+mod tls;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -16,10 +17,14 @@ use evenkeel_acl::stick::TableDef;
 use evenkeel_acl::{Conditions, RuleSet, Switch};
 use ipnet::IpNet;
 
+pub use evenkeel_tls::options::{BindTls, CertSource, ServerTls};
 pub use pages::{ErrorPage, ErrorPages};
 pub use test::{
     Expected, ExpectedAction, ExpectedField, ExpectedSent, Given, GivenEntry, GivenResponse, GivenState, Test,
     TestRequest,
+};
+pub use tls::{
+    AcceptProxy, H2Side, H2Tune, Proto, ProxyOptions, ProxyVersion, SendProxy, Sni, SslTune, UpstreamTls, Ws,
 };
 
 /// A whole configuration.
@@ -74,6 +79,10 @@ pub struct Global {
     pub threads: usize,
     /// Client connections over all frontends at once; 0 = derived from the file-descriptor limit (`maxconn`).
     pub maxconn: u32,
+    /// Client connections with TLS at once; 0 = unlimited (`maxsslconn`).
+    pub max_ssl_conn: u32,
+    /// TLS connections taken within a second; 0 = unlimited (`maxsslrate`).
+    pub max_ssl_rate: u32,
     /// Where log lines of a proxy with `log = "global"` or without its own `log` go.
     pub log: Vec<LogTarget>,
     /// The operator's listener: stats page, CSV, JSON, metrics.
@@ -126,6 +135,10 @@ pub struct Tune {
     pub log_buffer: usize,
     /// Counters a connection or request may track (`tune.stick-counters`).
     pub stick_counters: usize,
+    /// TLS.
+    pub ssl: SslTune,
+    /// HTTP/2.
+    pub h2: H2Tune,
 }
 
 /// `global.admin`.
@@ -255,6 +268,8 @@ pub struct ClientTimeouts {
     pub client: Option<Duration>,
     /// Inactivity after the client closed its sending side (`timeout.client-fin`); `None` = as before.
     pub client_fin: Option<Duration>,
+    /// Time for a PROXY header and a TLS handshake (`timeout.handshake`, HAProxy's `client-hs`).
+    pub handshake: Option<Duration>,
     /// Time to receive a whole request head (`timeout.http-request`).
     pub http_request: Option<Duration>,
     /// Idle time between two requests (`timeout.http-keep-alive`).
@@ -333,6 +348,14 @@ pub struct Bind {
     pub keepalive: bool,
     /// Permission bits of a Unix socket (`mode`).
     pub unix_mode: Option<u32>,
+    /// TLS that ends here; the addresses of one bind share it.
+    pub tls: Option<Arc<BindTls>>,
+    /// What clients speak, when it is not found out.
+    pub proto: Option<Proto>,
+    /// Connections begin with a PROXY header.
+    pub accept_proxy: Option<Arc<AcceptProxy>>,
+    /// Silence on an HTTP/2 connection after which it gets a PING.
+    pub idle_ping: Option<Duration>,
 }
 
 /// What a bind listens on.
@@ -526,6 +549,16 @@ pub struct Server {
     pub tfo: bool,
     /// What happens to connections of this server when it leaves the file (`on-remove`).
     pub on_remove: OnRemove,
+    /// TLS towards it.
+    pub tls: Option<Arc<UpstreamTls>>,
+    /// What it speaks, when it is not found out.
+    pub proto: Option<Proto>,
+    /// What carries a WebSocket.
+    pub ws: Ws,
+    /// Connections begin with a PROXY header, and are their client's alone.
+    pub send_proxy: Option<Arc<SendProxy>>,
+    /// Silence on an HTTP/2 connection after which it gets a PING.
+    pub idle_ping: Option<Duration>,
 }
 
 /// Where a server listens; names are resolved at load.
@@ -582,6 +615,40 @@ pub struct Check {
     pub jitter: u8,
     /// State before the first result (`init-state`).
     pub init: InitState,
+    /// Whether it has TLS; `None`: see [`Check::has_tls`].
+    pub tls: Option<bool>,
+    /// The name it asks for with TLS; `None`: see [`Check::server_name`].
+    pub sni: Option<Arc<str>>,
+    /// Protocols it offers with TLS.
+    pub alpn: Vec<Arc<[u8]>>,
+    /// Whether it begins with a PROXY header; `None`: see [`Check::sends_proxy`].
+    pub send_proxy: Option<bool>,
+}
+
+impl Check {
+    /// Whether it goes elsewhere than traffic: then nothing is taken over from the server that is not asked for.
+    fn is_elsewhere(&self) -> bool {
+        self.port.is_some() || self.addr.is_some()
+    }
+
+    /// Whether it has TLS: as it says, else as its server, unless it goes elsewhere.
+    pub fn has_tls(&self, server: &Server) -> bool {
+        self.tls.unwrap_or(server.tls.is_some() && !self.is_elsewhere())
+    }
+
+    /// Whether it begins with a PROXY header: as it says, else as its server, unless it goes elsewhere.
+    pub fn sends_proxy(&self, server: &Server) -> bool {
+        self.send_proxy.unwrap_or(server.send_proxy.is_some() && !self.is_elsewhere())
+    }
+
+    /// The name it asks for with TLS: its own, else the host of its request.
+    pub fn server_name(&self) -> Option<&str> {
+        match &self.kind {
+            _ if self.sni.is_some() => self.sni.as_deref(),
+            CheckKind::Http(http) => http.host.as_deref(),
+            CheckKind::Tcp => None,
+        }
+    }
 }
 
 /// `init-state`.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use evenkeel_acl::stick::TableDef;
 use serde_json::{Value, json};
 
-use crate::model::{Backend, Bind, BindAddress, Config, Frontend, LogSink, LogTarget, Mode, OnRemove, Server};
+use crate::model::{Backend, Bind, BindAddress, Config, Frontend, LogSink, LogTarget, Mode, OnRemove, Proto, Server};
 use crate::units::{show_duration, show_size};
 
 /// The difference between two configurations.
@@ -287,6 +287,10 @@ fn bind_fields(frontend: &Frontend, bind: &Bind) -> Vec<Field> {
         transparent,
         keepalive,
         unix_mode,
+        tls,
+        proto,
+        accept_proxy,
+        idle_ping,
     } = bind;
     vec![
         field("frontend", &frontend.name),
@@ -302,6 +306,10 @@ fn bind_fields(frontend: &Frontend, bind: &Bind) -> Vec<Field> {
         field("transparent", transparent),
         field("option.clitcpka", keepalive),
         field("mode", unix_mode.map_or_else(|| "none".to_owned(), |mode| format!("{mode:#o}"))),
+        hidden("tls", tls),
+        field("proto", proto.map_or("none", Proto::as_str)),
+        hidden("accept-proxy", accept_proxy),
+        field("idle-ping", time(*idle_ping)),
     ]
 }
 
@@ -391,6 +399,7 @@ fn frontend_fields(frontend: &Frontend) -> Vec<Field> {
         field("maxconn", maxconn),
         field("timeout.client", time(timeout.client)),
         field("timeout.client-fin", time(timeout.client_fin)),
+        field("timeout.handshake", time(timeout.handshake)),
         field("timeout.http-request", time(timeout.http_request)),
         field("timeout.http-keep-alive", time(timeout.http_keep_alive)),
         field("timeout.tarpit", time(timeout.tarpit)),
@@ -485,6 +494,11 @@ fn server_fields(server: &Server) -> Vec<Field> {
         tcp_user_timeout,
         tfo,
         on_remove,
+        tls,
+        proto,
+        ws,
+        send_proxy,
+        idle_ping,
     } = server;
     vec![
         field("id", id),
@@ -507,6 +521,11 @@ fn server_fields(server: &Server) -> Vec<Field> {
                 OnRemove::Close => "close".to_owned(),
             },
         ),
+        hidden("tls", tls),
+        field("proto", proto.map_or("none", Proto::as_str)),
+        field("ws", ws.as_str()),
+        hidden("send-proxy", send_proxy),
+        field("idle-ping", time(*idle_ping)),
     ]
 }
 
@@ -514,6 +533,10 @@ fn global_fields(config: &Config) -> Vec<Field> {
     let global = &config.global;
     vec![
         field("maxconn", global.maxconn),
+        field("maxsslconn", global.max_ssl_conn),
+        field("maxsslrate", global.max_ssl_rate),
+        hidden("tune.ssl", &global.tune.ssl),
+        hidden("tune.h2", &global.tune.h2),
         field("log", logs(&global.log)),
         field("hard-stop-after", time(global.hard_stop_after)),
         field("log-tag", &global.log_tag),

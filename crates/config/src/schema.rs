@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::keys::{Fallback, GLOBAL, HTTP_ERRORS, Key, Kind, PROXY, Sections, TEST, Table, USERLIST};
+use crate::keys::{CRT_STORE, Fallback, GLOBAL, HTTP_ERRORS, Key, Kind, PROXY, Sections, TEST, Table, USERLIST};
 use crate::units::{show_duration, show_size};
 
 /// The schema of a configuration file.
@@ -57,7 +57,7 @@ pub fn schema() -> Value {
         };
         properties.insert(name.to_owned(), value);
     }
-    for (name, table) in [("userlist", &USERLIST), ("http-errors", &HTTP_ERRORS)] {
+    for (name, table) in [("userlist", &USERLIST), ("http-errors", &HTTP_ERRORS), ("crt-store", &CRT_STORE)] {
         let section = reference(table, Sections::ANY, &mut defs);
         properties.insert(
             name.to_owned(),

@@ -285,7 +285,9 @@ const CASES: &[(&str, &str, &str)] = &[
 ];
 
 /// Codes that need more than one file in memory; each has a test of its own below.
-const ELSEWHERE: [&str; 5] = ["EK0101", "EK0102", "EK0104", "EK0130", "EK0234"];
+// Those of TLS are tested in `tls.rs`.
+const ELSEWHERE: [&str; 10] =
+    ["EK0101", "EK0102", "EK0104", "EK0130", "EK0228", "EK0229", "EK0234", "EK0242", "EK0243", "EK0244"];
 
 #[test]
 fn each_mistake_is_told_once_and_in_its_place() {

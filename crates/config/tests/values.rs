@@ -36,6 +36,7 @@ fn the_smallest_file_has_safe_defaults() {
         ClientTimeouts {
             client: seconds(30),
             client_fin: None,
+            handshake: seconds(10),
             http_request: seconds(10),
             http_keep_alive: seconds(10),
             tarpit: seconds(5),

@@ -203,6 +203,10 @@ mod tests {
             addr: None,
             jitter: 0,
             init: InitState::FullyUp,
+            tls: None,
+            sni: None,
+            alpn: Vec::new(),
+            send_proxy: None,
         };
         let mut machine = Machine::new(2, 3, InitState::FullyUp);
         let mut wait = |passed| {

@@ -31,6 +31,10 @@ fn check(kind: CheckKind) -> Check {
         addr: None,
         jitter: 0,
         init: InitState::Up,
+        tls: None,
+        sni: None,
+        alpn: Vec::new(),
+        send_proxy: None,
     }
 }
 

@@ -4,16 +4,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Cx, Layers, some_time};
+use super::{Cx, Layers, some_time, tls};
 use crate::address::{self, Address};
 use crate::codes;
 use crate::defaults::MAX_BINDS;
-use crate::model::{Bind, BindAddress};
+use crate::model::{Bind, BindAddress, Mode};
 use crate::place::At;
 use crate::shape::Val;
 
 /// The binds of a section. A disabled one listens nowhere, so its addresses may be another's too.
-pub(super) fn binds(layers: &Layers<'_, '_>, keepalive: bool, disabled: bool, cx: &mut Cx<'_>) -> Vec<Bind> {
+pub(super) fn binds(
+    layers: &Layers<'_, '_>,
+    mode: Mode,
+    keepalive: bool,
+    disabled: bool,
+    cx: &mut Cx<'_>,
+) -> Vec<Bind> {
     let mut binds = Vec::new();
     for value in layers.own.find("bind").map(Val::list).unwrap_or_default() {
         let node = value.table();
@@ -23,6 +29,9 @@ pub(super) fn binds(layers: &Layers<'_, '_>, keepalive: bool, disabled: bool, cx
         let time = |key: &str| find(key).and_then(Val::time).and_then(|t: Duration| some_time(t));
         let text = |key: &str| find(key).and_then(Val::text).map(Arc::<str>::from);
         let Some(at) = (if node.is_some() { find("address") } else { Some(value) }) else { continue };
+        let proto = find("proto").and_then(tls::proto);
+        let secure = find("tls").map(|value| tls::of_bind(value, mode, proto, layers.name, cx));
+        let accept_proxy = find("accept-proxy").and_then(|value| tls::accept_proxy(value, cx));
         for (address, at) in addresses(at, cx) {
             if !disabled {
                 claim(&address, at, cx);
@@ -49,6 +58,10 @@ pub(super) fn binds(layers: &Layers<'_, '_>, keepalive: bool, disabled: bool, cx
                 transparent: on("transparent"),
                 keepalive,
                 unix_mode: number("mode"),
+                tls: secure.clone(),
+                proto,
+                accept_proxy: accept_proxy.clone(),
+                idle_ping: time("idle-ping"),
             });
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Cx, arc, is_token};
+use super::{Cx, arc, is_token, tls};
 use crate::model::{Check, CheckKind, Expect, ExpectWhat, HttpCheck, InitState, Pattern, ValueMatch};
 use crate::nearest::did_you_mean;
 use crate::place::At;
@@ -52,6 +52,10 @@ pub(super) fn check(layers: &[&Val<'_>], timeout: Option<Duration>, cx: &mut Cx<
             Some("fully-down") => InitState::FullyDown,
             _ => InitState::Up,
         },
+        tls: find("tls").and_then(Val::bool),
+        sni: find("sni").and_then(arc),
+        alpn: tls::alpn(find("alpn"), cx).unwrap_or_default(),
+        send_proxy: find("send-proxy").and_then(Val::bool),
     }))
 }
 

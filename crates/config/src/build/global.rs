@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Cx, is_token, log, some_time};
 use crate::address::{self, Address};
-use crate::model::{Admin, DecisionLog, Global, Tune};
+use crate::model::{Admin, DecisionLog, Global, H2Side, H2Tune, SslTune, Tune};
 use crate::shape::{Data, Node, Val};
 use crate::{codes, defaults};
 
@@ -27,6 +27,8 @@ pub(crate) fn global(node: Option<&Node<'_>>, cx: &mut Cx<'_>) -> Global {
     Global {
         threads: number("threads", 0),
         maxconn: u32::try_from(number("maxconn", 0)).unwrap_or(0),
+        max_ssl_conn: u32::try_from(number("maxsslconn", 0)).unwrap_or(0),
+        max_ssl_rate: u32::try_from(number("maxsslrate", 0)).unwrap_or(0),
         log: find("log").map(|value| log::targets(value, None, cx)).unwrap_or_default(),
         admin: find("admin").and_then(|value| admin(value, cx)),
         hard_stop_after: find("hard-stop-after").and_then(Val::time).and_then(some_time),
@@ -43,6 +45,18 @@ pub(crate) fn global(node: Option<&Node<'_>>, cx: &mut Cx<'_>) -> Global {
             pool_purge_delay: find("tune.pool-purge-delay").and_then(Val::time).unwrap_or(defaults::POOL_PURGE_DELAY),
             log_buffer: bytes("tune.log-buffer", defaults::LOG_BUFFER),
             stick_counters: number("tune.stick-counters", defaults::STICK_COUNTERS),
+            ssl: SslTune {
+                lifetime: find("tune.ssl.lifetime").and_then(Val::time).unwrap_or(defaults::SSL_LIFETIME),
+                cache_size: number("tune.ssl.cachesize", defaults::SSL_CACHE),
+                max_record: bytes("tune.ssl.maxrecord", defaults::SSL_MAX_RECORD),
+                hard_max_record: bytes("tune.ssl.hard-maxrecord", 0),
+                capture: bytes("tune.ssl.capture-buffer-size", 0) > 0,
+                keylog: find("tune.ssl.keylog").and_then(Val::bool).unwrap_or(false),
+            },
+            h2: H2Tune {
+                fe: h2(find("tune.h2.fe").and_then(Val::table)),
+                be: h2(find("tune.h2.be").and_then(Val::table)),
+            },
         },
         test_before_reload: find("test-before-reload").and_then(Val::bool).unwrap_or(false),
         why: DecisionLog {
@@ -51,6 +65,25 @@ pub(crate) fn global(node: Option<&Node<'_>>, cx: &mut Cx<'_>) -> Global {
             slow: find("why.slow").and_then(Val::time).map_or(Some(defaults::WHY_SLOW), some_time),
             redact: redacted(find("why.redact"), cx),
         },
+    }
+}
+
+fn h2(node: Option<&Node<'_>>) -> H2Side {
+    let find = |key: &str| node.and_then(|node| node.find(key));
+    let number =
+        |key: &str, default: u32| find(key).and_then(Val::int).and_then(|n| u32::try_from(n).ok()).unwrap_or(default);
+    let bytes =
+        |key: &str, default: u32| find(key).and_then(Val::size).and_then(|n| u32::try_from(n).ok()).unwrap_or(default);
+    H2Side {
+        max_concurrent_streams: number("max-concurrent-streams", defaults::H2_STREAMS),
+        initial_window_size: bytes("initial-window-size", defaults::H2_WINDOW),
+        connection_window: bytes("rxbuf", defaults::H2_CONNECTION_WINDOW),
+        max_frame_size: bytes("max-frame-size", defaults::H2_FRAME),
+        header_table_size: bytes("header-table-size", defaults::H2_HEADER_TABLE),
+        max_total_streams: number("max-total-streams", 0),
+        glitches_threshold: number("glitches-threshold", defaults::H2_GLITCHES),
+        max_resets: number("max-rst-at-once", defaults::H2_RESETS),
+        max_control_frames: number("max-frames-at-once", defaults::H2_CONTROL_FRAMES),
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Sections<'d> {
     pub userlists: Vec<(&'d str, Node<'d>)>,
     /// `[http-errors.NAME]`.
     pub pages: Vec<(&'d str, Node<'d>)>,
+    /// `[crt-store.NAME]`.
+    pub crt_stores: Vec<(&'d str, Node<'d>)>,
     /// `[[test]]`.
     pub tests: Vec<Node<'d>>,
 }

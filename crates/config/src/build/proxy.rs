@@ -133,11 +133,12 @@ fn frontend(
         listen: shared.listen,
         place: cx.files.place(layers.at),
         mode: shared.mode,
-        binds: bind::binds(layers, keepalive, disabled, cx),
+        binds: bind::binds(layers, shared.mode, keepalive, disabled, cx),
         maxconn: layers.number("maxconn", 0),
         timeout: ClientTimeouts {
             client: layers.time("timeout.client").unwrap_or(Some(defaults::TIMEOUT_CLIENT)),
             client_fin: layers.time("timeout.client-fin").flatten(),
+            handshake: layers.time("timeout.handshake").unwrap_or(Some(defaults::TIMEOUT_HANDSHAKE)),
             http_request,
             http_keep_alive: layers.time("timeout.http-keep-alive").unwrap_or(http_request),
             tarpit: tarpit(layers),
@@ -197,7 +198,7 @@ fn backend(
         place: cx.files.place(layers.at),
         mode: shared.mode,
         balance: layers.find("balance").map_or(defaults::BALANCE, |value| balance(value, cx)),
-        servers: server::servers(layers, cx),
+        servers: server::servers(layers, shared.mode, cx),
         timeout: ServerTimeouts {
             connect,
             server: layers.time("timeout.server").unwrap_or(Some(defaults::TIMEOUT_SERVER)),

@@ -198,7 +198,12 @@ fn report(errors: Vec<RuleError>, lines: &[Line<'_>], cx: &mut Cx<'_>) {
 
 /// Reports the mistakes of a single text, such as a format.
 pub(super) fn report_text(errors: Vec<RuleError>, value: &Val<'_>, cx: &mut Cx<'_>) {
-    report(errors, &[Line { at: value.at, text: value.text().unwrap_or_default(), head: "" }], cx);
+    report_after(errors, value, "", cx);
+}
+
+/// As [`report_text`], where the compiler saw `head` in front.
+pub(super) fn report_after(errors: Vec<RuleError>, value: &Val<'_>, head: &'static str, cx: &mut Cx<'_>) {
+    report(errors, &[Line { at: value.at, text: value.text().unwrap_or_default(), head }], cx);
 }
 
 /// One line as the file has it.

@@ -4,17 +4,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Cx, Layers, arc, check, some_time};
+use super::{Cx, Layers, arc, check, some_time, tls};
 use crate::address::{self, Address};
-use crate::model::{Check, OnRemove, Server, ServerAddress};
+use crate::model::{Check, Mode, OnRemove, Server, ServerAddress, Ws};
 use crate::place::At;
 use crate::shape::{Node, Val};
 use crate::units;
 use crate::{codes, defaults};
 
 /// The servers of a section, in file order.
-pub(super) fn servers(layers: &Layers<'_, '_>, cx: &mut Cx<'_>) -> Vec<Arc<Server>> {
-    let common = Common::of(layers, cx);
+pub(super) fn servers(layers: &Layers<'_, '_>, mode: Mode, cx: &mut Cx<'_>) -> Vec<Arc<Server>> {
+    let common = Common::of(layers, mode, cx);
     let values = layers.own.find("server").map(Val::list).unwrap_or_default();
     let mut names: HashMap<&str, At> = HashMap::with_capacity(values.len());
     let mut servers = Vec::with_capacity(values.len());
@@ -94,10 +94,14 @@ struct Common<'n, 'd> {
     check: Option<Arc<Check>>,
     /// `timeout.check`.
     timeout: Option<Duration>,
+    /// The section.
+    proxy: &'n str,
+    /// Its layer.
+    mode: Mode,
 }
 
 impl<'n, 'd> Common<'n, 'd> {
-    fn of(layers: &Layers<'n, 'd>, cx: &mut Cx<'_>) -> Common<'n, 'd> {
+    fn of(layers: &Layers<'n, 'd>, mode: Mode, cx: &mut Cx<'_>) -> Common<'n, 'd> {
         let mut behind = Vec::new();
         let mut checks = Vec::new();
         for node in layers.each() {
@@ -109,7 +113,7 @@ impl<'n, 'd> Common<'n, 'd> {
         }
         let timeout = layers.time("timeout.check").flatten();
         let check = check::check(&checks, timeout, cx);
-        Common { behind, checks, check, timeout }
+        Common { behind, checks, check, timeout, proxy: layers.name, mode }
     }
 
     /// A server with everything but its name, its id, its place and its address.
@@ -141,6 +145,12 @@ impl<'n, 'd> Common<'n, 'd> {
             }
             found
         });
+        let proto = find("proto").and_then(tls::proto);
+        let own = node.and_then(|node| node.find("tls"));
+        let shared_tls = self.behind.iter().filter(|(_, servers)| *servers).filter_map(|(table, _)| table.find("tls"));
+        let secure: Vec<_> = own.into_iter().chain(shared_tls).collect();
+        let secure = tls::of_server(&secure, self.mode, proto, self.proxy, cx);
+        let send_proxy = tls::send_proxy(&find, self.proxy, cx);
         Server {
             name: Arc::from(""),
             id: 0,
@@ -157,6 +167,15 @@ impl<'n, 'd> Common<'n, 'd> {
             tcp_user_timeout: find("tcp-ut").and_then(Val::time).and_then(some_time),
             tfo: on("tfo"),
             on_remove: find("on-remove").map_or(defaults::ON_REMOVE, |value| on_remove(value, cx)),
+            tls: secure,
+            proto,
+            ws: match find("ws").and_then(Val::text) {
+                Some("h1") => Ws::H1,
+                Some("h2") => Ws::H2,
+                _ => Ws::Auto,
+            },
+            send_proxy,
+            idle_ping: find("idle-ping").and_then(Val::time).and_then(some_time),
         }
     }
 }

@@ -187,6 +187,7 @@ fn limits_come_from_the_most_exact_timeout() {
     let client = |client, tunnel| ClientTimeouts {
         client,
         client_fin: secs(1),
+        handshake: secs(99),
         http_request: secs(99),
         http_keep_alive: secs(99),
         tarpit: None,
