@@ -139,11 +139,18 @@ impl Acl {
     }
 
     /// Whether one of its lines holds.
-    pub(crate) fn holds(&self, ctx: &Ctx<'_>, saw: Option<&mut Vec<Saw>>) -> bool {
-        match saw {
-            None => self.tests.iter().any(|test| test.holds(ctx)),
-            Some(saw) => self.tests.iter().any(|test| test.holds_traced(ctx, saw)),
+    #[inline]
+    pub(crate) fn holds(&self, ctx: &Ctx<'_>) -> bool {
+        match &self.tests[..] {
+            // Nearly every acl has one line.
+            [test] => test.holds(ctx),
+            tests => tests.iter().any(|test| test.holds(ctx)),
         }
+    }
+
+    /// As [`holds`](Acl::holds), writing down what was seen.
+    pub(crate) fn holds_traced(&self, ctx: &Ctx<'_>, saw: &mut Vec<Saw>) -> bool {
+        self.tests.iter().any(|test| test.holds_traced(ctx, saw))
     }
 
     /// What its lines look at and compare with.
@@ -199,13 +206,9 @@ impl Test {
         (faults.len() == before).then_some(Test { expr, matcher })
     }
 
+    #[inline]
     fn holds(&self, ctx: &Ctx<'_>) -> bool {
-        let mut held = false;
-        self.expr.each(ctx, &mut |sample| {
-            held = self.matcher.matches(&sample);
-            if held { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
-        held
+        self.expr.any(ctx, |sample| self.matcher.matches(sample))
     }
 
     fn holds_traced(&self, ctx: &Ctx<'_>, saw: &mut Vec<Saw>) -> bool {
@@ -394,7 +397,7 @@ mod tests {
 
     fn holds(request: &str, text: &str) -> bool {
         let acls = compile(text).unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
-        with_ctx(request, |ctx| acls.list[0].holds(ctx, None))
+        with_ctx(request, |ctx| acls.list[0].holds(ctx))
     }
 
     #[test]
@@ -470,8 +473,8 @@ mod tests {
         let (acls, errors) = Acls::compile(&defs, &env());
         assert_eq!(errors, []);
         assert_eq!(acls.names().collect::<Vec<_>>(), ["a", "b"]);
-        assert!(with_ctx(REQUEST, |ctx| acls.list[0].holds(ctx, None)));
-        assert!(!with_ctx(REQUEST, |ctx| acls.list[1].holds(ctx, None)));
+        assert!(with_ctx(REQUEST, |ctx| acls.list[0].holds(ctx)));
+        assert!(!with_ctx(REQUEST, |ctx| acls.list[1].holds(ctx)));
         assert_eq!(acls.unused(&["a".into()]), ["b"]);
     }
 

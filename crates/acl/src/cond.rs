@@ -19,8 +19,8 @@ use crate::word::{Word, Words, starts_condition};
 pub(crate) struct Cond {
     /// `unless`: the whole is negated.
     unless: bool,
-    /// One of these must hold.
-    any: Vec<Vec<Term>>,
+    /// The acls of all alternatives, one after the other; one alternative must hold.
+    terms: Box<[Term]>,
 }
 
 /// One acl of a condition, all of which must hold together.
@@ -29,6 +29,8 @@ pub(crate) struct Term {
     pub(crate) negated: bool,
     pub(crate) acl: Arc<Acl>,
     named: bool,
+    /// The last one of its alternative.
+    ends: bool,
 }
 
 /// What a condition is compiled with.
@@ -54,7 +56,7 @@ impl Cond {
     ) -> Cond {
         let keyword = words.next();
         let unless = keyword.is_some_and(|word| word.is("unless"));
-        let mut any = vec![Vec::new()];
+        let mut any: Vec<Vec<Term>> = vec![Vec::new()];
         // Whether an acl must come next: the line may not end, and no `or` may come.
         let mut open = Some(words.last_range());
         while let Some(word) = words.next() {
@@ -98,26 +100,47 @@ impl Cond {
                     .hint("write an acl, such as `{ path_beg /api/ }`, or leave the condition out"),
             );
         }
-        Cond { unless, any }
+        for all in &mut any {
+            if let Some(last) = all.last_mut() {
+                last.ends = true;
+            }
+        }
+        Cond { unless, terms: any.into_iter().flatten().collect() }
     }
 
     /// Whether the action may run.
     pub(crate) fn holds(&self, ctx: &Ctx<'_>, trace: Option<&mut Vec<Tested>>) -> bool {
         let held = match trace {
-            None => self.any.iter().any(|all| all.iter().all(|term| term.acl.holds(ctx, None) != term.negated)),
-            Some(trace) => self.any.iter().any(|all| all.iter().all(|term| term.holds_traced(ctx, trace))),
+            None => self.any(|term| term.acl.holds(ctx) != term.negated),
+            Some(trace) => self.any(|term| term.holds_traced(ctx, trace)),
         };
         held != self.unless
     }
 
+    /// Whether an alternative holds.
+    #[inline]
+    fn any(&self, mut holds: impl FnMut(&Term) -> bool) -> bool {
+        let mut all = true;
+        for term in &self.terms {
+            all = all && holds(term);
+            if term.ends {
+                if all {
+                    return true;
+                }
+                all = true;
+            }
+        }
+        false
+    }
+
     /// Whether the whole is negated, and the alternatives: of each the acls that must hold.
-    pub(crate) fn alternatives(&self) -> (bool, &[Vec<Term>]) {
-        (self.unless, &self.any)
+    pub(crate) fn alternatives(&self) -> (bool, impl Iterator<Item = &[Term]>) {
+        (self.unless, self.terms.chunk_by(|term, _| !term.ends))
     }
 
     /// What the acls it names were compiled from: part of the identity of a rule.
     pub(crate) fn sources(&self) -> impl Iterator<Item = &str> {
-        self.any.iter().flatten().map(|term| term.acl.source.as_str())
+        self.terms.iter().map(|term| term.acl.source.as_str())
     }
 }
 
@@ -183,7 +206,7 @@ impl Term {
         if let Some(fetch) = acl.missing_in(scope.phase) {
             faults.push(not_in_phase(fetch, scope.phase, range));
         }
-        Some(Term { negated, acl, named })
+        Some(Term { negated, acl, named, ends: false })
     }
 
     /// As a condition has it.
@@ -195,7 +218,7 @@ impl Term {
 
     fn holds_traced(&self, ctx: &Ctx<'_>, trace: &mut Vec<Tested>) -> bool {
         let mut saw = Vec::new();
-        let held = self.acl.holds(ctx, Some(&mut saw)) != self.negated;
+        let held = self.acl.holds_traced(ctx, &mut saw) != self.negated;
         trace.push(Tested { acl: self.shown(), saw, held });
         held
     }

@@ -127,10 +127,21 @@ pub(crate) fn chain<R>(
     visit: &mut dyn FnMut(Sample<'_>) -> R,
 ) -> Option<R> {
     let Some((step, rest)) = steps.split_first() else { return Some(visit(sample)) };
-    ctx.buffers.with(|cast| {
-        let sample = sample.cast(step.conv.input, cast)?;
-        ctx.buffers.with(|out| chain((step.conv.run)(sample, &step.args, ctx, out)?, rest, ctx, visit))
-    })
+    // Most converters are given what they take.
+    if matches!(step.conv.input, Type::Any) || step.conv.input == sample.kind() {
+        return run(step, sample, rest, ctx, visit);
+    }
+    ctx.buffers.with(|cast| run(step, sample.cast(step.conv.input, cast)?, rest, ctx, visit))
+}
+
+fn run<R>(
+    step: &Step,
+    sample: Sample<'_>,
+    rest: &[Step],
+    ctx: &Ctx<'_>,
+    visit: &mut dyn FnMut(Sample<'_>) -> R,
+) -> Option<R> {
+    ctx.buffers.with(|out| chain((step.conv.run)(sample, &step.args, ctx, out)?, rest, ctx, visit))
 }
 
 /// No converter makes more than this of an input that was smaller.

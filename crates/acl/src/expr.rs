@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::conv::{self, Step, convs};
 use crate::ctx::{Ctx, Phase};
 use crate::error::{Fault, code, nearest};
-use crate::fetch::{self, Fetch, Pick, Visit, fetches};
+use crate::fetch::{self, Fetch, Pick, Single, Visit, fetches};
 use crate::library::Env;
 use crate::matching::{self, MATCHES, MatchKind};
 use crate::sample::{Sample, Type};
@@ -156,8 +156,25 @@ impl Expr {
         };
     }
 
+    /// Whether `test` holds of an occurrence; it is asked up to the first.
+    #[inline]
+    pub(crate) fn any(&self, ctx: &Ctx<'_>, test: impl Fn(&Sample<'_>) -> bool) -> bool {
+        if let Some(single) = self.single() {
+            return single(ctx, &self.args).is_some_and(|sample| test(&sample));
+        }
+        let mut held = false;
+        self.each(ctx, &mut |sample| {
+            held = test(&sample);
+            if held { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        held
+    }
+
     /// Hands the one sample it stands for to `visit`; `None` when undefined.
     pub(crate) fn one<R>(&self, ctx: &Ctx<'_>, visit: impl FnOnce(Sample<'_>) -> R) -> Option<R> {
+        if let Some(single) = self.single() {
+            return single(ctx, &self.args).map(visit);
+        }
         let mut visit = Some(visit);
         let mut result = None;
         self.each(ctx, &mut |sample| {
@@ -165,6 +182,12 @@ impl Expr {
             ControlFlow::Break(())
         });
         result
+    }
+
+    /// The short way to the one sample, where there is one.
+    #[inline]
+    fn single(&self) -> Option<Single> {
+        if self.steps.is_empty() { self.fetch.single } else { None }
     }
 
     /// Appends the one sample as text; `false` when undefined.

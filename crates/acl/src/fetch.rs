@@ -40,6 +40,8 @@ pub use tls::{CertFacts, Dn, TlsFacts};
 
 /// Takes one occurrence; `Break` when no more are wanted.
 pub(crate) type Visit<'v> = dyn FnMut(Sample<'_>) -> ControlFlow<()> + 'v;
+/// The one sample of a fetch that never gives more and writes into no buffer.
+pub(crate) type Single = for<'c> fn(&'c Ctx<'_>, &'c [Value]) -> Option<Sample<'c>>;
 /// `run(ctx, args, visit)`.
 pub(crate) type Run = fn(&Ctx<'_>, &[Value], &mut Visit<'_>) -> ControlFlow<()>;
 
@@ -74,6 +76,8 @@ pub struct Fetch {
     /// What it says of its arguments beyond their types.
     pub(crate) prepare: Option<Prepare>,
     pub(crate) run: Run,
+    /// The short way to what `run` gives.
+    pub(crate) single: Option<Single>,
 }
 
 /// Data that exists from the accepted connection on.
@@ -91,18 +95,39 @@ pub(crate) const SINCE_RESPONSE: &[Phase] = &[Phase::Response, Phase::Done];
 /// Data that exists at the end only.
 pub(crate) const AT_END: &[Phase] = &[Phase::Done];
 
-/// Builds the `TABLE` of a module.
+/// Builds the `TABLE` of a module. Where `=> (...)` stands in place of a function, that gives the one sample there is.
 macro_rules! fetch_table {
-    ($($name:literal $syntax:literal [$($arg:expr),*] $output:ident $pick:ident $phases:ident $run:expr
-        $(, prepare $prepare:path)?, $doc:literal, $example:literal;)*) => {
+    ($($name:literal $syntax:literal [$($arg:expr),*] $output:ident $pick:ident $phases:ident
+        $(=> ($single:expr))? $($run:expr)? $(, prepare $prepare:path)?, $doc:literal, $example:literal;)*) => {
         pub(in crate::fetch) static TABLE: &[$crate::fetch::Fetch] = &[$($crate::fetch::Fetch {
             name: $name, syntax: $syntax, args: &[$($arg),*], output: $crate::sample::Type::$output,
             pick: $crate::fetch::Pick::$pick, phases: $phases, doc: $doc, example: $example,
-            prepare: $crate::conv::prepare!($($prepare)?), run: $run,
+            prepare: $crate::conv::prepare!($($prepare)?),
+            run: $crate::fetch::run!($($single)?; $($run)?), single: $crate::fetch::single!($($single)?),
         }),*];
     };
 }
-pub(crate) use fetch_table;
+/// The function of an entry, made of the short way where that is all there is.
+macro_rules! run {
+    ($single:expr;) => {
+        |ctx, args, visit| {
+            const SINGLE: $crate::fetch::Single = $single;
+            $crate::fetch::give(SINGLE(ctx, args), visit)
+        }
+    };
+    (; $run:expr) => {
+        $run
+    };
+}
+macro_rules! single {
+    () => {
+        None
+    };
+    ($single:expr) => {
+        Some($single)
+    };
+}
+pub(crate) use {fetch_table, run, single};
 
 static ALL: LazyLock<Vec<&'static Fetch>> = LazyLock::new(|| {
     let tables = [

@@ -219,6 +219,18 @@ enum Part {
     File(Arc<View>),
 }
 
+impl Part {
+    #[inline]
+    fn matches(&self, sample: &Sample<'_>) -> bool {
+        match self {
+            Part::Found => true,
+            Part::Bool => sample.as_bool().unwrap_or(false),
+            Part::Values(_, _, values) => values.1.any(&values.0, sample),
+            Part::File(view) => view.matches(sample),
+        }
+    }
+}
+
 impl Matcher {
     /// Compiles the values `words`.
     pub(crate) fn new(kind: Kind, words: &[Word], fold: bool, faults: &mut Vec<Fault>) -> Matcher {
@@ -254,12 +266,11 @@ impl Matcher {
 
     /// Whether the sample matches. A sample that cannot be read as the type wanted does not.
     pub(crate) fn matches(&self, sample: &Sample<'_>) -> bool {
-        self.parts.iter().any(|part| match part {
-            Part::Found => true,
-            Part::Bool => sample.as_bool().unwrap_or(false),
-            Part::Values(_, _, values) => values.1.any(&values.0, sample),
-            Part::File(view) => view.matches(sample),
-        })
+        match &self.parts[..] {
+            // Without a file there is one.
+            [part] => part.matches(sample),
+            parts => parts.iter().any(|part| part.matches(sample)),
+        }
     }
 
     /// What it compares with, part by part; a sample matches when one part does.

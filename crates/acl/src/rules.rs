@@ -173,23 +173,19 @@ impl RuleSet {
                 None => rule.action.run(ctx, &rule.place),
                 Some(trace) => rule.run_traced(ctx, trace),
             };
-            // What the action looks at may still come: it runs again.
-            if matches!(next, Next::Wait(Wait::More)) {
-                return Some(Verdict::Wait(Wait::More));
-            }
         }
+        let verdict = match next {
+            Next::Rule => None,
+            // What the action looks at may still come: it runs again.
+            Next::Wait(Wait::More) => return Some(Verdict::Wait(Wait::More)),
+            Next::Wait(wait) => Some(Verdict::Wait(wait)),
+            Next::Allow => Some(rule.ends_set(ctx, Verdict::Allow)),
+            Next::Reply(reply) => Some(rule.ends_set(ctx, Verdict::Reply(reply))),
+            Next::Close(how) => Some(rule.ends_set(ctx, Verdict::Close(Close { how, place: &rule.place }))),
+        };
         ctx.memo.path.push(applies);
         *at += 1;
-        if !matches!(next, Next::Rule | Next::Wait(_)) {
-            ctx.memo.wishes.last_rule = Some(rule.place.clone());
-        }
-        match next {
-            Next::Rule => None,
-            Next::Allow => Some(Verdict::Allow),
-            Next::Reply(reply) => Some(Verdict::Reply(reply)),
-            Next::Close(how) => Some(Verdict::Close(Close { how, place: &rule.place })),
-            Next::Wait(wait) => Some(Verdict::Wait(wait)),
-        }
+        verdict
     }
 }
 
@@ -302,6 +298,12 @@ impl Conditions {
 }
 
 impl Rule<Box<dyn Act>> {
+    #[cold]
+    fn ends_set<'r>(&'r self, ctx: &mut Ctx<'_>, verdict: Verdict<'r>) -> Verdict<'r> {
+        ctx.memo.wishes.last_rule = Some(self.place.clone());
+        verdict
+    }
+
     fn run_traced<'r>(&'r self, ctx: &mut Ctx<'_>, trace: &mut Trace) -> Next<'r> {
         *ctx.memo.did.get_mut() = Some(String::new());
         let next = self.action.run(ctx, &self.place);

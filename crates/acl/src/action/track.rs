@@ -9,8 +9,6 @@
 //! denied and tarpitted requests and failed logins, and, with failures of servers, by the status a server answers with
 //! ([`on_status`]), never by that of our own answers; bytes as they pass ([`on_bytes`]).
 
-use std::sync::Arc;
-
 use super::units::{self, Amount};
 use super::{ANYWHERE, Act, Next, RuleKind, TRACK, Wait, action_table, argument, expression_of, in_name, may_come};
 use crate::cond::Scope;
@@ -219,7 +217,8 @@ impl Act for Track {
             return Next::Rule;
         }
         let now = ctx.now.mono_ms;
-        let Some(table) = ctx.world.table(self.table).map(Arc::clone) else { return Next::Rule };
+        let world = ctx.world;
+        let Some(table) = world.table(self.table) else { return Next::Rule };
         let Some(key) = self.key.one(ctx, |sample| key_of(table.kind(), &sample)).flatten() else {
             if may_come(ctx) {
                 return Next::Wait(Wait::More);
@@ -227,15 +226,12 @@ impl Act for Track {
             ctx.did(|| "there is no key".into());
             return Next::Rule;
         };
-        let Some(entry) = table.track(&key, now) else {
+        // A backend's content rules run when the request has been counted already.
+        let request = self.level == Level::Http || self.level == Level::Content && ctx.memo.request_counted;
+        let Some(entry) = table.track_counting(&key, request, now) else {
             ctx.did(|| format!("table {} is full", table.name()));
             return Next::Rule;
         };
-        entry.on_connection(now);
-        // A backend's content rules run when the request has been counted already.
-        if self.level == Level::Http || self.level == Level::Content && ctx.memo.request_counted {
-            entry.on_http_request(now);
-        }
         ctx.did(|| format!("counter {} tracks {key} in {}", self.counter, table.name()));
         let tracks = if self.level == Level::Connection { &mut ctx.session.tracks } else { &mut ctx.memo.tracks };
         tracks.set(self.counter, entry);

@@ -45,12 +45,14 @@ fn length<'a>(sample: Sample<'a>, _: &'a [Value], _: &'a Ctx<'_>, _: &'a mut Vec
 }
 
 fn lower<'a>(sample: Sample<'a>, _: &'a [Value], _: &'a Ctx<'_>, out: &'a mut Vec<u8>) -> Option<Sample<'a>> {
-    out.extend(text(sample)?.iter().map(u8::to_ascii_lowercase));
+    out.extend_from_slice(text(sample)?);
+    out.make_ascii_lowercase();
     Some(Sample::Str(out))
 }
 
 fn upper<'a>(sample: Sample<'a>, _: &'a [Value], _: &'a Ctx<'_>, out: &'a mut Vec<u8>) -> Option<Sample<'a>> {
-    out.extend(text(sample)?.iter().map(u8::to_ascii_uppercase));
+    out.extend_from_slice(text(sample)?);
+    out.make_ascii_uppercase();
     Some(Sample::Str(out))
 }
 

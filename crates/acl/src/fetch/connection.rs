@@ -6,6 +6,8 @@
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 
+use evenkeel_proto::proxy::{Header, tlv};
+
 use crate::ctx::{Count, Ctx, FrontendCount};
 use crate::fetch::{SINCE_ACCEPT, SINCE_HELLO, SINCE_REQUEST, Visit, fetch_table, give};
 use crate::sample::Sample;
@@ -19,31 +21,32 @@ pub struct ProxyFacts {
 }
 
 impl ProxyFacts {
-    /// The host name the client asked for.
-    pub const AUTHORITY: u8 = 0x02;
-    /// An id that the proxy before gave the connection.
-    pub const UNIQUE_ID: u8 = 0x05;
-
     /// The value of the first field of that type.
     pub fn get(&self, kind: u8) -> Option<&[u8]> {
         self.tlvs.iter().find(|(found, _)| *found == kind).map(|(_, value)| &**value)
     }
 }
 
+impl From<&Header<'_>> for ProxyFacts {
+    fn from(header: &Header<'_>) -> ProxyFacts {
+        ProxyFacts { tlvs: header.fields().map(|(kind, value)| (kind, value.into())).collect() }
+    }
+}
+
 fetch_table! {
-    "dst" "dst" [] Ip First SINCE_ACCEPT |ctx, _, visit| ip(ctx.session.dst, visit),
+    "dst" "dst" [] Ip First SINCE_ACCEPT => (|ctx, _| ip(ctx.session.dst)),
         "The address the client connected to; undefined on Unix sockets.", "dst 192.0.2.0/24";
     "dst_is_local" "dst_is_local" [] Bool First SINCE_ACCEPT |ctx, _, visit| is_local(ctx, ctx.session.dst, visit),
         "Whether the address the client connected to is one of this machine.", "dst_is_local";
-    "dst_port" "dst_port" [] Int First SINCE_ACCEPT |ctx, _, visit| port(ctx.session.dst, visit),
+    "dst_port" "dst_port" [] Int First SINCE_ACCEPT => (|ctx, _| port(ctx.session.dst)),
         "The port the client connected to; undefined on Unix sockets.", "dst_port 443 8000:8999";
-    "fc_dst" "fc_dst" [] Ip First SINCE_ACCEPT |ctx, _, visit| ip(ctx.session.real.1, visit),
+    "fc_dst" "fc_dst" [] Ip First SINCE_ACCEPT => (|ctx, _| ip(ctx.session.real.1)),
         "The address of the socket that the client connected to, whatever rules and the PROXY header made of `dst`.",
         "fc_dst 192.0.2.0/24";
     "fc_dst_is_local" "fc_dst_is_local" [] Bool First SINCE_ACCEPT
         |ctx, _, visit| is_local(ctx, ctx.session.real.1, visit),
         "Whether `fc_dst` is an address of this machine.", "fc_dst_is_local";
-    "fc_dst_port" "fc_dst_port" [] Int First SINCE_ACCEPT |ctx, _, visit| port(ctx.session.real.1, visit),
+    "fc_dst_port" "fc_dst_port" [] Int First SINCE_ACCEPT => (|ctx, _| port(ctx.session.real.1)),
         "The port of `fc_dst`.", "fc_dst_port 443";
     "fc_err" "fc_err" [] Int First SINCE_ACCEPT |_, _, visit| visit(Sample::Int(0)),
         "The error of the client connection: 0, since rules run on connections without one.", "fc_err 0";
@@ -54,22 +57,22 @@ fetch_table! {
         |ctx, _, visit| visit(Sample::Int(ctx.session.wire.major())),
         "The major version of HTTP on the client connection, as it is on the wire: 1, 2 or 3.", "fc_http_major 2";
     "fc_pp_authority" "fc_pp_authority" [] Str First SINCE_HELLO
-        |ctx, _, visit| give(tlv(ctx, ProxyFacts::AUTHORITY).map(Sample::Str), visit),
+        |ctx, _, visit| give(field(ctx, tlv::AUTHORITY).map(Sample::Str), visit),
         "The host name in the PROXY header of the connection.", "fc_pp_authority www.example.com";
     "fc_pp_tlv" "fc_pp_tlv(<id>)" [Arg::one("id", ArgKind::Int)] Bin First SINCE_HELLO pp_tlv, prepare tlv_type,
         "The field of that type, 0 to 255, in the PROXY header of the connection.", "fc_pp_tlv(234) -m found";
     "fc_pp_unique_id" "fc_pp_unique_id" [] Str First SINCE_HELLO
-        |ctx, _, visit| give(tlv(ctx, ProxyFacts::UNIQUE_ID).map(Sample::Str), visit),
+        |ctx, _, visit| give(field(ctx, tlv::UNIQUE_ID).map(Sample::Str), visit),
         "The unique id in the PROXY header of the connection.", "fc_pp_unique_id -m found";
     "fc_rcvd_proxy" "fc_rcvd_proxy" [] Bool First SINCE_HELLO
         |ctx, _, visit| visit(Sample::Bool(ctx.session.proxied.is_some())),
         "Whether the connection began with a PROXY header.", "fc_rcvd_proxy";
-    "fc_src" "fc_src" [] Ip First SINCE_ACCEPT |ctx, _, visit| ip(ctx.session.real.0, visit),
+    "fc_src" "fc_src" [] Ip First SINCE_ACCEPT => (|ctx, _| ip(ctx.session.real.0)),
         "The address of the peer of the socket, whatever rules and the PROXY header made of `src`.", "fc_src 192.0.2.7";
     "fc_src_is_local" "fc_src_is_local" [] Bool First SINCE_ACCEPT
         |ctx, _, visit| is_local(ctx, ctx.session.real.0, visit),
         "Whether `fc_src` is an address of this machine.", "fc_src_is_local";
-    "fc_src_port" "fc_src_port" [] Int First SINCE_ACCEPT |ctx, _, visit| port(ctx.session.real.0, visit),
+    "fc_src_port" "fc_src_port" [] Int First SINCE_ACCEPT => (|ctx, _| port(ctx.session.real.0)),
         "The port of `fc_src`.", "fc_src_port ge 1024";
     "fe_client_timeout" "fe_client_timeout" [] Int First SINCE_ACCEPT client_timeout,
         "`timeout.client` of the frontend, in milliseconds, as configured.", "fe_client_timeout gt 10000";
@@ -95,20 +98,20 @@ fetch_table! {
     "so_name" "so_name" [] Str First SINCE_ACCEPT
         |ctx, _, visit| visit(Sample::Str(ctx.progress.listener.as_bytes())),
         "The name of the bind the client connected to.", "so_name internal";
-    "src" "src" [] Ip First SINCE_ACCEPT |ctx, _, visit| ip(ctx.session.src, visit),
+    "src" "src" [] Ip First SINCE_ACCEPT => (|ctx, _| ip(ctx.session.src)),
         "The client address; undefined on Unix sockets.", "src 203.0.113.0/24 2001:db8::/32";
     "src_is_local" "src_is_local" [] Bool First SINCE_ACCEPT |ctx, _, visit| is_local(ctx, ctx.session.src, visit),
         "Whether the client address is one of this machine.", "src_is_local";
-    "src_port" "src_port" [] Int First SINCE_ACCEPT |ctx, _, visit| port(ctx.session.src, visit),
+    "src_port" "src_port" [] Int First SINCE_ACCEPT => (|ctx, _| port(ctx.session.src)),
         "The client port; undefined on Unix sockets.", "src_port ge 1024";
 }
 
-pub(super) fn ip(address: Option<SocketAddr>, visit: &mut Visit<'_>) -> ControlFlow<()> {
-    give(address.map(|address| Sample::Ip(address.ip())), visit)
+pub(super) fn ip<'c>(address: Option<SocketAddr>) -> Option<Sample<'c>> {
+    address.map(|address| Sample::Ip(address.ip()))
 }
 
-pub(super) fn port(address: Option<SocketAddr>, visit: &mut Visit<'_>) -> ControlFlow<()> {
-    give(address.map(|address| Sample::Int(address.port().into())), visit)
+pub(super) fn port<'c>(address: Option<SocketAddr>) -> Option<Sample<'c>> {
+    address.map(|address| Sample::Int(address.port().into()))
 }
 
 fn is_local(ctx: &Ctx<'_>, address: Option<SocketAddr>, visit: &mut Visit<'_>) -> ControlFlow<()> {
@@ -118,13 +121,13 @@ fn is_local(ctx: &Ctx<'_>, address: Option<SocketAddr>, visit: &mut Visit<'_>) -
     give(address.map(|address| Sample::Bool(local(address.ip()))), visit)
 }
 
-fn tlv<'c>(ctx: &'c Ctx<'_>, kind: u8) -> Option<&'c [u8]> {
+fn field<'c>(ctx: &'c Ctx<'_>, kind: u8) -> Option<&'c [u8]> {
     ctx.session.proxied.as_ref()?.get(kind)
 }
 
 fn pp_tlv(ctx: &Ctx<'_>, args: &[Value], visit: &mut Visit<'_>) -> ControlFlow<()> {
     let kind = Value::int(args, 0).and_then(|kind| u8::try_from(kind).ok());
-    give(kind.and_then(|kind| tlv(ctx, kind)).map(Sample::Bin), visit)
+    give(kind.and_then(|kind| field(ctx, kind)).map(Sample::Bin), visit)
 }
 
 fn tlv_type(args: &mut Vec<Value>, _: &crate::library::Env<'_>) -> Result<(), String> {
@@ -142,6 +145,8 @@ fn client_timeout(ctx: &Ctx<'_>, _: &[Value], visit: &mut Visit<'_>) -> ControlF
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use evenkeel_proto::proxy::{Addresses, Command, Encoder, Parsed, parse};
+
     use super::*;
     use crate::ctx::{Phase, Wire};
     use crate::testing::{REQUEST, scene, show};
@@ -181,9 +186,13 @@ mod tests {
     fn the_proxy_header_is_read() {
         let mut scene = scene(REQUEST);
         scene.session.wire = Wire::Http2;
-        scene.session.proxied = Some(std::sync::Arc::new(ProxyFacts {
-            tlvs: vec![(2, b"a.example".as_slice().into()), (5, b"id7".as_slice().into()), (0xea, [1, 2].into())],
-        }));
+        let mut bytes = Vec::new();
+        let mut encoder = Encoder::new(&mut bytes, Command::Proxy, &Addresses::Unspecified);
+        assert!(encoder.field(tlv::AUTHORITY, b"a.example") && encoder.field(tlv::UNIQUE_ID, b"id7"));
+        assert!(encoder.field(0xea, &[1, 2]));
+        encoder.finish(false);
+        let Ok(Parsed::Complete(header)) = parse(&bytes) else { panic!("{bytes:?}") };
+        scene.session.proxied = Some(std::sync::Arc::new(ProxyFacts::from(&header)));
         for (text, expected) in [
             ("fc_rcvd_proxy", "1"),
             ("fc_pp_authority", "a.example"),

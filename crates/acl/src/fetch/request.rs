@@ -25,27 +25,27 @@ fetch_table! {
     "baseq" "baseq" [] Str First SINCE_REQUEST |ctx, _, visit| with_base(ctx, pathq_of, |base| visit(Sample::Str(base))),
         "The first Host value followed by the path and the query.", "baseq -m beg www.example.com/search?";
     "http_first_req" "http_first_req" [] Bool First SINCE_REQUEST
-        |ctx, _, visit| give(request(ctx).map(|_| Sample::Bool(ctx.session.requests <= 1)), visit),
+        => (|ctx, _| request(ctx).map(|_| Sample::Bool(ctx.session.requests <= 1))),
         "Whether the request is the first of its connection.", "http_first_req";
     "method" "method" [] Str First SINCE_REQUEST
-        |ctx, _, visit| give(request(ctx).map(|head| Sample::Str(head.method_bytes())), visit),
+        => (|ctx, _| request(ctx).map(|head| Sample::Str(head.method_bytes()))),
         "The request method, upper case as received.", "method POST PUT";
     "path" "path" [] Str First SINCE_REQUEST
-        |ctx, _, visit| give(request(ctx).map(path_of).filter(|path| !path.is_empty()).map(Sample::Str), visit),
+        => (|ctx, _| request(ctx).map(path_of).filter(|path| !path.is_empty()).map(Sample::Str)),
         "The path of the request target, without the query; undefined for `*` and for CONNECT.", "path_beg /api/";
     "pathq" "pathq" [] Str First SINCE_REQUEST
-        |ctx, _, visit| give(request(ctx).map(pathq_of).filter(|pathq| !pathq.is_empty()).map(Sample::Str), visit),
+        => (|ctx, _| request(ctx).map(pathq_of).filter(|pathq| !pathq.is_empty()).map(Sample::Str)),
         "The path with the query, without scheme and authority.", "pathq_sub ?id=";
     "query" "query" [] Str First SINCE_REQUEST query,
         "What follows the first `?` of the target; undefined when there is none.", "query_beg id=";
     "req.ver" "req.ver" [] Str First SINCE_REQUEST
-        |ctx, _, visit| give(request(ctx).map(|head| Sample::Str(short_version(head.version()))), visit),
+        => (|ctx, _| request(ctx).map(|head| Sample::Str(short_version(head.version())))),
         "The HTTP version of the request: 1.0 or 1.1.", "req.ver 1.1";
     "req_ver" "req_ver" [] Str First SINCE_REQUEST
-        |ctx, _, visit| give(request(ctx).map(|head| Sample::Str(short_version(head.version()))), visit),
+        => (|ctx, _| request(ctx).map(|head| Sample::Str(short_version(head.version())))),
         "Short for req.ver.", "req_ver 1.1";
     "url" "url" [] Str First SINCE_REQUEST
-        |ctx, _, visit| give(request(ctx).map(|head| Sample::Str(head.target())), visit),
+        => (|ctx, _| request(ctx).map(|head| Sample::Str(head.target()))),
         "The request target as sent: a path, or an absolute URL, or `*`.", "url_end ?id=7";
     "url32" "url32" [] Int First SINCE_REQUEST
         |ctx, _, visit| with_base(ctx, pathq_of, |base| visit(Sample::Int(hash(base).into()))),

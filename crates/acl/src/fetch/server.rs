@@ -10,9 +10,9 @@ use crate::sample::Sample;
 fetch_table! {
     "bc_be_queue" "bc_be_queue" [] Int First SINCE_SERVER |ctx, _, visit| number(ctx.progress.queued[1], visit),
         "How many requests of the backend went before this one out of its queue.", "bc_be_queue gt 0";
-    "bc_dst" "bc_dst" [] Ip First SINCE_SERVER |ctx, _, visit| ip(ctx.progress.server_addr, visit),
+    "bc_dst" "bc_dst" [] Ip First SINCE_SERVER => (|ctx, _| ip(ctx.progress.server_addr)),
         "The address of the server.", "bc_dst 10.0.0.0/8";
-    "bc_dst_port" "bc_dst_port" [] Int First SINCE_SERVER |ctx, _, visit| port(ctx.progress.server_addr, visit),
+    "bc_dst_port" "bc_dst_port" [] Int First SINCE_SERVER => (|ctx, _| port(ctx.progress.server_addr)),
         "The port of the server.", "bc_dst_port 8080";
     "bc_http_major" "bc_http_major" [] Int First SINCE_SERVER
         |ctx, _, visit| give(ctx.progress.server.map(|_| Sample::Int(ctx.progress.server_wire.major())), visit),
@@ -20,9 +20,9 @@ fetch_table! {
     "bc_reused" "bc_reused" [] Bool First SINCE_SERVER
         |ctx, _, visit| give(ctx.progress.server.map(|_| Sample::Bool(ctx.progress.reused)), visit),
         "Whether the connection to the server was used before.", "bc_reused";
-    "bc_src" "bc_src" [] Ip First SINCE_SERVER |ctx, _, visit| ip(ctx.progress.server_src, visit),
+    "bc_src" "bc_src" [] Ip First SINCE_SERVER => (|ctx, _| ip(ctx.progress.server_src)),
         "Our address on the connection to the server.", "bc_src 10.0.0.0/8";
-    "bc_src_port" "bc_src_port" [] Int First SINCE_SERVER |ctx, _, visit| port(ctx.progress.server_src, visit),
+    "bc_src_port" "bc_src_port" [] Int First SINCE_SERVER => (|ctx, _| port(ctx.progress.server_src)),
         "Our port on the connection to the server.", "bc_src_port ge 1024";
     "bc_srv_queue" "bc_srv_queue" [] Int First SINCE_SERVER |ctx, _, visit| number(ctx.progress.queued[0], visit),
         "How many requests of the server went before this one out of its queue.", "bc_srv_queue gt 0";

@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use crate::ctx::Ctx;
-use crate::fetch::{Fetch, Pick, SINCE_ACCEPT, Visit, give};
+use crate::fetch::{Fetch, Pick, SINCE_ACCEPT, Visit, give, run};
 use crate::sample::{Sample, Type};
 use crate::stick::{DataSel, Entry, Key, KeyKind, Kind};
 use crate::value::{Arg, ArgKind, Value};
@@ -47,10 +47,16 @@ impl Op {
 }
 
 macro_rules! entry {
+    ($name:expr, $syntax:expr, [$($arg:expr),*], $output:ident, => ($single:expr), $doc:expr, $example:expr) => {
+        Fetch {
+            single: Some($single),
+            ..entry!($name, $syntax, [$($arg),*], $output, run!($single;), $doc, $example)
+        }
+    };
     ($name:expr, $syntax:expr, [$($arg:expr),*], $output:ident, $run:expr, $doc:expr, $example:expr) => {
         Fetch {
             name: $name, syntax: $syntax, args: &[$($arg),*], output: Type::$output, pick: Pick::First,
-            phases: SINCE_ACCEPT, doc: $doc, example: $example, prepare: None, run: $run,
+            phases: SINCE_ACCEPT, doc: $doc, example: $example, prepare: None, run: $run, single: None,
         }
     };
 }
@@ -64,44 +70,41 @@ macro_rules! sticky_table {
             $(
                 entry!(
                     concat!("sc_", $name), concat!("sc_", $name, "(<ctr>[,<table>])"), [CTR, OTHER], Int,
-                    |ctx, args, visit| tracked(ctx, Value::int(args, 0), (args, 1), Op::$op(Kind::$kind), visit),
+                    => (|ctx, args| act(ctx, Value::int(args, 0), 0, (args, 1), Op::$op(Kind::$kind))),
                     concat!($doc, ", of what sticky counter <ctr> tracks, or of its key in another table."),
                     concat!("sc_", $name, "(0) gt 10")
                 ),
                 entry!(
                     concat!("sc0_", $name), concat!("sc0_", $name, "([<table>])"), [OTHER], Int,
-                    |ctx, args, visit| tracked(ctx, Some(0), (args, 0), Op::$op(Kind::$kind), visit),
+                    => (|ctx, args| act(ctx, Some(0), 0, (args, 0), Op::$op(Kind::$kind))),
                     concat!("Short for sc_", $name, "(0)."), concat!("sc0_", $name, " gt 10")
                 ),
                 entry!(
                     concat!("sc1_", $name), concat!("sc1_", $name, "([<table>])"), [OTHER], Int,
-                    |ctx, args, visit| tracked(ctx, Some(1), (args, 0), Op::$op(Kind::$kind), visit),
+                    => (|ctx, args| act(ctx, Some(1), 0, (args, 0), Op::$op(Kind::$kind))),
                     concat!("Short for sc_", $name, "(1)."), concat!("sc1_", $name, " gt 10")
                 ),
                 entry!(
                     concat!("sc2_", $name), concat!("sc2_", $name, "([<table>])"), [OTHER], Int,
-                    |ctx, args, visit| tracked(ctx, Some(2), (args, 0), Op::$op(Kind::$kind), visit),
+                    => (|ctx, args| act(ctx, Some(2), 0, (args, 0), Op::$op(Kind::$kind))),
                     concat!("Short for sc_", $name, "(2)."), concat!("sc2_", $name, " gt 10")
                 ),
                 entry!(
                     concat!("src_", $name), concat!("src_", $name, "([<table>])"), [TABLE_OF_SRC], Int,
-                    |ctx, args, visit| of_src(ctx, 0, (args, 0), Op::$op(Kind::$kind), visit),
+                    => (|ctx, args| of_src(ctx, 0, (args, 0), Op::$op(Kind::$kind))),
                     concat!($doc, ", of the client address in the table."), concat!("src_", $name, "(limits) gt 10")
                 ),
             )*
             $(
                 entry!(
                     concat!("sc_", $array), concat!("sc_", $array, "(<idx>,<ctr>[,<table>])"), [IDX, CTR, OTHER], Int,
-                    |ctx, args, visit| element(ctx, args, Op::$array_op(Kind::$array_kind), visit),
+                    => (|ctx, args| act(ctx, Value::int(args, 1), index(args)?, (args, 2), Op::$array_op(Kind::$array_kind))),
                     concat!($array_doc, ", of what sticky counter <ctr> tracks, or of its key in another table."),
                     concat!("sc_", $array, "(1,0) gt 10")
                 ),
                 entry!(
                     concat!("src_", $array), concat!("src_", $array, "(<idx>[,<table>])"), [IDX, TABLE_OF_SRC], Int,
-                    |ctx, args, visit| match index(args) {
-                        Some(index) => of_src(ctx, index, (args, 1), Op::$array_op(Kind::$array_kind), visit),
-                        None => ControlFlow::Continue(()),
-                    },
+                    => (|ctx, args| of_src(ctx, index(args)?, (args, 1), Op::$array_op(Kind::$array_kind))),
                     concat!($array_doc, ", of the client address in the table."),
                     concat!("src_", $array, "(1,arrays) gt 10")
                 ),
@@ -174,7 +177,7 @@ sticky_table! {
         entry!("sc2_trackers", "sc2_trackers([<table>])", [OTHER], Int,
             |ctx, args, visit| trackers(ctx, Some(2), (args, 0), visit), "Short for sc_trackers(2).", "sc2_trackers gt 10");
         entry!("src_updt_conn_cnt", "src_updt_conn_cnt([<table>])", [TABLE_OF_SRC], Int,
-            |ctx, args, visit| of_src(ctx, 0, (args, 0), Op::Increment(Kind::ConnCnt), visit),
+            => (|ctx, args| of_src(ctx, 0, (args, 0), Op::Increment(Kind::ConnCnt))),
             "Adds 1 to the connections counted of the client address in the table: the new number.",
             "src_updt_conn_cnt(limits) gt 10");
     }
@@ -208,46 +211,32 @@ fn find<'c>(ctx: &'c Ctx<'_>, ctr: Option<i64>, (args, at): At<'_>) -> Found<'c>
     }
 }
 
-fn act(ctx: &Ctx<'_>, ctr: Option<i64>, index: u16, at: At<'_>, op: Op, visit: &mut Visit<'_>) -> ControlFlow<()> {
+fn act<'c>(ctx: &'c Ctx<'_>, ctr: Option<i64>, index: u16, at: At<'_>, op: Op) -> Option<Sample<'c>> {
     let value = match find(ctx, ctr, at) {
         Found::Nothing => None,
         Found::NoEntry => Some(0),
         Found::Tracked(entry) => op.run(entry, index, ctx.now.mono_ms),
         Found::Other(entry) => op.run(&entry, index, ctx.now.mono_ms),
     };
-    give(value.map(Sample::Int), visit)
-}
-
-fn tracked(ctx: &Ctx<'_>, ctr: Option<i64>, at: At<'_>, op: Op, visit: &mut Visit<'_>) -> ControlFlow<()> {
-    act(ctx, ctr, 0, at, op, visit)
-}
-
-fn element(ctx: &Ctx<'_>, args: &[Value], op: Op, visit: &mut Visit<'_>) -> ControlFlow<()> {
-    match index(args) {
-        Some(index) => act(ctx, Value::int(args, 1), index, (args, 2), op, visit),
-        None => ControlFlow::Continue(()),
-    }
+    value.map(Sample::Int)
 }
 
 fn index(args: &[Value]) -> Option<u16> {
     Value::int(args, 0).and_then(|index| u16::try_from(index).ok())
 }
 
-fn of_src(ctx: &Ctx<'_>, index: u16, (args, at): At<'_>, op: Op, visit: &mut Visit<'_>) -> ControlFlow<()> {
+fn of_src<'c>(ctx: &'c Ctx<'_>, index: u16, (args, at): At<'_>, op: Op) -> Option<Sample<'c>> {
     let now = ctx.now.mono_ms;
-    let value = (|| {
-        let table = ctx.world.table(Value::table(args, at)?)?;
-        let key = Key::from_ip(table.kind(), ctx.session.src?.ip())?;
-        if let Op::Increment(kind) = op {
-            let value = table.add(&key, DataSel::nth(kind, index), 1, now)?;
-            return Some(i64::try_from(value).unwrap_or(i64::MAX));
-        }
-        match table.get(&key, now) {
-            Some(entry) => op.run(&entry, index, now),
-            None => Some(0),
-        }
-    })();
-    give(value.map(Sample::Int), visit)
+    let table = ctx.world.table(Value::table(args, at)?)?;
+    let key = Key::from_ip(table.kind(), ctx.session.src?.ip())?;
+    if let Op::Increment(kind) = op {
+        let value = table.add(&key, DataSel::nth(kind, index), 1, now)?;
+        return Some(Sample::Int(i64::try_from(value).unwrap_or(i64::MAX)));
+    }
+    match table.get(&key, now) {
+        Some(entry) => op.run(&entry, index, now).map(Sample::Int),
+        None => Some(Sample::Int(0)),
+    }
 }
 
 fn is_tracked(ctx: &Ctx<'_>, ctr: Option<i64>, visit: &mut Visit<'_>) -> ControlFlow<()> {

@@ -93,12 +93,9 @@ impl Index {
     fn any_text(&self, entries: &Entries, text: &[u8]) -> bool {
         match self {
             Index::Lengths(set) => set.find(i64::try_from(text.len()).unwrap_or(i64::MAX), &|_| true).is_some(),
-            Index::Whole(set) => set.whole(entries, text, &|_| true).is_some(),
+            Index::Whole(set) | Index::Prefix(set) | Index::Part(set) => set.any(entries, text),
             Index::Substrings(set) => set.any(text),
             Index::Regexes(set) => set.any(text),
-            Index::Prefix(set) | Index::Part(set) => {
-                set.each(entries, text, &|_| true, &mut |_, _| ControlFlow::Break(())).is_break()
-            }
             Index::Numbers(_) | Index::Networks(_) | Index::Bytes(_) => false,
         }
     }

@@ -82,6 +82,27 @@ impl Strings {
         set
     }
 
+    /// Whether the input is one of them, begins or ends with one, or has one as a word.
+    pub(crate) fn any(&self, entries: &Entries, input: &[u8]) -> bool {
+        if self.few.is_empty() || matches!(self.anchor, Anchor::Word(_)) {
+            return match self.anchor {
+                Anchor::Whole => self.whole(entries, input, &|_| true).is_some(),
+                _ => self.each(entries, input, &|_| true, &mut |_, _| ControlFlow::Break(())).is_break(),
+            };
+        }
+        let (word, length) = (self.word(input), u32::try_from(input.len()).unwrap_or(u32::MAX));
+        let least = if self.anchor == Anchor::Whole { length } else { 0 };
+        for (id, short) in (0..).zip(&self.few) {
+            if (word ^ short.word) & short.mask == 0
+                && (least..=length).contains(&short.length)
+                && (short.length <= 8 || self.same(self.text(entries, id), self.cut(input, short.length as usize)))
+            {
+                return true;
+            }
+        }
+        false
+    }
+
     /// The first entry in file order that is alive and equals the whole input.
     pub(crate) fn whole(&self, entries: &Entries, input: &[u8], alive: &impl Fn(u32) -> bool) -> Option<u32> {
         if self.heads.is_empty() {

@@ -156,9 +156,9 @@ impl<'c> Read<'c> {
         Read { unless: false, any: vec![Vec::new()] }
     }
 
-    pub(super) fn new(unless: bool, any: &'c [Vec<Term>], vars: &mut Vars) -> Read<'c> {
+    pub(super) fn new(unless: bool, any: impl Iterator<Item = &'c [Term]>, vars: &mut Vars) -> Read<'c> {
         let mut read = |term: &'c Term| (term, vars.read(&term.acl));
-        let any = any.iter().map(|all| all.iter().map(&mut read).collect()).collect();
+        let any = any.map(|all| all.iter().map(&mut read).collect()).collect();
         Read { unless, any }
     }
 

@@ -13,6 +13,10 @@ use super::key::Key;
 use super::shard::Shard;
 use super::table::Table;
 
+/// What a connection that begins to track counts, and what a request does.
+pub(super) const CONNECTION: &[(Kind, i64)] = &[(Kind::ConnCnt, 1), (Kind::ConnCur, 1), (Kind::ConnRate, 1)];
+pub(super) const REQUEST: &[(Kind, i64)] = &[(Kind::HttpReqCnt, 1), (Kind::HttpReqRate, 1)];
+
 /// Names an entry without keeping it.
 pub struct Entry {
     table: Arc<Table>,
@@ -79,7 +83,7 @@ impl Entry {
 
     /// Counts an HTTP request.
     pub fn on_http_request(&self, now: u64) {
-        self.count(&[(Kind::HttpReqCnt, 1), (Kind::HttpReqRate, 1)], now);
+        self.count(REQUEST, now);
     }
 
     /// Counts an HTTP error of the client.
@@ -142,11 +146,7 @@ impl Entry {
     /// Adds to several values under one lock; what is not stored is passed over. Nothing stored: nothing is refreshed.
     fn count(&self, counts: &[(Kind, i64)], now: u64) {
         if counts.iter().any(|(kind, _)| self.table.has(*kind)) {
-            self.change(now, |values, now| {
-                for &(kind, delta) in counts {
-                    self.table.layout.add(values, kind.into(), delta, now);
-                }
-            });
+            self.change(now, |values, now| self.table.layout.count(values, counts, now));
         }
     }
 
@@ -172,14 +172,15 @@ pub struct Tracked {
 }
 
 impl Tracked {
-    pub(super) fn new(entry: Entry) -> Tracked {
-        Tracked { entry, counted: AtomicBool::new(false) }
+    /// `counted`: whether the connection is counted already.
+    pub(super) fn new(entry: Entry, counted: bool) -> Tracked {
+        Tracked { entry, counted: AtomicBool::new(counted) }
     }
 
     /// Counts the connection that tracks: it is current (`conn_cur`) until the tracking ends. Only the first call counts.
     pub fn on_connection(&self, now: u64) {
         if !self.counted.swap(true, Relaxed) {
-            self.count(&[(Kind::ConnCnt, 1), (Kind::ConnCur, 1), (Kind::ConnRate, 1)], now);
+            self.count(CONNECTION, now);
         }
     }
 

@@ -47,7 +47,7 @@ impl Layout {
 
     /// Whether `sel` is stored, by itself or as an element of the array that stands for it.
     pub fn has(&self, sel: DataSel) -> bool {
-        self.place(sel).is_some()
+        sel.index < self.fields[sel.kind as usize].elements || self.place(sel).is_some()
     }
 
     /// Whether adding to `sel` changes anything: it is stored, or the rate that follows it.
@@ -73,6 +73,18 @@ impl Layout {
                 Some(place.read(record, now))
             }
             None => Some(rate?.rate(record).current),
+        }
+    }
+
+    /// Adds to those of these that are stored. None of them is an element of an array, or followed by a rate.
+    pub fn count(&self, record: &mut [u32], counts: &[(Kind, i64)], now: u64) {
+        for &(kind, delta) in counts {
+            debug_assert!(rate_of(kind.into()).is_none(), "{kind:?}");
+            let field = self.fields[kind as usize];
+            if field.elements > 0 {
+                let place = Place { at: field.at as usize, form: kind.info().form, period: field.period };
+                place.add(record, delta, now);
+            }
         }
     }
 

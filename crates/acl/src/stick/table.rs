@@ -14,7 +14,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 
 use super::data::{Data, DataSel, Kind};
-use super::entry::{Entry, Row, Tracked};
+use super::entry::{CONNECTION, Entry, REQUEST, Row, Tracked};
 use super::key::{Key, KeyKind};
 use super::layout::Layout;
 use super::shard::Shard;
@@ -201,7 +201,23 @@ impl Table {
             shard.pin(slot);
             shard.birth(slot)
         })?;
-        Some(Tracked::new(Entry::new(Arc::clone(self), number, slot, birth, hash)))
+        Some(Tracked::new(Entry::new(Arc::clone(self), number, slot, birth, hash), false))
+    }
+
+    /// As [`track`](Table::track), then [`on_connection`](Tracked::on_connection) and, for a `request`,
+    /// [`on_http_request`](Entry::on_http_request), all under one lock.
+    pub fn track_counting(self: &Arc<Self>, key: &Key, request: bool, now: u64) -> Option<Tracked> {
+        let (number, slot, hash, birth) = self.upsert(key, now, |shard, slot| {
+            shard.pin(slot);
+            let now = shard.at(now);
+            let values = shard.values_mut(slot);
+            self.layout.count(values, CONNECTION, now);
+            if request {
+                self.layout.count(values, REQUEST, now);
+            }
+            shard.birth(slot)
+        })?;
+        Some(Tracked::new(Entry::new(Arc::clone(self), number, slot, birth, hash), true))
     }
 
     /// Adds to one value of `key` without tracking it: its entry is made if need be, and refreshed. `None` when there is no

@@ -45,7 +45,19 @@ macro_rules! certificate {
                 example: &'static str,
             ) -> Fetch {
                 let (pick, phases) = (Pick::First, $phases);
-                Fetch { name, syntax: name, args: &[], output, pick, phases, doc, example, prepare: None, run }
+                Fetch {
+                    name,
+                    syntax: name,
+                    args: &[],
+                    output,
+                    pick,
+                    phases,
+                    doc,
+                    example,
+                    prepare: None,
+                    run,
+                    single: None,
+                }
             }
 
             const fn name(
