@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel_proto::{Connection, Framing, Head, Limits, Method, Parsed, Version};
 use evenkeel_wire::Stream;
+use evenkeel_wire::h2::{Answered, Scheme};
 
 use crate::bufs::Stock;
 use crate::clock;
@@ -34,6 +35,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) server_closes: bool,
     /// Rules look at the response before it is passed on.
     pub(crate) judged: bool,
+    /// How the server is reached, for `:scheme`.
+    pub(crate) scheme: &'a Scheme,
     /// Tells whether the client's connection is to end for reasons outside the exchange.
     pub(crate) admission: &'a Admission,
 }
@@ -57,6 +60,7 @@ pub(crate) struct Exchange<'a> {
     settled: bool,
     /// What came with the request head is under way.
     fed: bool,
+    unprocessed: bool,
     /// Bytes of the response were read.
     pub(crate) heard: bool,
     /// When the head of the final response was complete.
@@ -114,20 +118,30 @@ impl<'a> Exchange<'a> {
             (None, true) => Connection::Close,
             (None, false) => Connection::None,
         };
-        req.encode_request(framing, connection, &mut up_prefix);
+        if server.h2().is_none() {
+            req.encode_request(framing, connection, &mut up_prefix);
+        }
+        // The end of an HTTP/2 stream is the end of the body, whatever it said of its length.
+        let from = match body_of(framing) {
+            Framing::Empty | Framing::Length(0) => Framing::Empty,
+            _ if client.h2().is_some() => Framing::UntilClose,
+            other => other,
+        };
+        let to = if server.h2().is_some() { Framing::UntilClose } else { framing };
         Exchange {
             client,
             server,
             req,
             res,
             stock,
-            up: Pump::new(body_of(framing), framing, up_prefix, up_suffix),
+            up: Pump::new(from, to, up_prefix, up_suffix),
             down: Pump::new(Framing::Empty, Framing::Empty, down_prefix, down_suffix),
             up_state: UpState::Running,
             phase: Phase::Head,
             client_speaks: false,
             settled: false,
             fed: false,
+            unprocessed: false,
             heard: false,
             head_at: None,
             client_keeps: terms.client_keeps,
@@ -139,14 +153,37 @@ impl<'a> Exchange<'a> {
     /// Runs to the end, or until [`Outcome::Answered`].
     pub(crate) async fn run(&mut self, timer: &mut Timer) -> Outcome {
         if !std::mem::replace(&mut self.fed, true)
-            && let Err(failed) = self.up.feed(self.req.surplus(), self.stock)
+            && let Err(end) = self.begin()
         {
-            return Outcome::Failed(request_failed(failed));
+            return Outcome::Failed(end);
         }
         poll_fn(|cx| self.poll(cx, timer)).await
     }
 
+    /// Opens the stream where the server speaks HTTP/2, and takes in what came with the request head.
+    fn begin(&mut self) -> Result<(), End> {
+        if let Some(h2) = self.server.h2() {
+            let ends = matches!(body_of(self.req.framing()), Framing::Empty | Framing::Length(0))
+                && self.req.upgrade().is_none()
+                && self.req.method() != Method::Connect;
+            if h2.send_request(self.req, self.terms.scheme, ends).is_err() {
+                return Err(End::ServerClosedUnanswered);
+            }
+            self.up.written += self.req.head_len() as u64;
+        }
+        self.up.feed(self.req.surplus(), self.stock).map_err(request_failed)?;
+        match self.client.h2() {
+            Some(h2) if h2.is_ended() && !self.up.is_over() => self.up.source_ended(self.client).map_err(request_failed),
+            _ => Ok(()),
+        }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Timer) -> Poll<Outcome> {
+        if let Some(h2) = self.client.h2()
+            && h2.poll_gone(cx).is_ready()
+        {
+            return Poll::Ready(Outcome::Failed(self.client_gone()));
+        }
         let moved = (self.up.written, self.up.read, self.down.written, self.down.read, self.heard);
         if let Poll::Ready(outcome) = self.advance(cx) {
             return Poll::Ready(outcome);
@@ -202,6 +239,9 @@ impl<'a> Exchange<'a> {
         {
             return Poll::Ready(Ok(done));
         }
+        if self.server.h2().is_some() {
+            return self.poll_h2_head(cx);
+        }
         loop {
             match self.server.poll_readable(cx) {
                 Poll::Ready(Ok(())) => {}
@@ -228,6 +268,38 @@ impl<'a> Exchange<'a> {
                 }
                 Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                 Err(_) => return Poll::Ready(Err(self.server_gone(true))),
+            }
+        }
+    }
+
+    /// As [`Exchange::poll_head`], for a server that speaks HTTP/2: its heads come whole.
+    fn poll_h2_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Outcome>, End>> {
+        let Some(h2) = self.server.h2() else { return Poll::Pending };
+        loop {
+            if self.res.block().capacity() == 0 {
+                self.res.replace_block(self.stock.small());
+            }
+            let Poll::Ready(answered) = h2.poll_response(cx, self.res.block_mut()) else {
+                let watch = self.terms.abort_on_close && self.up_state != UpState::Running;
+                if watch && client_left(self.client, cx, &mut self.client_speaks) {
+                    return Poll::Ready(Err(End::ClientClosedWaiting));
+                }
+                return Poll::Pending;
+            };
+            match answered {
+                Answered::Head => {
+                    self.heard = true;
+                    if let Some(done) = self.try_head()? {
+                        return Poll::Ready(Ok(done));
+                    }
+                    // Only a head that is whole comes here.
+                    return Poll::Ready(Err(End::ResponseHeadTooLarge));
+                }
+                Answered::TooLarge => return Poll::Ready(Err(End::ResponseHeadTooLarge)),
+                Answered::Gone(gone) => {
+                    self.unprocessed = gone.unprocessed;
+                    return Poll::Ready(Err(self.server_gone(gone.by_peer && !gone.unprocessed)));
+                }
             }
         }
     }
@@ -259,8 +331,13 @@ impl<'a> Exchange<'a> {
 
     /// RFC 9110 §15.2: interim responses are passed on, except to HTTP/1.0, which does not know them.
     fn pass_interim(&mut self) {
-        if self.req.version() == Version::Http11 {
-            self.res.encode_response(Framing::Empty, Connection::None, &mut self.down.prefix);
+        match self.client.h2() {
+            // A client that has gone is noticed by the next thing that is sent.
+            Some(h2) => drop(h2.send_response(self.res, Framing::Empty, false)),
+            None if self.req.version() == Version::Http11 => {
+                self.res.encode_response(Framing::Empty, Connection::None, &mut self.down.prefix);
+            }
+            None => {}
         }
         let mut rest = self.stock.small();
         rest.extend_from_slice(self.res.surplus());
@@ -271,16 +348,31 @@ impl<'a> Exchange<'a> {
 
     fn tunnel(&mut self, connection: Connection) -> Result<Option<Option<Outcome>>, End> {
         self.head_at = Some(clock::now());
-        self.res.encode_response(Framing::Tunnel, connection, &mut self.down.prefix);
+        match self.client.h2() {
+            Some(h2) => {
+                h2.send_response(self.res, Framing::Tunnel, false).map_err(|_| End::ClientClosedWaiting)?;
+                self.down.written += self.res.head_len() as u64;
+            }
+            None => self.res.encode_response(Framing::Tunnel, connection, &mut self.down.prefix),
+        }
         self.phase = Phase::Body;
         Ok(Some(Some(Outcome::Tunnel)))
     }
 
     fn begin_body(&mut self) -> Result<(), End> {
         self.head_at = Some(clock::now());
-        let from = self.res.framing();
+        let mut from = self.res.framing();
+        if let Some(h2) = self.server.h2()
+            && from != Framing::Empty
+        {
+            // The end of the stream is the end of the body; it may have come with the head.
+            from = if h2.is_ended() { Framing::Length(0) } else { Framing::UntilClose };
+        }
         let modern = self.req.version() == Version::Http11;
+        let said = self.res.framing();
         let to = match from {
+            _ if self.client.h2().is_some() => said,
+            Framing::UntilClose if matches!(said, Framing::Length(_)) => said,
             // HTTP/1.0 knows no chunks: the end of the connection is the end of the body.
             Framing::Chunked | Framing::UntilClose if !modern => Framing::UntilClose,
             Framing::UntilClose => Framing::Chunked,
@@ -294,8 +386,18 @@ impl<'a> Exchange<'a> {
             (true, false) => Connection::KeepAlive,
             (false, _) => Connection::Close,
         };
-        self.res.encode_response(to, connection, &mut self.down.prefix);
-        self.down.set_framing(from, to);
+        match self.client.h2() {
+            Some(h2) => {
+                let ends = matches!(from, Framing::Empty | Framing::Length(0));
+                h2.send_response(self.res, said, ends).map_err(|_| End::ClientClosedWaiting)?;
+                self.down.written += self.res.head_len() as u64;
+                self.down.set_framing(from, Framing::UntilClose);
+            }
+            None => {
+                self.res.encode_response(to, connection, &mut self.down.prefix);
+                self.down.set_framing(from, to);
+            }
+        }
         match self.down.feed(self.res.surplus(), self.stock) {
             Ok(()) => {
                 self.phase = Phase::Body;
@@ -367,6 +469,11 @@ impl<'a> Exchange<'a> {
     /// Whether the request was taken in whole.
     pub(crate) fn request_done(&self) -> bool {
         self.up_state == UpState::Done
+    }
+
+    /// Whether the server said that it did nothing with the request (RFC 9113 §8.7): it may be sent again, whatever it is.
+    pub(crate) fn is_unprocessed(&self) -> bool {
+        self.unprocessed
     }
 
     /// Whether the server's connection may serve another request.

@@ -7,7 +7,7 @@ use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
 use evenkeel_proto::{Buf, Decoder, Framing, Malformed, chunk_header, last_chunk};
-use evenkeel_wire::Stream;
+use evenkeel_wire::{Stream, h2};
 
 use crate::bufs::Stock;
 use crate::throttle::Throttle;
@@ -20,6 +20,8 @@ pub(crate) struct Pump {
     chunked: bool,
     /// The end of the message is queued or written.
     ended: bool,
+    /// Trailer lines of an HTTP/2 source, which come behind its last byte.
+    trailers: Vec<u8>,
     /// Bytes before the payload: the head, a chunk header.
     pub(crate) prefix: Vec<u8>,
     payload: Option<Buf>,
@@ -81,6 +83,7 @@ impl Pump {
             decoder: Decoder::new(from),
             chunked: to == Framing::Chunked,
             ended: false,
+            trailers: Vec::new(),
             prefix,
             payload: None,
             suffix,
@@ -163,12 +166,22 @@ impl Pump {
         }
     }
 
+    /// The source ended by itself, where the message lasts until then.
+    pub(crate) fn source_ended(&mut self, source: &Stream) -> Result<(), Failed> {
+        if let Some(h2) = source.h2() {
+            self.trailers = h2.trailers();
+        }
+        self.decoder.eof().map_err(|_| Failed::SourceClosed)?;
+        self.queue_end();
+        Ok(())
+    }
+
     fn queue_end(&mut self) {
         if self.decoder.is_done() && !self.ended {
             self.ended = true;
             if self.chunked {
                 let out = if self.payload.is_some() { &mut self.suffix } else { &mut self.prefix };
-                last_chunk(self.decoder.trailers(), out);
+                last_chunk(if self.trailers.is_empty() { self.decoder.trailers() } else { &self.trailers }, out);
             }
         }
     }
@@ -217,9 +230,7 @@ impl Pump {
         match source.try_read(&mut spare[..room]) {
             Ok(0) => {
                 stock.give_back(buf);
-                self.decoder.eof().map_err(|_| Failed::SourceClosed)?;
-                self.queue_end();
-                Ok(())
+                self.source_ended(source)
             }
             Ok(n) => {
                 buf.advance(n);
@@ -230,6 +241,10 @@ impl Pump {
                     throttle.take(n);
                 }
                 self.settle(Some(buf), stock)?;
+                // Known at once, so that the last bytes and the end leave together.
+                if source.h2().is_some_and(h2::Stream::is_ended) {
+                    self.source_ended(source)?;
+                }
                 self.more = full && self.decoder.remaining().is_some_and(|left| left > 0);
                 Ok(())
             }
@@ -241,6 +256,11 @@ impl Pump {
                 }
             }
         }
+    }
+
+    /// Whether the end of the message is queued or written.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended
     }
 
     /// Whether everything queued is written.
@@ -289,7 +309,18 @@ impl Pump {
                 Err(_) => return Poll::Ready(Err(Failed::TargetClosed)),
             }
         }
+        if self.ended
+            && let Some(h2) = target.h2()
+            && h2.finish(self.last_words()).is_err()
+        {
+            return Poll::Ready(Err(Failed::TargetClosed));
+        }
         Poll::Ready(Ok(()))
+    }
+
+    /// The trailers behind the message.
+    fn last_words(&self) -> &[u8] {
+        if self.trailers.is_empty() { self.decoder.trailers() } else { &self.trailers }
     }
 
     fn write(&self, target: &Stream) -> io::Result<usize> {
@@ -301,6 +332,9 @@ impl Pump {
             &part[cut..]
         });
         rest.sort_by_key(|part| part.is_empty());
+        if let ([only, [], _], Some(h2)) = (rest, target.h2()) {
+            return h2.try_write(only, self.ended && self.last_words().is_empty());
+        }
         match rest {
             [only, [], _] if !self.more => target.try_write(only),
             parts => target.try_send(&parts.map(IoSlice::new), self.more),

@@ -9,10 +9,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_acl::{Cause as ReplyCause, Choice, Memo, Phase, VarScope, count};
+use evenkeel_acl::{Cause as ReplyCause, Choice, Memo, Phase, VarScope, Wire, count};
 use evenkeel_backend::{Group, Rank};
 use evenkeel_config::{ConnectionMode, ErrorPage};
-use evenkeel_proto::{Buf, Framing, Head, Limits, Malformed, Parsed, Version};
+use evenkeel_proto::{Buf, Framing, Head, Limits, Malformed, Method, Parsed, Version};
+use evenkeel_wire::h2::{self, Scheme};
 
 use crate::attempt::{Asked, Attempts};
 use crate::bufs::Stock;
@@ -182,10 +183,20 @@ async fn read_head(
     limits: &Limits,
     tally: &mut Tally,
 ) -> Result<(), NoHead> {
-    let block = match conn.leftover.take() {
+    let mut block = match conn.leftover.take() {
         Some(block) => block,
         None => conn.admission.worker.stock.small(),
     };
+    if let Some(h2) = conn.stream.h2() {
+        let written = h2.take_request(&mut block).unwrap_or(Err(h2::TooLarge));
+        txn.req.replace_block(block);
+        // Whatever HTTP/2 let pass is judged as HTTP/1 is: no other head reaches a rule or a server.
+        return match written.map(|()| txn.req.parse_request(limits)) {
+            Ok(Ok(Parsed::Complete)) => Ok(()),
+            Ok(Err(why)) => Err(NoHead::Malformed(why)),
+            Ok(Ok(Parsed::Partial)) | Err(h2::TooLarge) => Err(NoHead::Malformed(Malformed::HeadTooLarge)),
+        };
+    }
     txn.req.replace_block(block);
     let mut fresh = !txn.req.block().is_empty();
     loop {
@@ -281,6 +292,12 @@ async fn answer(conn: &mut Conn, tally: &mut Tally, entrance: &Entrance, status:
 pub(crate) async fn send(conn: &mut Conn, tally: &mut Tally, time: Option<Duration>, out: &[u8]) -> bool {
     let Conn { stream, timer, .. } = conn;
     let mut sent = 0;
+    if let Some(h2) = stream.h2() {
+        match say(h2, out) {
+            Some(head) => sent = head,
+            None => return false,
+        }
+    }
     let write = poll_fn(|cx| {
         while sent < out.len() {
             match stream.try_write(&out[sent..]) {
@@ -294,11 +311,30 @@ pub(crate) async fn send(conn: &mut Conn, tally: &mut Tally, time: Option<Durati
                 Err(_) => return std::task::Poll::Ready(false),
             }
         }
-        std::task::Poll::Ready(true)
+        match stream.h2() {
+            Some(h2) if h2.has_answered() => std::task::Poll::Ready(h2.finish(&[]).is_ok()),
+            _ => std::task::Poll::Ready(true),
+        }
     });
     let done = within(timer, clock::now(), time, write).await == Ok(true);
     tally.bytes_out += sent as u64;
     done
+}
+
+/// Sends the head of a message of ours, written as HTTP/1.1, in an HTTP/2 stream; how many bytes of `out` it was.
+fn say(h2: &h2::Stream, out: &[u8]) -> Option<usize> {
+    let mut head = Head::new();
+    let mut block = Buf::with_capacity(out.len());
+    block.extend_from_slice(out);
+    head.replace_block(block);
+    let limits = Limits { max_head: out.len(), ..Limits::default() };
+    match head.parse_response(&limits, Method::Get) {
+        Ok(Parsed::Complete) => {}
+        Ok(Parsed::Partial) | Err(_) => return None,
+    }
+    let length = head.head_len();
+    h2.send_response(&head, head.framing(), length == out.len()).ok()?;
+    Some(length)
 }
 
 /// A request on its way through the rules to a server.
@@ -380,6 +416,10 @@ impl Course<'_> {
             *txn.memo.unique_id.get_mut() = id;
         }
         host_of_old(&mut txn.req);
+        if conn.session.wire == Wire::Http2 {
+            // Only a proxy is sent the absolute form (RFC 9112 §3.2.2); scheme and authority were the stream's.
+            txn.req.set_origin_form();
+        }
         forwarded_for(&mut txn.req, conn.session.src, conf.forwardfor.as_ref(), group.conf.forwardfor.as_ref());
         if !self.hint(conn, txn).await {
             self.tally.end = End::ClientClosedWaiting;
@@ -539,6 +579,7 @@ impl Course<'_> {
             client_keeps: self.client_may_stay(conn, txn),
             server_closes: server_mode != ConnectionMode::KeepAlive,
             judged: self.judges_responses(),
+            scheme: if group.slots[up.slot].conf.tls.is_some() { &Scheme::HTTPS } else { &Scheme::HTTP },
             admission: &conn.admission,
         };
         let sent_at = clock::now();
@@ -569,7 +610,7 @@ impl Course<'_> {
         };
         let begun = exchange.response_begun();
         let unanswered = !begun && !exchange.heard && exchange.is_replayable();
-        let repeatable = unanswered && is_idempotent(method);
+        let repeatable = unanswered && (is_idempotent(method) || exchange.is_unprocessed());
         let (client_keeps, server_keeps) = (exchange.client_keeps(), exchange.server_keeps());
         let request_done = exchange.request_done();
         if let Some(at) = exchange.head_at {

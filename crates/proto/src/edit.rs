@@ -178,6 +178,34 @@ impl Head {
         self.append_target(target)
     }
 
+    /// Takes scheme and authority off a target in absolute form; Host keeps what they said.
+    pub fn set_origin_form(&mut self) {
+        let line = &mut self.line;
+        let source = if line.target.edited { &self.edits[..] } else { self.block.filled() };
+        let Some(target) = source.get(line.target.start as usize..line.target.end as usize) else { return };
+        let parts = Target::split(target, line.method);
+        if parts.scheme.is_none() {
+            return;
+        }
+        let path = match (parts.path, parts.query) {
+            // An absolute form without a path has nothing to point to: "/" is ours to say.
+            (b"/", _) if !target.ends_with(b"/") && !target.contains(&b'?') => None,
+            (path, query) => {
+                let length = path.len() + query.map_or(0, |query| query.len() + 1);
+                target.len().checked_sub(length).filter(|&at| target.get(at) == Some(&b'/'))
+            }
+        };
+        match path {
+            Some(at) => line.target.start += at as u32,
+            None => {
+                let target = [b"/", parts.query.map_or(&b""[..], |_| b"?"), parts.query.unwrap_or_default()].concat();
+                // A head that is full of edits keeps the form it has.
+                let _ = self.append_target(&target);
+            }
+        }
+        self.line.verbatim = 0;
+    }
+
     /// Changes the method. The target is not looked at again.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! Owns [`Stream`], the one byte stream that pumps and relays know. Called by backend (dialling, pools) and frontend
 //! (clients). Never: decides who is let in, chooses a server, or knows a timeout; a caller bounds every wait.
 
+pub mod h2;
 mod socket;
 mod stream;
 mod tls;

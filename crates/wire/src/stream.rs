@@ -1,4 +1,4 @@
-//! One byte stream, whatever carries it: a socket, or a TLS session over one.
+//! One byte stream, whatever carries it: a socket, a TLS session over one, or the body of a message in an HTTP/2 stream.
 //!
 //! Non-blocking calls plus readiness polls, so that a pump can hold a buffer only while bytes move.
 
@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::{Socket, TlsStream};
+use crate::{Socket, TlsStream, h2};
 
 /// A connected stream.
 #[derive(Debug)]
@@ -17,6 +17,10 @@ pub enum Stream {
     Plain(Socket),
     /// The bytes of a TLS session.
     Tls(Box<TlsStream>),
+    /// The bodies of one request and its response in an HTTP/2 stream; [`Stream::h2`] has their heads.
+    H2(Box<h2::Stream>),
+    /// Nothing any more: what there was has been lent to an HTTP/2 connection.
+    Lent,
 }
 
 impl Stream {
@@ -26,6 +30,8 @@ impl Stream {
         match self {
             Stream::Plain(s) => s.try_read(buf),
             Stream::Tls(s) => s.try_read(buf),
+            Stream::H2(s) => s.try_read(buf),
+            Stream::Lent => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -36,6 +42,8 @@ impl Stream {
         match self {
             Stream::Plain(s) => s.try_write(buf),
             Stream::Tls(s) => s.try_write(buf),
+            Stream::H2(s) => s.try_write(buf, false),
+            Stream::Lent => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -46,6 +54,8 @@ impl Stream {
         match self {
             Stream::Plain(s) => s.try_send(parts, more),
             Stream::Tls(s) => s.try_send(parts, more),
+            Stream::H2(s) => s.try_send(parts),
+            Stream::Lent => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -55,6 +65,8 @@ impl Stream {
         match self {
             Stream::Plain(s) => s.poll_readable(cx),
             Stream::Tls(s) => s.poll_readable(cx),
+            Stream::H2(s) => s.poll_readable(cx),
+            Stream::Lent => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -64,6 +76,8 @@ impl Stream {
         match self {
             Stream::Plain(s) => s.poll_writable(cx),
             Stream::Tls(s) => s.poll_writable(cx),
+            Stream::H2(s) => s.poll_writable(cx),
+            Stream::Lent => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -76,6 +90,8 @@ impl Stream {
                 s.may_read() && !nothing_there()
             }
             Stream::Tls(s) => s.is_readable_now(),
+            Stream::H2(s) => s.is_readable_now(),
+            Stream::Lent => true,
         }
     }
 
@@ -84,6 +100,8 @@ impl Stream {
         match self {
             Stream::Plain(s) => s.try_peek(buf),
             Stream::Tls(s) => s.try_peek(buf),
+            Stream::H2(s) => s.try_peek(buf),
+            Stream::Lent => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -92,6 +110,8 @@ impl Stream {
         match self {
             Stream::Plain(s) => s.shutdown_write(),
             Stream::Tls(s) => s.shutdown_write(),
+            Stream::H2(s) => s.finish(&[]),
+            Stream::Lent => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -100,6 +120,8 @@ impl Stream {
         match self {
             Stream::Plain(s) => s.reset_on_close(),
             Stream::Tls(s) => s.reset_on_close(),
+            Stream::H2(s) => s.reset(h2::INTERNAL_ERROR),
+            Stream::Lent => {},
         }
     }
 
@@ -109,20 +131,51 @@ impl Stream {
         match self {
             Stream::Plain(s) => s.forget_on_close(),
             Stream::Tls(s) => s.forget_on_close(),
+            Stream::H2(s) => s.reset(h2::CANCEL),
+            Stream::Lent => {},
         }
     }
 
     /// The address the peer connected to; `None` for Unix sockets.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.socket().local_addr()
+        self.socket()?.local_addr()
     }
 
-    /// What lies below.
+    /// The socket below, where it is this stream's alone.
     #[must_use]
-    pub fn socket(&self) -> &Socket {
+    pub fn socket(&self) -> Option<&Socket> {
         match self {
-            Stream::Plain(s) => s,
-            Stream::Tls(s) => s.socket(),
+            Stream::Plain(s) => Some(s),
+            Stream::Tls(s) => Some(s.socket()),
+            Stream::H2(_) | Stream::Lent => None,
+        }
+    }
+
+    /// The HTTP/2 stream, when it is one.
+    #[inline]
+    #[must_use]
+    pub fn h2(&self) -> Option<&h2::Stream> {
+        match self {
+            Stream::H2(s) => Some(s),
+            Stream::Plain(_) | Stream::Tls(_) | Stream::Lent => None,
+        }
+    }
+
+    /// The TLS session, when there is one.
+    #[inline]
+    #[must_use]
+    pub fn tls(&self) -> Option<&TlsStream> {
+        match self {
+            Stream::Tls(s) => Some(s),
+            Stream::Plain(_) | Stream::H2(_) | Stream::Lent => None,
+        }
+    }
+
+    /// Ready when everything that was written has left us.
+    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Tls(s) => s.poll_flush(cx),
+            Stream::Plain(_) | Stream::H2(_) | Stream::Lent => Poll::Ready(Ok(())),
         }
     }
 }
@@ -148,5 +201,11 @@ impl From<UnixStream> for Stream {
 impl From<TlsStream> for Stream {
     fn from(stream: TlsStream) -> Self {
         Stream::Tls(Box::new(stream))
+    }
+}
+
+impl From<h2::Stream> for Stream {
+    fn from(stream: h2::Stream) -> Self {
+        Stream::H2(Box::new(stream))
     }
 }
