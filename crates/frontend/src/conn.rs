@@ -1,6 +1,7 @@
 //! A client connection: from accept to its protocol. Small on purpose, since most of its life it is idle.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Instant;
 
 use evenkeel_acl::{Session, count};
@@ -21,7 +22,8 @@ pub(crate) struct Conn {
     pub(crate) stream: Stream,
     /// What rules know of it and leave with it; its `src` is the client for logs, headers and balancing.
     pub(crate) session: Session,
-    pub(crate) admission: Admission,
+    /// Shared with the streams of an HTTP/2 connection.
+    pub(crate) admission: Rc<Admission>,
     /// Held while a configuration is needed: until the connection becomes a tunnel.
     pub(crate) served: Option<Served>,
     pub(crate) timer: Timer,
@@ -43,6 +45,13 @@ impl Conn {
             BindAddress::Inet(_) | BindAddress::Fd(_) if entrance.has_rules => stream.local_addr(),
             BindAddress::Inet(_) | BindAddress::Fd(_) | BindAddress::Unix(_) => None,
         }
+    }
+}
+
+impl Conn {
+    /// Whether a preface of HTTP/2 is taken for what it is (RFC 9113 §3.3): on a clear connection, as the first thing said.
+    pub(crate) fn may_switch(&self, entrance: &Entrance) -> bool {
+        self.requests == 0 && self.stream.socket().is_some() && !entrance.conf.option.disable_h2_upgrade
     }
 }
 
@@ -76,7 +85,7 @@ pub(crate) fn spawn(stream: Stream, src: Option<SocketAddr>, admission: Admissio
     let conn = Conn {
         stream,
         session,
-        admission,
+        admission: Rc::new(admission),
         served,
         timer: Timer::default(),
         accepted,

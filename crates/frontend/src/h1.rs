@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::conn::Conn;
+use crate::h2;
 use crate::txn::{self, Next};
 use crate::worker::Asleep;
 
@@ -26,6 +27,7 @@ pub(crate) async fn serve(mut conn: Conn) {
             Next::Keep => {}
             Next::Close => return,
             Next::Linger => return linger(&mut conn).await,
+            Next::Preface => return Box::pin(h2::serve(conn)).await,
         }
     }
 }

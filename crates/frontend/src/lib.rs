@@ -18,6 +18,7 @@ mod end;
 mod exchange;
 mod finish;
 mod h1;
+mod h2;
 mod judge;
 mod listener;
 mod log;

@@ -42,6 +42,8 @@ pub(crate) enum Next {
     Close,
     /// Close after the client had time to read the answer.
     Linger,
+    /// The client speaks HTTP/2; what it said so far is left over.
+    Preface,
 }
 
 /// The allocations of a transaction, used again by later ones.
@@ -119,6 +121,10 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
         Ok(()) => {}
         Err(NoHead::Nothing) => return Next::Keep,
         Err(NoHead::Closed) if conn.requests > 0 => return Next::Close,
+        Err(NoHead::Malformed(Malformed::Http2Preface)) if conn.may_switch(&entrance) => {
+            conn.leftover = Some(txn.req.replace_block(Buf::with_capacity(0)));
+            return Next::Preface;
+        }
         Err(why) => return refuse(conn, txn, &entrance, tally, why).await,
     }
     conn.requests = conn.requests.saturating_add(1);

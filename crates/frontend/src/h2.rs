@@ -1,0 +1,263 @@
+//! An HTTP/2 client connection: accepts streams, runs one transaction for each in a task of its own, closes when it should.
+//!
+//! The streams share what is known of the connection and its place under the limits, and nothing else; from the head of a
+//! request on, nothing knows the protocol. Idle connections wait for `timeout.http-keep-alive`, the preface for
+//! `timeout.http-request`; a stream has the timers of its transaction.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use evenkeel_acl::Wire;
+use evenkeel_config::H2Limits;
+use evenkeel_wire::h2::{self, Budget, Flood, Io, Scanner, Watch};
+use evenkeel_wire::Stream;
+use h2_protocol::Reason;
+use h2_protocol::server::{Builder, Connection};
+
+use crate::clock;
+use crate::conn::Conn;
+use crate::end::End;
+use crate::timer::{Timer, within};
+use crate::txn;
+use crate::worker::Asleep;
+
+/// How long a client may take to see a GOAWAY and what was under way, once nothing more is wanted of it.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// Serves streams until either side wants to close. What was read already is left over in `conn`.
+pub(crate) async fn serve(mut conn: Conn) {
+    conn.session.wire = Wire::Http2;
+    let Some((limits, max_head, patience)) = settings(&conn) else { return };
+    let first = conn.leftover.take().map(|buf| buf.filled().to_vec()).unwrap_or_default();
+    let watch = Watch::new();
+    let stream = std::mem::replace(&mut conn.stream, Stream::Lent);
+    let io = Io::new(stream, first, Scanner::of_client(budget(&limits)), watch.clone());
+    let shake = builder(&limits, max_head).handshake::<_, Bytes>(io);
+    let accepted = conn.accepted;
+    let connection = match within(&mut conn.timer, accepted, patience.first, shake).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(_)) if watch.received.get() == 0 => return txn::broke(&mut conn, End::ClientClosedSilently),
+        Ok(Err(_)) => return txn::broke(&mut conn, watch.flood.get().map_or(End::H2Broken, End::flood)),
+        Err(_) => return txn::broke(&mut conn, End::ClientSilent),
+    };
+    let life = Life { connection, watch, limits, patience, crew: Rc::new(Crew::default()), leaving: None, serial: 0 };
+    if let Some(end) = life.run(&mut conn).await {
+        txn::broke(&mut conn, end);
+    }
+}
+
+fn settings(conn: &Conn) -> Option<(H2Limits, usize, Patience)> {
+    let local = conn.admission.listening.local(&conn.admission.worker);
+    let at = conn.admission.listening.entrance(&local.snapshot)?;
+    let timeout = &local.snapshot.frontends[at].conf.timeout;
+    let patience = Patience {
+        first: timeout.http_request.or(timeout.client),
+        idle: timeout.http_keep_alive.or(timeout.client),
+        farewell: timeout.client_fin.unwrap_or(FAREWELL),
+    };
+    let tune = &local.snapshot.config.global.tune;
+    Some((tune.h2_client, tune.bufsize, patience))
+}
+
+fn budget(limits: &H2Limits) -> Budget {
+    Budget {
+        resets: limits.max_resets,
+        settings: limits.max_settings,
+        pings: limits.max_pings,
+        empty_data: limits.max_empty_data,
+        continuations: limits.max_continuations,
+        windows: limits.max_windows,
+        ..Budget::default()
+    }
+}
+
+fn builder(limits: &H2Limits, max_head: usize) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(limits.max_concurrent_streams)
+        .initial_window_size(limits.initial_window_size)
+        .initial_connection_window_size(limits.initial_window_size.max(1 << 20))
+        .max_frame_size(limits.max_frame_size)
+        .header_table_size(limits.header_table_size)
+        .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
+        .max_send_buffer_size(MAX_SEND)
+        .reset_stream_duration(Duration::from_secs(1))
+        .enable_connect_protocol();
+    builder
+}
+
+/// Bytes of one stream that may wait for the client's window: beyond that its server is not read on.
+const MAX_SEND: usize = 128 * 1024;
+
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    first: Option<Duration>,
+    idle: Option<Duration>,
+    farewell: Duration,
+}
+
+/// The streams of a connection, as far as it must know of them.
+#[derive(Debug, Default)]
+struct Crew {
+    open: Cell<u32>,
+    /// When the last one ended.
+    idle_since: Cell<Option<Instant>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// One stream, counted until it is dropped.
+struct Member(Rc<Crew>);
+
+impl Member {
+    fn join(crew: &Rc<Crew>) -> Member {
+        crew.open.set(crew.open.get() + 1);
+        Member(crew.clone())
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let crew = &self.0;
+        crew.open.set(crew.open.get() - 1);
+        if crew.open.get() == 0 {
+            crew.idle_since.set(Some(clock::now()));
+            if let Some(waker) = crew.waker.borrow_mut().take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
+/// A connection at work.
+struct Life {
+    connection: Connection<Io, Bytes>,
+    watch: Rc<Watch>,
+    limits: H2Limits,
+    patience: Patience,
+    crew: Rc<Crew>,
+    /// Since when no new streams are wanted.
+    leaving: Option<Instant>,
+    /// Streams so far.
+    serial: u32,
+}
+
+impl Life {
+    /// Runs to the end; how it broke, if it did.
+    async fn run(mut self, conn: &mut Conn) -> Option<End> {
+        let began = clock::now();
+        let mut place: Option<Asleep<'_>> = None;
+        let admission = conn.admission.clone();
+        poll_fn(|cx| {
+            // A place among the sleepers, so that the word to leave is heard while nothing comes.
+            place.get_or_insert_with(|| admission.worker.sleepers.enter(cx.waker()));
+            loop {
+                match self.connection.poll_accept(cx) {
+                    Poll::Ready(Some(Ok((request, respond)))) => {
+                        self.serial = self.serial.saturating_add(1);
+                        stream(conn, h2::Stream::of_client(request, respond), self.serial, &self.crew);
+                        let total = self.limits.max_total_streams;
+                        if total != 0 && self.serial >= total {
+                            self.leave();
+                        }
+                    }
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(self.broke(&error)),
+                    Poll::Ready(None) => return Poll::Ready(None),
+                    Poll::Pending => break,
+                }
+            }
+            if let Some(flood) = self.watch.flood.get() {
+                return self.poll_cut(cx, flood);
+            }
+            if admission.is_leaving() {
+                self.leave();
+            }
+            self.poll_patience(cx, &mut conn.timer, began)
+        })
+        .await
+    }
+
+    /// Tells the client that no new streams are taken (RFC 9113 §6.8).
+    fn leave(&mut self) {
+        if self.leaving.is_none() {
+            self.leaving = Some(clock::now());
+            self.connection.graceful_shutdown();
+        }
+    }
+
+    /// A budget is used up: says so and closes, whatever is under way.
+    fn poll_cut(&mut self, cx: &mut Context<'_>, flood: Flood) -> Poll<Option<End>> {
+        self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        // The farewell goes out if the socket takes it at once; such a client is not waited for.
+        let _ = self.connection.poll_closed(cx);
+        Poll::Ready(Some(End::flood(flood)))
+    }
+
+    fn poll_patience(&mut self, cx: &mut Context<'_>, timer: &mut Timer, began: Instant) -> Poll<Option<End>> {
+        *self.crew.waker.borrow_mut() = Some(cx.waker().clone());
+        let (since, after) = match (self.crew.open.get(), self.leaving) {
+            (0, Some(since)) => (since.max(self.crew.idle_since.get().unwrap_or(since)), Some(self.patience.farewell)),
+            (0, None) => match self.crew.idle_since.get() {
+                None => (began, self.patience.first),
+                Some(since) => (since, self.patience.idle),
+            },
+            (_, _) => (began, None),
+        };
+        timer.set(since, after);
+        std::task::ready!(timer.poll_expired(cx));
+        match self.leaving {
+            // Nothing is lost: it was told to go, and nothing is under way.
+            Some(_) => Poll::Ready(None),
+            None => {
+                self.leave();
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+
+    /// How a connection that `h2` gave up ended; a client that just left is no error.
+    fn broke(&self, error: &h2_protocol::Error) -> Option<End> {
+        if let Some(flood) = self.watch.flood.get() {
+            return Some(End::flood(flood));
+        }
+        match error.reason() {
+            Some(Reason::ENHANCE_YOUR_CALM) if error.is_library() => Some(End::H2Excess),
+            Some(Reason::NO_ERROR) | None => None,
+            Some(_) if error.is_remote() => None,
+            Some(_) => Some(End::H2Broken),
+        }
+    }
+}
+
+/// Runs the transaction of one stream.
+fn stream(conn: &Conn, stream: h2::Stream, serial: u32, crew: &Rc<Crew>) {
+    let member = Member::join(crew);
+    let now = clock::now();
+    let mut session = conn.session.fork(conn.admission.worker.now_ms());
+    session.requests = serial;
+    let mut of_stream = Conn {
+        stream: stream.into(),
+        session,
+        admission: conn.admission.clone(),
+        served: Some(conn.admission.listening.served()),
+        timer: Timer::default(),
+        accepted: now,
+        requests: serial - 1,
+        leftover: None,
+        own: None,
+    };
+    tokio::task::spawn_local(async move {
+        let _member = member;
+        let _ = txn::run(&mut of_stream).await;
+        // What was not answered whole must not look as if it were.
+        if let Some(h2) = of_stream.stream.h2()
+            && !h2.is_finished()
+        {
+            h2.reset(h2::INTERNAL_ERROR);
+        }
+    });
+}
