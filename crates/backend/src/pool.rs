@@ -1,13 +1,17 @@
-//! Idle connections to servers, one pool per worker.
+//! Connections to servers that wait for work, one pool per worker: idle ones of HTTP/1, and those of HTTP/2 that have room.
 //!
 //! Last in, first out, so that what is not needed ages at the bottom and is purged. A pooled connection that became
 //! readable was closed by the server (or spoke out of turn): the runtime's readiness tells without a system call.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::server::Server;
 use evenkeel_wire::Stream;
+use evenkeel_wire::h2::{self, Multiplexed};
+use tokio::sync::Notify;
+
+use crate::server::Server;
 
 /// A connection between two requests.
 #[derive(Debug)]
@@ -26,6 +30,90 @@ impl Idle {
     }
 }
 
+/// A connection that many requests share.
+#[derive(Debug)]
+struct Shared {
+    connection: Multiplexed,
+    epoch: u32,
+    /// The name asked for by SNI: requests for another name have a connection of their own.
+    name: Option<Box<str>>,
+    /// It had no stream at the last purge.
+    unused: bool,
+}
+
+/// A shared connection that is being made.
+#[derive(Debug, Default)]
+struct Dialling {
+    done: Notify,
+    waiting: Cell<u32>,
+}
+
+/// What [`Pools::share`] found.
+#[derive(Debug)]
+pub enum Share<'p> {
+    /// A stream on a connection that stands.
+    Stream(h2::Stream),
+    /// Somebody makes a connection: wait for [`Wait::over`], then ask again.
+    Wait(Wait),
+    /// None has room: make one and [`Dial::keep`] it. Others wait for it meanwhile.
+    Dial(Dial<'p>),
+}
+
+/// A place among those who wait for a shared connection.
+#[derive(Debug)]
+pub struct Wait(Rc<Dialling>);
+
+impl Wait {
+    /// Ready when the connection stands, or will never.
+    pub async fn over(self) {
+        self.0.waiting.set(self.0.waiting.get() + 1);
+        self.0.done.notified().await;
+    }
+}
+
+/// The duty to make a shared connection; dropping it lets the next one try.
+#[derive(Debug)]
+pub struct Dial<'p> {
+    pools: &'p Pools,
+    server: Arc<Server>,
+    dialling: Rc<Dialling>,
+}
+
+impl Dial<'_> {
+    /// Opens the first stream, and shares the connection with all who come.
+    pub fn keep(self, connection: Multiplexed, epoch: u32, name: Option<&str>) -> h2::Stream {
+        let stream = connection.open();
+        let mut servers = self.pools.servers.borrow_mut();
+        let pool = pool(&mut servers, &self.server);
+        pool.shared.push(Shared { connection, epoch, name: name.map(Into::into), unused: false });
+        stream
+    }
+}
+
+impl Drop for Dial<'_> {
+    fn drop(&mut self) {
+        if let Ok(mut servers) = self.pools.servers.try_borrow_mut()
+            && let Some(pool) = servers.get_mut(self.server.index)
+            && pool.dialling.as_ref().is_some_and(|dialling| Rc::ptr_eq(dialling, &self.dialling))
+        {
+            pool.dialling = None;
+        }
+        self.dialling.done.notify_waiters();
+    }
+}
+
+/// The pool of `server`, made if need be.
+fn pool<'s>(servers: &'s mut Vec<Pool>, server: &Arc<Server>) -> &'s mut Pool {
+    if servers.len() <= server.index {
+        servers.resize_with(server.index + 1, Pool::default);
+    }
+    let pool = &mut servers[server.index];
+    if pool.server.is_none() {
+        pool.server = Some(server.clone());
+    }
+    pool
+}
+
 /// The pools of one worker, by [`Server::index`].
 #[derive(Debug)]
 pub struct Pools {
@@ -38,6 +126,10 @@ struct Pool {
     /// Held while connections lie here, so that the index cannot pass to another server.
     server: Option<Arc<Server>>,
     idle: Vec<Idle>,
+    /// Connections of HTTP/2, with work or without.
+    shared: Vec<Shared>,
+    /// One is being made, for whoever waits too.
+    dialling: Option<Rc<Dialling>>,
     /// The fewest that lay idle since the last purge: that many were not needed.
     unneeded: usize,
 }
@@ -77,15 +169,29 @@ impl Pools {
             return;
         }
         let mut servers = self.servers.borrow_mut();
-        if servers.len() <= server.index {
-            servers.resize_with(server.index + 1, Pool::default);
-        }
-        let pool = &mut servers[server.index];
-        if pool.server.is_none() {
-            pool.server = Some(server.clone());
-        }
+        let pool = pool(&mut servers, server);
         pool.idle.push(idle);
         server.idle.shard(self.worker).set(pool.idle.len() as u32);
+    }
+
+    /// A stream on a connection of HTTP/2 to `server` for `name`, or the way to have one. `crowd` requests may wait for one
+    /// that is being made; more ask for another.
+    pub fn share(&self, server: &Arc<Server>, name: Option<&str>, crowd: u32) -> Share<'_> {
+        let mut servers = self.servers.borrow_mut();
+        let pool = pool(&mut servers, server);
+        pool.shared.retain(|s| !s.connection.is_closed() && s.epoch == server.epoch());
+        if let Some(shared) = pool.shared.iter_mut().find(|s| s.name.as_deref() == name && s.connection.has_room()) {
+            shared.unused = false;
+            return Share::Stream(shared.connection.open());
+        }
+        match &pool.dialling {
+            Some(dialling) if dialling.waiting.get() < crowd => Share::Wait(Wait(dialling.clone())),
+            _ => {
+                let dialling = Rc::new(Dialling::default());
+                pool.dialling = Some(dialling.clone());
+                Share::Dial(Dial { pools: self, server: server.clone(), dialling })
+            }
+        }
     }
 
     /// Once every `pool-purge-delay`: closes what the servers closed, what is stale, and half of what was not needed.
@@ -96,8 +202,17 @@ impl Pools {
             let spare = pool.unneeded.min(pool.idle.len()).div_ceil(2);
             pool.idle.drain(..spare);
             pool.unneeded = pool.idle.len();
+            // A shared connection that had nothing to do for a whole round closes.
+            pool.shared.retain_mut(|s| {
+                let unused = s.connection.streams() == 0;
+                let keep = !s.connection.is_closed()
+                    && s.epoch == server.epoch()
+                    && !(unused && (s.unused || server.is_cut()));
+                s.unused = unused;
+                keep
+            });
             server.idle.shard(self.worker).set(pool.idle.len() as u32);
-            if pool.idle.is_empty() {
+            if pool.idle.is_empty() && pool.shared.is_empty() && pool.dialling.is_none() {
                 *pool = Pool::default();
             }
         }

@@ -8,6 +8,7 @@ use std::io;
 
 use evenkeel_backend::{Admin, Group};
 use evenkeel_proto::{Framing, Malformed};
+use evenkeel_wire::h2::Flood;
 
 mod manual;
 mod table;
@@ -162,6 +163,23 @@ impl End {
     /// Whether the client closed or reset: nobody may be there to read an answer.
     pub(crate) fn client_left(self) -> bool {
         self.entry().letter == b'C'
+    }
+
+    /// Whether nothing was ever said: a probe, or a spare connection.
+    pub(crate) fn is_silence(self) -> bool {
+        matches!(self, End::ClientSilent | End::ClientClosedSilently)
+    }
+
+    /// A client passed a budget of HTTP/2.
+    pub(crate) fn flood(flood: Flood) -> End {
+        match flood {
+            Flood::Resets => End::H2Resets,
+            Flood::Settings => End::H2Settings,
+            Flood::Pings => End::H2Pings,
+            Flood::EmptyData => End::H2EmptyData,
+            Flood::Continuations => End::H2Continuations,
+            Flood::Windows => End::H2Windows,
+        }
     }
 
     /// Whether the client left or was silent too long.

@@ -173,7 +173,9 @@ impl<'a> Exchange<'a> {
         }
         self.up.feed(self.req.surplus(), self.stock).map_err(request_failed)?;
         match self.client.h2() {
-            Some(h2) if h2.is_ended() && !self.up.is_over() => self.up.source_ended(self.client).map_err(request_failed),
+            Some(h2) if h2.is_ended() && !self.up.is_over() => {
+                self.up.source_ended(self.client).map_err(request_failed)
+            }
             _ => Ok(()),
         }
     }

@@ -10,13 +10,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use ::h2::Reason;
+use ::h2::server::{Builder, Connection};
 use bytes::Bytes;
 use evenkeel_acl::Wire;
 use evenkeel_config::H2Limits;
-use evenkeel_wire::h2::{self, Budget, Flood, Io, Scanner, Watch};
 use evenkeel_wire::Stream;
-use h2_protocol::Reason;
-use h2_protocol::server::{Builder, Connection};
+use evenkeel_wire::h2::{self, Budget, Flood, Io, Scanner, Watch};
 
 use crate::clock;
 use crate::conn::Conn;
@@ -63,7 +63,8 @@ fn settings(conn: &Conn) -> Option<(H2Limits, usize, Patience)> {
     Some((tune.h2_client, tune.bufsize, patience))
 }
 
-fn budget(limits: &H2Limits) -> Budget {
+/// What a peer may make us do.
+pub(crate) fn budget(limits: &H2Limits) -> Budget {
     Budget {
         resets: limits.max_resets,
         settings: limits.max_settings,
@@ -149,8 +150,8 @@ impl Life {
     /// Runs to the end; how it broke, if it did.
     async fn run(mut self, conn: &mut Conn) -> Option<End> {
         let began = clock::now();
-        let mut place: Option<Asleep<'_>> = None;
         let admission = conn.admission.clone();
+        let mut place: Option<Asleep<'_>> = None;
         poll_fn(|cx| {
             // A place among the sleepers, so that the word to leave is heard while nothing comes.
             place.get_or_insert_with(|| admission.worker.sleepers.enter(cx.waker()));
@@ -220,7 +221,7 @@ impl Life {
     }
 
     /// How a connection that `h2` gave up ended; a client that just left is no error.
-    fn broke(&self, error: &h2_protocol::Error) -> Option<End> {
+    fn broke(&self, error: &::h2::Error) -> Option<End> {
         if let Some(flood) = self.watch.flood.get() {
             return Some(End::flood(flood));
         }

@@ -13,7 +13,7 @@ use evenkeel_acl::{Cause as ReplyCause, Choice, Memo, Phase, VarScope, Wire, cou
 use evenkeel_backend::{Group, Rank};
 use evenkeel_config::{ConnectionMode, ErrorPage};
 use evenkeel_proto::{Buf, Framing, Head, Limits, Malformed, Method, Parsed, Version};
-use evenkeel_wire::h2::{self, Scheme};
+use evenkeel_wire::h2;
 
 use crate::attempt::{Asked, Attempts};
 use crate::bufs::Stock;
@@ -99,6 +99,25 @@ pub(crate) async fn never_came(conn: &mut Conn) {
     entrance.state.sheet.shard(conn.admission.worker.id).request_errors.inc();
     tally.count(&conn.admission.worker, &entrance, None);
     if !entrance.conf.option.dontlognull {
+        tally.log(conn, &entrance, None, None, Told::default());
+    }
+}
+
+/// Closes the books on a connection that ended by itself, not by one of its requests.
+pub(crate) fn broke(conn: &mut Conn, end: End) {
+    let Some((local, entrance)) = enter(conn) else { return };
+    drop(local);
+    let silent = end.is_silence();
+    if silent && entrance.conf.option.ignore_probes {
+        return;
+    }
+    let mut tally = Tally::new(conn.accepted);
+    tally.end = end;
+    if !silent {
+        entrance.state.sheet.shard(conn.admission.worker.id).request_errors.inc();
+        tally.count(&conn.admission.worker, &entrance, None);
+    }
+    if !(silent && entrance.conf.option.dontlognull) {
         tally.log(conn, &entrance, None, None, Told::default());
     }
 }
@@ -585,7 +604,7 @@ impl Course<'_> {
             client_keeps: self.client_may_stay(conn, txn),
             server_closes: server_mode != ConnectionMode::KeepAlive,
             judged: self.judges_responses(),
-            scheme: if group.slots[up.slot].conf.tls.is_some() { &Scheme::HTTPS } else { &Scheme::HTTP },
+            scheme: &up.scheme,
             admission: &conn.admission,
         };
         let sent_at = clock::now();

@@ -8,14 +8,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use evenkeel_backend::{Chooser, Group, Idle, Lease, Rank, Server, Waiter, dial};
-use evenkeel_config::Reuse;
+use evenkeel_backend::{Chooser, Group, Idle, Lease, Rank, Server, Share, Waiter, dial};
+use evenkeel_config::{Mode, Proto, Reuse};
 use evenkeel_wire::Stream;
+use evenkeel_wire::h2::{ClientSettings, Multiplexed, Scheme};
 
 use crate::attempt::Asked;
 use crate::clock;
 use crate::conn::Conn;
 use crate::end::End;
+use crate::h2;
 use crate::timer::{Expired, within};
 use crate::worker::{Local, Worker};
 
@@ -27,6 +29,8 @@ pub(crate) struct Upstream {
     pub(crate) lease: Option<Lease>,
     /// It has served another request before: its end before any answer may be the server's idle timeout.
     pub(crate) reused: bool,
+    /// How the server is reached, for `:scheme`.
+    pub(crate) scheme: &'static Scheme,
     epoch: u32,
     server: Arc<Server>,
 }
@@ -151,6 +155,9 @@ async fn wait(
 /// Whether a client that owes us nothing has closed. `speaks` remembers that it sent its next request instead: from then on
 /// its end cannot be seen without reading.
 pub(crate) fn client_left(stream: &Stream, cx: &mut std::task::Context<'_>, speaks: &mut bool) -> bool {
+    if let Some(h2) = stream.h2() {
+        return h2.poll_gone(cx).is_ready();
+    }
     while !*speaks && stream.poll_readable(cx).is_ready() {
         match stream.try_peek(&mut [0; 1]) {
             Ok(0) => return true,
@@ -194,18 +201,86 @@ pub(crate) async fn connect(
     }
     if !fresh && let Some(idle) = pooled(conn, group, &server) {
         worker.note_reuse(group, &server);
-        return Ok(Upstream { stream: idle.stream, lease: Some(lease), reused: true, epoch: idle.epoch, server });
+        let scheme = &Scheme::HTTP;
+        let epoch = idle.epoch;
+        return Ok(Upstream { stream: idle.stream, lease: Some(lease), reused: true, scheme, epoch, server });
     }
     let epoch = server.epoch();
     let conf = &group.slots[slot].conf;
+    let scheme = &Scheme::HTTP;
+    if conf.proto == Some(Proto::H2) && group.conf.mode == Mode::Http {
+        return shared(conn, group, slot, lease, server, asked).await;
+    }
     server.sheet.shard(worker.id).connects.inc();
     group.state.sheet.shard(worker.id).connects.inc();
     let limit = asked.connect.or(group.conf.timeout.connect);
     let dialled = within(&mut conn.timer, clock::now(), limit, dial(conf, group.conf.keepalive)).await;
     match dialled {
-        Ok(Ok(stream)) => Ok(Upstream { stream, lease: Some(lease), reused: false, epoch, server }),
+        Ok(Ok(stream)) => Ok(Upstream { stream, lease: Some(lease), reused: false, scheme, epoch, server }),
         Ok(Err(e)) => Err(Refused { slot, end: End::connect_failed(&e) }),
         Err(Expired) => Err(Refused { slot, end: End::ConnectTimeout }),
+    }
+}
+
+/// A stream on a connection of HTTP/2 that other requests use too; made when none has room.
+async fn shared(
+    conn: &mut Conn,
+    group: &Group,
+    slot: usize,
+    lease: Lease,
+    server: Arc<Server>,
+    asked: &Asked,
+) -> Result<Upstream, Refused> {
+    let worker = conn.admission.worker.clone();
+    let limits = h2_settings(&worker);
+    let began = clock::now();
+    let limit = asked.connect.or(group.conf.timeout.connect);
+    let scheme = &Scheme::HTTP;
+    loop {
+        match worker.pools.share(&server, None, limits.max_streams) {
+            Share::Stream(stream) => {
+                worker.note_reuse(group, &server);
+                let epoch = server.epoch();
+                return Ok(Upstream { stream: stream.into(), lease: Some(lease), reused: true, scheme, epoch, server });
+            }
+            Share::Wait(wait) => {
+                if within(&mut conn.timer, began, limit, wait.over()).await.is_err() {
+                    return Err(Refused { slot, end: End::ConnectTimeout });
+                }
+            }
+            Share::Dial(place) => {
+                let epoch = server.epoch();
+                let conf = &group.slots[slot].conf;
+                server.sheet.shard(worker.id).connects.inc();
+                group.state.sheet.shard(worker.id).connects.inc();
+                let dialling = async {
+                    let stream = dial(conf, group.conf.keepalive).await?;
+                    Multiplexed::begin(stream, &limits).await
+                };
+                return match within(&mut conn.timer, began, limit, dialling).await {
+                    Ok(Ok(connection)) => {
+                        let stream = place.keep(connection, epoch, None).into();
+                        Ok(Upstream { stream, lease: Some(lease), reused: false, scheme, epoch, server })
+                    }
+                    Ok(Err(e)) => Err(Refused { slot, end: End::connect_failed(&e) }),
+                    Err(Expired) => Err(Refused { slot, end: End::ConnectTimeout }),
+                };
+            }
+        }
+    }
+}
+
+fn h2_settings(worker: &Worker) -> ClientSettings {
+    let local = worker.local();
+    let tune = &local.snapshot.config.global.tune;
+    let limits = tune.h2_server;
+    ClientSettings {
+        max_streams: limits.max_concurrent_streams,
+        window: limits.initial_window_size,
+        frame: limits.max_frame_size,
+        table: limits.header_table_size,
+        max_head: u32::try_from(tune.bufsize).unwrap_or(u32::MAX),
+        budget: h2::budget(&limits),
     }
 }
 
@@ -242,6 +317,10 @@ impl Upstream {
     /// Keeps the connection after a response that allows it: for its client under `never`, else in the worker's pool.
     pub(crate) fn keep(mut self, conn: &mut Conn, group: &Group, client_stays: bool, limit: Option<u32>) {
         self.lease = None;
+        // A stream is used once; its connection is kept by itself.
+        if self.stream.h2().is_some() {
+            return;
+        }
         match group.conf.reuse {
             Reuse::Never if client_stays => conn.own = Some(Box::new(self)),
             Reuse::Never => {}

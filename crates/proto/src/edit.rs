@@ -198,7 +198,8 @@ impl Head {
         match path {
             Some(at) => line.target.start += at as u32,
             None => {
-                let target = [&b"/"[..], parts.query.map_or(&b""[..], |_| &b"?"[..]), parts.query.unwrap_or_default()].concat();
+                let target =
+                    [&b"/"[..], parts.query.map_or(&b""[..], |_| &b"?"[..]), parts.query.unwrap_or_default()].concat();
                 // A head that is full of edits keeps the form it has.
                 let _ = self.append_target(&target);
             }

@@ -121,7 +121,7 @@ impl Stream {
             Stream::Plain(s) => s.reset_on_close(),
             Stream::Tls(s) => s.reset_on_close(),
             Stream::H2(s) => s.reset(h2::INTERNAL_ERROR),
-            Stream::Lent => {},
+            Stream::Lent => {}
         }
     }
 
@@ -132,7 +132,7 @@ impl Stream {
             Stream::Plain(s) => s.forget_on_close(),
             Stream::Tls(s) => s.forget_on_close(),
             Stream::H2(s) => s.reset(h2::CANCEL),
-            Stream::Lent => {},
+            Stream::Lent => {}
         }
     }
 

@@ -120,6 +120,30 @@ ends! {
     RequestTrailersTooLarge = "EV134" "request_trailers_too_large", Client, b'P' Data, Some(400), Some("http_request_error"),
         "the trailers of the request are larger than the limit",
         "make the client send what it has to say as header fields, or less of it";
+    H2Broken = "EV140" "h2_broken", Client, b'P' Request, None, None,
+        "the client broke HTTP/2, and its connection was closed",
+        "look at the client; the error code it was told is in its own log";
+    H2Excess = "EV141" "h2_excess", Client, b'P' Request, None, None,
+        "the client made HTTP/2 work without getting anywhere: streams that were refused, data in tiny frames, heads without end",
+        "many from one address are an attack: deny it in tcp-request.connection";
+    H2Resets = "EV142" "h2_resets", Client, b'P' Request, None, None,
+        "the client reset more HTTP/2 streams than tune.h2.fe.max-resets allows",
+        "rapid reset is an attack (CVE-2023-44487): deny the address; raise the limit for a client that cancels a lot";
+    H2Settings = "EV143" "h2_settings", Client, b'P' Request, None, None,
+        "the client sent more SETTINGS frames than tune.h2.fe.max-settings allows",
+        "no client needs that many: deny the address";
+    H2Pings = "EV144" "h2_pings", Client, b'P' Request, None, None,
+        "the client sent more PING frames than tune.h2.fe.max-pings allows",
+        "deny the address, or raise the limit for a client that measures its network";
+    H2EmptyData = "EV145" "h2_empty_data", Client, b'P' Data, None, None,
+        "the client sent more DATA frames without data than tune.h2.fe.max-empty-data allows",
+        "no client needs that many: deny the address";
+    H2Continuations = "EV146" "h2_continuations", Client, b'P' Request, None, None,
+        "the client cut a head into more CONTINUATION frames than tune.h2.fe.max-continuations allows",
+        "an attack (CVE-2024-27316) unless its heads are huge: deny the address";
+    H2Windows = "EV147" "h2_windows", Client, b'P' Data, None, None,
+        "the client sent more WINDOW_UPDATE and PRIORITY frames than tune.h2.fe.max-windows allows",
+        "no client needs that many: deny the address";
     TunnelClientReset = "EV150" "tunnel_client_reset", Client, b'C' Data, None, None,
         "the client reset the connection while both sides could still send",
         "nothing when it is rare: a client that ends without a farewell";
@@ -129,6 +153,36 @@ ends! {
     TunnelClientFin = "EV152" "tunnel_client_fin", Client, b'c' Data, None, None,
         "the client had closed its sending side and nothing moved any more for timeout.client-fin",
         "raise timeout.client-fin if servers answer late to clients that have sent all";
+    TlsClientClosed = "EV160" "tls_client_closed", Client, b'C' Request, None, None,
+        "the client closed the connection in the middle of the TLS handshake",
+        "nothing when it is rare: scanners, and browsers that did not like what they saw, leave like this";
+    TlsTimeout = "EV161" "tls_timeout", Client, b'c' Request, None, None,
+        "the TLS handshake was not over within timeout.handshake",
+        "nothing when it is rare; many from one address are an attack";
+    TlsNotTls = "EV162" "tls_not_tls", Client, b'P' Request, None, None,
+        "the client does not speak TLS on a port that does",
+        "look at the client: another protocol, or a PROXY header that the bind does not expect (accept-proxy)";
+    TlsPlainHttp = "EV163" "tls_plain_http", Client, b'P' Request, Some(400), Some("http_request_error"),
+        "the client speaks plain HTTP on a port of TLS",
+        "make the link say https, or give clients a plain port that redirects";
+    TlsNothingShared = "EV164" "tls_nothing_shared", Client, b'P' Request, None, None,
+        "client and bind have no TLS version, cipher suite, group or signature scheme in common",
+        "an old client, or limits of the bind that are too narrow: compare with min-version, ciphers and curves";
+    TlsClientAlert = "EV165" "tls_client_alert", Client, b'C' Request, None, None,
+        "the client refused the TLS handshake",
+        "mostly it does not trust the certificate: check its names, its chain and its dates";
+    TlsClientCertificate = "EV166" "tls_client_certificate", Client, b'P' Request, None, None,
+        "the client's certificate is missing or was refused",
+        "compare what it shows with ca-file and crl-file of the bind; ca-ignore-err and crt-ignore-err let rules decide";
+    TlsProtocol = "EV167" "tls_protocol", Client, b'P' Request, None, None,
+        "the client broke the TLS protocol",
+        "look at the client: garbage, a renegotiation, or a record that was changed on the way";
+    TlsUnknownName = "EV168" "tls_unknown_name", Client, b'P' Request, None, None,
+        "the client asked for a name that no certificate of the bind has, and strict-sni is on",
+        "add a certificate for the name, or turn strict-sni off to show the default one";
+    TlsNoProtocol = "EV169" "tls_no_protocol", Client, b'P' Request, None, None,
+        "the client offers no application protocol (ALPN) that the bind does",
+        "compare with alpn of the bind";
 
     ConnectRefused = "EV200" "connect_refused", Server, b'S' Connect, Some(503), Some("connection_refused"),
         "the server refused the connection",
@@ -200,6 +254,18 @@ ends! {
     ResponseStalled = "EV233" "response_stalled", Server, b's' Data, None, None,
         "the server stopped sending the response, or taking the rest of the request, for timeout.server",
         "look for what blocks the application, or raise timeout.server if it streams with pauses";
+    ServerTlsCertificate = "EV240" "server_tls_certificate", Server, b'S' Connect, Some(503), Some("tls_certificate_error"),
+        "the certificate of the server was refused",
+        "compare its issuer, its names and its dates with ca-file, verifyhost and sni of the server line";
+    ServerTlsAlert = "EV241" "server_tls_alert", Server, b'S' Connect, Some(503), Some("tls_alert_received"),
+        "the server refused the TLS handshake",
+        "does it want a client certificate, another name (sni) or another version? Its own log knows";
+    ServerTlsProtocol = "EV242" "server_tls_protocol", Server, b'S' Connect, Some(503), Some("tls_protocol_error"),
+        "the server does not speak TLS, or has no version, cipher suite or group in common with us",
+        "try `openssl s_client -connect ADDRESS`: does it speak TLS on this port?";
+    ServerTlsClosed = "EV243" "server_tls_closed", Server, b'S' Connect, Some(503), Some("connection_terminated"),
+        "the server closed the connection in the middle of the TLS handshake",
+        "look into the log of the server; a missing client certificate or name (sni) looks like this too";
     TunnelServerReset = "EV250" "tunnel_server_reset", Server, b'S' Data, None, None,
         "the server reset the connection while both sides could still send",
         "look for a crash or a restart of the server";

@@ -272,7 +272,8 @@ mod tests {
                 let (kind, flags) = (kinds[rng.below(kinds.len())], rng.below(2) as u8);
                 bytes.extend(frame(kind, flags, rng.below(3) * rng.below(200)));
             }
-            let budget = Budget { settings: 20, pings: 20, resets: 10, empty_data: 20, windows: 30, ..Budget::default() };
+            let budget =
+                Budget { settings: 20, pings: 20, resets: 10, empty_data: 20, windows: 30, ..Budget::default() };
             let mut whole = Scanner::of_client(budget);
             let expected = whole.scan(&bytes, 5);
             let mut pieces = Scanner::of_client(budget);

@@ -169,8 +169,7 @@ impl Stream {
     pub fn send_response(&self, res: &Head, framing: Framing, ends: bool) -> io::Result<()> {
         let mut send = self.send.borrow_mut();
         let Send::Respond(respond) = &mut *send else { return Err(io::ErrorKind::NotConnected.into()) };
-        let response =
-            text::to_response(res, framing).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let response = text::to_response(res, framing).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
         if response.status().is_informational() {
             return respond.send_informational(response).map_err(|error| self.over(&error));
         }
@@ -239,11 +238,9 @@ impl Stream {
             Send::Fresh(_) | Send::Ended(None) => return Poll::Pending,
         };
         let gone = match reset {
-            Ok(reason) => Gone {
-                by_peer: true,
-                code: Some(reason.into()),
-                unprocessed: reason == Reason::REFUSED_STREAM,
-            },
+            Ok(reason) => {
+                Gone { by_peer: true, code: Some(reason.into()), unprocessed: reason == Reason::REFUSED_STREAM }
+            }
             Err(error) => Gone::of(&error),
         };
         self.gone.set(Some(gone));
@@ -382,4 +379,3 @@ impl Stream {
 
 /// The connection ended without a word.
 const BROKEN: Gone = Gone { by_peer: false, code: None, unprocessed: false };
-

@@ -161,8 +161,7 @@ impl Upgrade {
 /// RFC 6455 §4.2.2: the proof that the handshake was understood.
 fn websocket_accept(key: &[u8]) -> Vec<u8> {
     const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-    let digest =
-        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, &[key, GUID].concat());
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, &[key, GUID].concat());
     base64(digest.as_ref())
 }
 
@@ -215,8 +214,7 @@ pub fn to_request(req: &Head, scheme: &uri::Scheme) -> Result<Request<()>, Unsay
     }
     let headers = request.headers_mut();
     copy_fields(req, headers, |name| {
-        name.eq_ignore_ascii_case(b"host")
-            || (upgrade.is_some() && name.eq_ignore_ascii_case(b"sec-websocket-key"))
+        name.eq_ignore_ascii_case(b"host") || (upgrade.is_some() && name.eq_ignore_ascii_case(b"sec-websocket-key"))
     })?;
     if let Framing::Length(n) = req.framing() {
         headers.insert(http::header::CONTENT_LENGTH, HeaderValue::from(n));
