@@ -302,6 +302,8 @@ pub struct FrontendOptions {
     pub dontlog_normal: bool,
     /// `option.http-ignore-probes`: connections without a request get no 408/400, no log, no count.
     pub ignore_probes: bool,
+    /// `option.disable-h2-upgrade`: the preface of HTTP/2 on a clear connection is refused instead of understood.
+    pub disable_h2_upgrade: bool,
     /// `option.proxy-status`: answers of our own say why in a `Proxy-Status` field (RFC 9209).
     pub proxy_status: bool,
 }

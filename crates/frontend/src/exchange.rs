@@ -336,7 +336,7 @@ impl<'a> Exchange<'a> {
         match self.client.h2() {
             // A client that has gone is noticed by the next thing that is sent.
             Some(h2) => drop(h2.send_response(self.res, Framing::Empty, false)),
-            None if self.req.version() == Version::Http11 => {
+            None if self.req.version() != Version::Http10 => {
                 self.res.encode_response(Framing::Empty, Connection::None, &mut self.down.prefix);
             }
             None => {}
@@ -370,7 +370,7 @@ impl<'a> Exchange<'a> {
             // The end of the stream is the end of the body; it may have come with the head.
             from = if h2.is_ended() { Framing::Length(0) } else { Framing::UntilClose };
         }
-        let modern = self.req.version() == Version::Http11;
+        let modern = self.req.version() != Version::Http10;
         let said = self.res.framing();
         let to = match from {
             _ if self.client.h2().is_some() => said,

@@ -14,7 +14,7 @@ use ::h2::Reason;
 use ::h2::server::{Builder, Connection};
 use bytes::Bytes;
 use evenkeel_acl::Wire;
-use evenkeel_config::H2Limits;
+use evenkeel_config::H2Side;
 use evenkeel_wire::Stream;
 use evenkeel_wire::h2::{self, Budget, Flood, Io, Scanner, Watch};
 
@@ -50,7 +50,7 @@ pub(crate) async fn serve(mut conn: Conn) {
     }
 }
 
-fn settings(conn: &Conn) -> Option<(H2Limits, usize, Patience)> {
+fn settings(conn: &Conn) -> Option<(H2Side, usize, Patience)> {
     let local = conn.admission.listening.local(&conn.admission.worker);
     let at = conn.admission.listening.entrance(&local.snapshot)?;
     let timeout = &local.snapshot.frontends[at].conf.timeout;
@@ -60,28 +60,29 @@ fn settings(conn: &Conn) -> Option<(H2Limits, usize, Patience)> {
         farewell: timeout.client_fin.unwrap_or(FAREWELL),
     };
     let tune = &local.snapshot.config.global.tune;
-    Some((tune.h2_client, tune.bufsize, patience))
+    Some((tune.h2.fe.clone(), tune.bufsize, patience))
 }
 
 /// What a peer may make us do.
-pub(crate) fn budget(limits: &H2Limits) -> Budget {
+pub(crate) fn budget(limits: &H2Side) -> Budget {
+    // What moves windows comes with every message; what asks for an answer, or says nothing, is rare.
+    let rare = limits.max_control_frames.div_ceil(20);
     Budget {
         resets: limits.max_resets,
-        settings: limits.max_settings,
-        pings: limits.max_pings,
-        empty_data: limits.max_empty_data,
-        continuations: limits.max_continuations,
-        windows: limits.max_windows,
+        settings: rare,
+        pings: rare,
+        empty_data: rare,
+        windows: limits.max_control_frames,
         ..Budget::default()
     }
 }
 
-fn builder(limits: &H2Limits, max_head: usize) -> Builder {
+fn builder(limits: &H2Side, max_head: usize) -> Builder {
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(limits.max_concurrent_streams)
         .initial_window_size(limits.initial_window_size)
-        .initial_connection_window_size(limits.initial_window_size.max(1 << 20))
+        .initial_connection_window_size(limits.connection_window)
         .max_frame_size(limits.max_frame_size)
         .header_table_size(limits.header_table_size)
         .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
@@ -137,7 +138,7 @@ impl Drop for Member {
 struct Life {
     connection: Connection<Io, Bytes>,
     watch: Rc<Watch>,
-    limits: H2Limits,
+    limits: H2Side,
     patience: Patience,
     crew: Rc<Crew>,
     /// Since when no new streams are wanted.

@@ -197,7 +197,7 @@ impl<'c> Course<'c> {
         let connection = match (keeps, req.version()) {
             (false, _) => Connection::Close,
             (true, Version::Http10) => Connection::KeepAlive,
-            (true, Version::Http11) => Connection::None,
+            (true, Version::Http11 | Version::Http2) => Connection::None,
         };
         out.clear();
         head.encode_response(head.framing(), connection, out);

@@ -217,7 +217,10 @@ async fn read_head(
         txn.req.replace_block(block);
         // Whatever HTTP/2 let pass is judged as HTTP/1 is: no other head reaches a rule or a server.
         return match written.map(|()| txn.req.parse_request(limits)) {
-            Ok(Ok(Parsed::Complete)) => Ok(()),
+            Ok(Ok(Parsed::Complete)) => {
+                txn.req.set_version(Version::Http2);
+                Ok(())
+            }
             Ok(Err(why)) => Err(NoHead::Malformed(why)),
             Ok(Ok(Parsed::Partial)) | Err(h2::TooLarge) => Err(NoHead::Malformed(Malformed::HeadTooLarge)),
         };

@@ -273,14 +273,15 @@ async fn shared(
 fn h2_settings(worker: &Worker) -> ClientSettings {
     let local = worker.local();
     let tune = &local.snapshot.config.global.tune;
-    let limits = tune.h2_server;
+    let limits = &tune.h2.be;
     ClientSettings {
         max_streams: limits.max_concurrent_streams,
         window: limits.initial_window_size,
+        connection_window: limits.connection_window,
         frame: limits.max_frame_size,
         table: limits.header_table_size,
         max_head: u32::try_from(tune.bufsize).unwrap_or(u32::MAX),
-        budget: h2::budget(&limits),
+        budget: h2::budget(limits),
     }
 }
 

@@ -5,9 +5,9 @@
 
 use std::fmt;
 
-use crate::head::{Field, Head, Span};
+use crate::Version;
 use crate::target::{self, Target};
-use crate::{FieldName, Method, name};
+use crate::{FieldName, Method, Version, name};
 
 /// The most bytes that edits may add to one message.
 pub const MAX_EDITS: usize = 32 * 1024;
@@ -205,6 +205,11 @@ impl Head {
             }
         }
         self.line.verbatim = 0;
+    }
+
+    /// Says what the peer really spoke, where its message was translated. What is written is HTTP/1.1 all the same.
+    pub fn set_version(&mut self, version: Version) {
+        self.version = version;
     }
 
     /// Changes the method. The target is not looked at again.

@@ -72,6 +72,8 @@ pub enum Version {
     /// HTTP/1.1
     #[default]
     Http11,
+    /// HTTP/2, whose messages are translated ([`crate::Head::set_version`]).
+    Http2,
 }
 
 /// How the end of a body is found (RFC 9112 §6.3).

@@ -66,6 +66,7 @@ pub(super) fn short_version(version: Version) -> &'static [u8] {
     match version {
         Version::Http10 => b"1.0",
         Version::Http11 => b"1.1",
+        Version::Http2 => b"2.0",
     }
 }
 

@@ -227,6 +227,7 @@ fn version<'c>(ctx: &'c Ctx<'_>) -> &'c [u8] {
     match ctx.request.version() {
         Version::Http10 => b"HTTP/1.0",
         Version::Http11 => b"HTTP/1.1",
+        Version::Http2 => b"HTTP/2.0",
     }
 }
 

@@ -158,6 +158,7 @@ fn frontend(
             connection: connection(layers),
             dontlognull: layers.switch("option.dontlognull", false),
             dontlog_normal: layers.switch("option.dontlog-normal", false),
+            disable_h2_upgrade: layers.switch("option.disable-h2-upgrade", false),
             ignore_probes: layers.switch("option.http-ignore-probes", false),
             proxy_status: layers.switch("option.proxy-status", false),
         },

@@ -659,6 +659,14 @@ static OPTION: Table = Table {
         )
         .http(),
         switch(
+            "disable-h2-upgrade",
+            Sections::CLIENT,
+            "option disable-h2-upgrade",
+            "The preface of HTTP/2 on a clear connection is refused instead of understood.",
+            "disable-h2-upgrade = true",
+        )
+        .http(),
+        switch(
             "http-ignore-probes",
             Sections::CLIENT,
             "option http-ignore-probes",
@@ -745,7 +753,6 @@ static OPTION: Table = Table {
         "accept-unsafe-violations-in-http-response",
         "checkcache",
         "contstats",
-        "disable-h2-upgrade",
         "external-check",
         "forwarded",
         "h1-case-adjust-bogus-client",

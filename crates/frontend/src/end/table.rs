@@ -127,22 +127,22 @@ ends! {
         "the client made HTTP/2 work without getting anywhere: streams that were refused, data in tiny frames, heads without end",
         "many from one address are an attack: deny it in tcp-request.connection";
     H2Resets = "EV142" "h2_resets", Client, b'P' Request, None, None,
-        "the client reset more HTTP/2 streams than tune.h2.fe.max-resets allows",
+        "the client reset more HTTP/2 streams than tune.h2.fe.max-rst-at-once allows",
         "rapid reset is an attack (CVE-2023-44487): deny the address; raise the limit for a client that cancels a lot";
     H2Settings = "EV143" "h2_settings", Client, b'P' Request, None, None,
-        "the client sent more SETTINGS frames than tune.h2.fe.max-settings allows",
+        "the client sent more SETTINGS frames than tune.h2.fe.max-frames-at-once allows",
         "no client needs that many: deny the address";
     H2Pings = "EV144" "h2_pings", Client, b'P' Request, None, None,
-        "the client sent more PING frames than tune.h2.fe.max-pings allows",
+        "the client sent more PING frames than tune.h2.fe.max-frames-at-once allows",
         "deny the address, or raise the limit for a client that measures its network";
     H2EmptyData = "EV145" "h2_empty_data", Client, b'P' Data, None, None,
-        "the client sent more DATA frames without data than tune.h2.fe.max-empty-data allows",
+        "the client sent more DATA frames without data than tune.h2.fe.max-frames-at-once allows",
         "no client needs that many: deny the address";
     H2Continuations = "EV146" "h2_continuations", Client, b'P' Request, None, None,
-        "the client cut a head into more CONTINUATION frames than tune.h2.fe.max-continuations allows",
+        "the client cut a head into more CONTINUATION frames than any head needs",
         "an attack (CVE-2024-27316) unless its heads are huge: deny the address";
     H2Windows = "EV147" "h2_windows", Client, b'P' Data, None, None,
-        "the client sent more WINDOW_UPDATE and PRIORITY frames than tune.h2.fe.max-windows allows",
+        "the client sent more WINDOW_UPDATE and PRIORITY frames than tune.h2.fe.max-frames-at-once allows",
         "no client needs that many: deny the address";
     TunnelClientReset = "EV150" "tunnel_client_reset", Client, b'C' Data, None, None,
         "the client reset the connection while both sides could still send",

@@ -109,6 +109,7 @@ impl<'h> RequestLine<'h> {
             version: match head.version() {
                 Version::Http10 => "HTTP/1.0",
                 Version::Http11 => "HTTP/1.1",
+                Version::Http2 => "HTTP/2.0",
             },
         }
     }

@@ -22,6 +22,8 @@ pub struct ClientSettings {
     pub max_streams: u32,
     /// Bytes a server may send on one stream before we took them.
     pub window: u32,
+    /// Bytes it may send on all streams.
+    pub connection_window: u32,
     /// Bytes of one frame.
     pub frame: u32,
     /// Bytes of the table of fields.
@@ -71,7 +73,7 @@ impl Multiplexed {
         builder
             .enable_push(false)
             .initial_window_size(settings.window)
-            .initial_connection_window_size(settings.window.max(1 << 20))
+            .initial_connection_window_size(settings.connection_window)
             .max_frame_size(settings.frame)
             .header_table_size(settings.table)
             .max_header_list_size(settings.max_head)
