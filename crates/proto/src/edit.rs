@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::Version;
+use crate::head::{Field, Head, Span};
 use crate::target::{self, Target};
 use crate::{FieldName, Method, Version, name};
 
