@@ -4,12 +4,26 @@
 //! mistake reported), wire (handshakes), frontend and admin (facts, expiry). Never: sockets, a runtime, threads.
 #![forbid(unsafe_code)]
 
+pub mod cert;
 pub mod codes;
+pub mod connector;
+mod der;
 mod dn;
 pub mod facts;
 pub mod files;
+pub mod keylog;
+pub mod names;
+pub mod ocsp;
 pub mod options;
+mod pem;
+pub mod policy;
 pub mod problem;
 pub mod roots;
+pub mod sessions;
+pub mod store;
+#[cfg(test)]
+mod testing;
+pub mod tickets;
+pub mod verify;
 
 pub use problem::{Problem, Severity};
