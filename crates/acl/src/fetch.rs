@@ -148,6 +148,7 @@ static ALL: LazyLock<Vec<&'static Fetch>> = LazyLock::new(|| {
         tls::cert::of_client::TABLE,
         tls::cert::of_frontend::TABLE,
         tls::cert::of_server::TABLE,
+        tls::offer::TABLE,
         tls::server::TABLE,
         transaction::TABLE,
     ];

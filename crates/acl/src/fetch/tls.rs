@@ -12,6 +12,7 @@ use crate::fetch::{SINCE_HELLO, fetch_table, give};
 use crate::sample::Sample;
 
 pub(super) mod cert;
+pub(super) mod offer;
 pub(super) mod server;
 
 /// What a TLS handshake came to, of a client connection or of one to a server.
