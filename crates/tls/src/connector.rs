@@ -484,7 +484,7 @@ mod tests {
         let connector = fixture.connector(&ServerTls { alpn: vec![Arc::from(&b"h2"[..])], ..fixture.options() });
         assert!(connector.begin(Some("app.internal"), Some(&[b"http/1.1"])).is_ok());
         assert!(connector.begin(None, None).is_ok());
-        let error = connector.begin(Some("not a name"), None).unwrap_err();
+        let error = connector.begin(Some("not a name"), None).err().unwrap();
         assert!(matches!(error, BeginError::BadName(_)), "{error}");
         assert!(connector.begin(Some("0.0.0.0"), None).is_err());
     }
