@@ -36,7 +36,7 @@ pub struct Request {
     pub connection: usize,
     /// Who connected; `None` over a Unix socket.
     pub peer: Option<SocketAddr>,
-    /// The message; `complete` once an [`Act::Body`] has read it to its end.
+    /// The message; `complete` once an [`Act::Body`], or over HTTP/2 any act, has read it to its end.
     pub message: Message,
     /// What [`Act::Await`] and [`Act::DrainToEof`] read.
     pub raw: Vec<u8>,

@@ -303,9 +303,15 @@ async fn pair() -> io::Result<(TcpStream, tokio::net::TcpStream)> {
 async fn relay(tls: TlsStream<tokio::net::TcpStream>, plain: tokio::net::TcpStream) {
     let (mut tls_read, mut tls_write) = tokio::io::split(tls);
     let (mut plain_read, mut plain_write) = plain.into_split();
-    // The first that fails cuts the other one short too: a reset concerns both directions.
-    let done = tokio::try_join!(copy(&mut tls_read, &mut plain_write), copy(&mut plain_read, &mut tls_write));
-    if done.is_err() {
+    let up = async {
+        match copy(&mut plain_read, &mut tls_write).await {
+            // The peer takes no more, but what it said before is still to be heard; its end is near.
+            Err(Failed::Writing) => Ok(false),
+            other => other.map(|()| true),
+        }
+    };
+    let done = tokio::try_join!(up, copy(&mut tls_read, &mut plain_write));
+    if !matches!(done, Ok((true, ()))) {
         let plain = plain_read.reunite(plain_write).expect("both halves of one stream");
         let tls = tls_read.unsplit(tls_write);
         let _ = plain.set_zero_linger();
@@ -313,14 +319,27 @@ async fn relay(tls: TlsStream<tokio::net::TcpStream>, plain: tokio::net::TcpStre
     }
 }
 
-async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+/// On which side a copy failed.
+#[derive(Debug)]
+enum Failed {
+    Reading,
+    Writing,
+}
+
+async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> Result<(), Failed> {
     let mut buf = vec![0; 64 << 10];
     loop {
-        let n = from.read(&mut buf).await?;
+        let n = from.read(&mut buf).await.map_err(|_| Failed::Reading)?;
+        let written = match n {
+            0 => to.shutdown().await,
+            n => match to.write_all(&buf[..n]).await {
+                Ok(()) => to.flush().await,
+                Err(e) => Err(e),
+            },
+        };
+        written.map_err(|_| Failed::Writing)?;
         if n == 0 {
-            return to.shutdown().await;
+            return Ok(());
         }
-        to.write_all(&buf[..n]).await?;
-        to.flush().await?;
     }
 }

@@ -94,6 +94,7 @@ impl Stream {
             Event::End => {
                 self.over = true;
                 request.eof = true;
+                request.message.complete = true;
             }
             Event::Reset(code) => {
                 self.over = true;
