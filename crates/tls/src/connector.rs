@@ -5,9 +5,11 @@
 //! name is asked for, that is decided by request.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use aws_lc_rs::digest;
 use evenkeel_acl::{CertFacts, TlsFacts};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientSessionMemoryCache, Resumption, UnbufferedClientConnection, WebPkiServerVerifier};
@@ -16,7 +18,7 @@ use rustls::{CertificateError, ClientConfig, CommonState, DigitallySignedStruct,
 
 use crate::facts;
 use crate::files::Files;
-use crate::options::{ServerTls, Verify};
+use crate::options::{CaSource, ServerTls, Verify};
 use crate::problem::{Problem, any_error};
 use crate::{cert, policy, roots};
 
@@ -32,10 +34,20 @@ fn unnamed() -> ServerName<'static> {
 #[derive(Debug)]
 pub struct Connector {
     config: Arc<ClientConfig>,
+    /// What it was built from.
+    made_of: MadeOf,
     /// The certificate this side shows.
     own: Option<Arc<CertFacts>>,
     /// The certificate last seen: a server shows the same one again and again.
     seen: ArcSwapOption<CertFacts>,
+}
+
+/// Equal for two connectors that would do the same.
+#[derive(Debug, PartialEq, Eq)]
+struct MadeOf {
+    options: ServerTls,
+    content: [u8; 32],
+    key_log: bool,
 }
 
 /// Why TLS was not begun.
@@ -62,6 +74,23 @@ impl Connector {
         let failed = any_error(&found);
         problems.append(&mut found);
         connector.filter(|_| !failed)
+    }
+
+    /// As [`new`](Connector::new), but takes `previous` over, with its sessions, when nothing changed, neither an option nor a
+    /// file.
+    pub fn renewed(
+        previous: Option<&Arc<Connector>>,
+        options: &ServerTls,
+        files: &Files,
+        key_log: Option<Arc<dyn KeyLog>>,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Arc<Connector>> {
+        if let Some(previous) = previous
+            && previous.made_of == made_of(options, files, key_log.is_some())
+        {
+            return Some(Arc::clone(previous));
+        }
+        Connector::new(options, files, key_log, problems).map(Arc::new)
     }
 
     fn build(
@@ -99,10 +128,11 @@ impl Connector {
             true => Resumption::store(Arc::new(ClientSessionMemoryCache::new(SESSIONS))),
             false => Resumption::disabled(),
         };
+        let made_of = made_of(options, files, key_log.is_some());
         if let Some(key_log) = key_log {
             config.key_log = key_log;
         }
-        Some(Connector { config: Arc::new(config), own, seen: ArcSwapOption::empty() })
+        Some(Connector { config: Arc::new(config), made_of, own, seen: ArcSwapOption::empty() })
     }
 
     /// Starts a session. `sni` is the name to ask for; a name that is an address is not sent but must be in the certificate.
@@ -144,6 +174,30 @@ impl Connector {
         self.seen.store(Some(Arc::clone(&fresh)));
         fresh
     }
+}
+
+/// A digest of everything that is read for `options`, with what is not there as empty.
+fn made_of(options: &ServerTls, files: &Files, key_log: bool) -> MadeOf {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    if let CaSource::File(path) = &options.ca_file {
+        paths.extend((files.list)(path).unwrap_or_else(|| vec![path.clone()]));
+    }
+    paths.extend(options.crl_file.clone());
+    if let Some(source) = &options.certificate {
+        let mut beside = source.cert.clone().into_os_string();
+        beside.push(".key");
+        paths.extend([source.cert.clone(), beside.into()]);
+        paths.extend(source.key.clone());
+    }
+    let mut content = digest::Context::new(&digest::SHA256);
+    for path in &paths {
+        let bytes = (files.read)(path).unwrap_or_default();
+        content.update(&(bytes.len() as u64).to_be_bytes());
+        content.update(&bytes);
+    }
+    let mut sum = [0; 32];
+    sum.copy_from_slice(content.finish().as_ref());
+    MadeOf { options: options.clone(), content: sum, key_log }
 }
 
 /// A name as it is sent; a final dot is none of TLS's.
@@ -303,7 +357,7 @@ impl ServerCertVerifier for Anyone {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::options::{CaSource, CertSource};
+    use crate::options::CertSource;
     use crate::testing::Ca;
     use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevokedCertParams, SerialNumber, date_time_ymd};
     use rustls::pki_types::PrivateKeyDer;
@@ -487,6 +541,20 @@ mod tests {
         let error = connector.begin(Some("not a name"), None).err().unwrap();
         assert!(matches!(error, BeginError::BadName(_)), "{error}");
         assert!(connector.begin(Some("0.0.0.0"), None).is_err());
+    }
+
+    #[test]
+    fn a_reload_keeps_what_did_not_change() {
+        let fixture = Fixture::new(&["app.internal"]);
+        let options = fixture.options();
+        let first = Arc::new(fixture.connector(&options));
+        let renewed = |options: &ServerTls| {
+            Connector::renewed(Some(&first), options, &Files::SYSTEM, None, &mut Vec::new()).unwrap()
+        };
+        assert!(Arc::ptr_eq(&first, &renewed(&options)));
+        assert!(!Arc::ptr_eq(&first, &renewed(&ServerTls { session_reuse: false, ..options.clone() })));
+        fs::write(fixture.folder.path().join("ca.pem"), Ca::new("another authority").pem).unwrap();
+        assert!(!Arc::ptr_eq(&first, &renewed(&options)));
     }
 
     #[test]

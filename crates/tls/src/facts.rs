@@ -19,18 +19,15 @@ use x509_parser::public_key::PublicKey;
 use x509_parser::time::ASN1Time;
 
 use crate::dn::{dn, one_line};
+use crate::verify::Outcome;
 
 /// What only the caller knows of a handshake with a client.
 #[derive(Clone, Debug, Default)]
 pub struct Seen<'a> {
     /// The name the client asked for.
     pub sni: Option<&'a str>,
-    /// OpenSSL's number of what was wrong with the client's certificate and let pass.
-    pub crt_error: u32,
-    /// The same of a certificate above it.
-    pub ca_error: u32,
-    /// How far above.
-    pub ca_depth: u32,
+    /// What was wrong with the client's certificate and let pass.
+    pub outcome: Outcome,
     /// The certificate that was shown.
     pub own: Option<Arc<CertFacts>>,
     /// The session id of the ClientHello.
@@ -48,9 +45,9 @@ pub fn of_server(common: &CommonState, seen: Seen<'_>) -> TlsFacts {
         sni: seen.sni.map(Into::into),
         session_id: seen.session_id.into(),
         early: seen.early,
-        verify_error: seen.crt_error,
-        ca_error: seen.ca_error,
-        ca_error_depth: seen.ca_depth,
+        verify_error: seen.outcome.crt_error,
+        ca_error: seen.outcome.ca_error,
+        ca_error_depth: seen.outcome.ca_depth,
         peer: chain.first().map(|cert| Arc::new(of_certificate(cert))),
         own: seen.own,
         hello: seen.hello.map(Into::into),

@@ -26,4 +26,5 @@ mod testing;
 pub mod tickets;
 pub mod verify;
 
+pub use connector::Connector;
 pub use problem::{Problem, Severity};
