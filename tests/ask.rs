@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
-use evenkeel_testkit::{DEADLINE, Origin, Proxy, RawClient, Script, binary};
+use evenkeel_testkit::{DEADLINE, Origin, Proxy, RawClient, Script, WsClient, WsEcho, binary};
 use serde_json::Value;
 
 fn evenkeel(args: &[&str]) -> Output {
@@ -375,7 +375,7 @@ fn why_tells_how_a_past_request_was_decided() {
         "generation 1 (in force)",
         "track-sc0 src table limits",
         "backend app",
-        "status 200 from server good",
+        "status 200 OK from server good",
         "times: ",
     ] {
         assert!(text.contains(part), "no {part:?} in\n{text}");
@@ -396,6 +396,31 @@ fn why_tells_how_a_past_request_was_decided() {
     assert!(list.contains("429  GET http://a.example/again") && list.contains("EV320 denied"), "{list}");
     let none = evenkeel(&["why", "no-such-id", "--pid-file", &running.pid_file()]);
     assert!(none.status.code() == Some(1) && stderr(&none).contains("no-such-id"), "{none:?}");
+}
+
+/// A tunnel has given its buffers back by the time it ends.
+#[test]
+fn a_websocket_and_what_was_captured_are_remembered() {
+    let echo = WsEcho::start();
+    let running = Running::start(&format!(
+        "[frontend.sockets]\nbind = [\"@sockets@\"]\ndefault_backend = \"echo\"\n\
+         capture = {{ request = [{{ header = \"Host\", len = 32 }}, {{ header = \"Cookie\", len = 32 }}] }}\n\
+         http-request = [\"set-header X-A b if {{ path_beg /ws }}\"]\n[backend.echo]\nserver = [\"{}\"]\n",
+        echo.addr()
+    ));
+    let mut socket = WsClient::connect(running.proxy.addr("sockets"), "/ws?secret").unwrap();
+    assert_eq!(socket.echo("hello").unwrap(), "hello");
+    socket.close();
+    let past = &running.why(&["--path", "/ws"], 1)[0];
+    assert_eq!((&past["status"], &past["phrase"]), (&101.into(), &"Switching Protocols".into()), "{past:#}");
+    let walk = &past["walk"];
+    assert_eq!((&walk["request"]["target"], &walk["backend"]["name"]), (&"/ws?secret".into(), &"echo".into()));
+    assert_eq!(walk["stages"][0]["rules"][0]["held"], true, "{past:#}");
+    let captured = walk["captured"].as_array().unwrap();
+    assert_eq!((captured.len(), &captured[0]["field"]), (1, &"Host".into()), "{past:#}");
+    let id = past["id"].as_str().unwrap();
+    let text = stdout(&evenkeel(&["why", id, "--pid-file", &running.pid_file()]));
+    assert!(text.contains("captured of the request: Host = ") && text.contains("status 101 Switching"), "{text}");
 }
 
 #[test]

@@ -33,3 +33,23 @@ fn a_listen_runs_its_rules_as_the_backend_of_another_frontend_and_its_own_once()
         assert_eq!((refused.status(), values(&refused, "x-after")), (403, vec!["app"]), "{bind}");
     }
 }
+
+#[test]
+fn a_reload_says_what_became_of_a_map() {
+    let dir = tempfile::tempdir().unwrap();
+    let map = dir.path().join("hosts.map");
+    std::fs::write(&map, "a 1\nb 2\nc 3\n").unwrap();
+    let config = format!(
+        "[listen.web]\nbind = [\"@web@\"]\nhttp-request = [\"return status 200 hdr x-site %[path,field(2,/),map({},none)]\"]\n",
+        map.display()
+    );
+    let mut proxy = Proxy::start(&config);
+    assert_eq!(values(&ask(&proxy, "web", "/b"), "x-site"), ["2"]);
+    std::fs::write(&map, "a 1\nb 7\nx 3\ny 4\n").unwrap();
+    let said = proxy.reload(&config);
+    let text = String::from_utf8_lossy(&said.stdout);
+    assert!(text.contains(&format!("~ map {}: 2 added, 1 removed, 1 changed", map.display())), "{said:?}");
+    assert_eq!(values(&ask(&proxy, "web", "/b"), "x-site"), ["7"]);
+    let again = proxy.reload(&config);
+    assert!(String::from_utf8_lossy(&again.stdout).contains("no change"), "{again:?}");
+}

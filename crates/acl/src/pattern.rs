@@ -20,6 +20,6 @@ mod view;
 pub use self::entries::{MAX_BYTES, MAX_ENTRIES};
 pub use self::load::{LoadError, MAX_LINE, Shape};
 pub use self::store::{EditError, Entry, MAX_PREPARED, PatternError, Store};
-pub use self::stores::Stores;
+pub use self::stores::{StoreChange, Stores};
 pub use self::view::{Found, MAX_EXPANDED, View};
 pub use crate::matching::Kind;

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+use evenkeel_acl::pattern::{StoreChange, Stores};
 use evenkeel_acl::stick::TableDef;
 use serde_json::{Value, json};
 
@@ -26,6 +27,8 @@ pub struct Plan {
     pub servers: Diff,
     /// Stick tables by name; a changed one loses its entries.
     pub tables: Diff,
+    /// Pattern files and maps that hold something else; told by [`Plan::with_files`].
+    pub files: Vec<StoreChange>,
     /// Global settings that change with the reload.
     pub global: Vec<Change>,
     /// Settings that keep their old value until a restart.
@@ -83,9 +86,15 @@ pub fn plan(old: &Config, new: &Config) -> Plan {
 }
 
 impl Plan {
+    /// With what becomes of the pattern files and maps that both configurations use.
+    pub fn with_files(self, old: &Stores, new: &Stores) -> Plan {
+        Plan { files: new.changed_since(old), ..self }
+    }
+
     /// Whether nothing would change.
     pub fn is_empty(&self) -> bool {
         [&self.binds, &self.frontends, &self.backends, &self.servers, &self.tables].into_iter().all(Diff::is_empty)
+            && self.files.is_empty()
             && self.global.is_empty()
             && self.needs_restart.is_empty()
     }
@@ -99,6 +108,7 @@ impl Plan {
             "backends": self.backends.to_json(),
             "servers": self.servers.to_json(),
             "tables": self.tables.to_json(),
+            "files": self.files.iter().map(file_json).collect::<Vec<_>>(),
             "global": changes_json(&self.global),
             "needs_restart": changes_json(&self.needs_restart),
         })
@@ -128,6 +138,12 @@ impl fmt::Display for Plan {
                 write!(f, "~ {kind} {}: ", changed.name)?;
                 write_changes(f, &changed.what)?;
             }
+        }
+        for file in &self.files {
+            let counts = [(file.added, "added"), (file.removed, "removed"), (file.changed, "changed")];
+            let counts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+            let what = if file.map { "map" } else { "list" };
+            writeln!(f, "~ {what} {}: {}", file.path, counts.collect::<Vec<_>>().join(", "))?;
         }
         for change in &self.global {
             write!(f, "~ global: ")?;
@@ -191,6 +207,16 @@ impl Diff {
             "same": self.same.len(),
         })
     }
+}
+
+fn file_json(file: &StoreChange) -> Value {
+    json!({
+        "path": &*file.path,
+        "map": file.map,
+        "added": file.added,
+        "removed": file.removed,
+        "changed": file.changed,
+    })
 }
 
 fn changes_json(changes: &[Change]) -> Value {

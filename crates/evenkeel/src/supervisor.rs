@@ -318,7 +318,7 @@ impl Supervisor {
             ask::must_hold(&config)?;
         }
         let old = self.shared.snapshot.load_full();
-        let plan = evenkeel_config::plan::plan(&old.config, &config);
+        let plan = evenkeel_config::plan::plan(&old.config, &config).with_files(&self.stores, &stores);
         let generation = old.generation + 1;
 
         // Build: everything that can fail, before anything changes.

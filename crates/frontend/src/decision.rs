@@ -9,8 +9,9 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use evenkeel_acl::Path;
+use evenkeel_acl::{Memo, Path};
 use evenkeel_config as config;
+use evenkeel_proto::Head;
 use parking_lot::Mutex;
 
 use crate::end::End;
@@ -41,6 +42,10 @@ pub struct Decision {
     pub request: Vec<u8>,
     /// Whether it was cut.
     pub cut: bool,
+    /// The reason phrase of the server's answer.
+    pub phrase: String,
+    /// What was captured.
+    pub captured: Vec<Captured>,
     /// Which rules held.
     pub path: Path,
     /// The tracked stick-table entries.
@@ -55,6 +60,19 @@ pub struct Decision {
     pub end: End,
     /// Attempts after the first.
     pub retries: u32,
+}
+
+/// A captured value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Captured {
+    /// Of the response.
+    pub of_response: bool,
+    /// Number of the slot.
+    pub slot: usize,
+    /// The field it is taken from, where a key says so.
+    pub field: Option<Arc<str>>,
+    /// Its beginning.
+    pub value: Vec<u8>,
 }
 
 /// A stick-table entry that was tracked.
@@ -73,9 +91,49 @@ pub struct TrackedThen {
 /// Which transactions are kept.
 pub(crate) struct Keep<'c>(pub(crate) &'c config::DecisionLog);
 
+/// The heads of a transaction that may be kept.
+pub(crate) enum Heads<'h> {
+    /// Request and response.
+    There(&'h Head, &'h Head),
+    /// What is kept of them, since the buffers of a tunnel are given back: the head of the request, whether it was cut, and
+    /// the phrase of the response.
+    Kept(Box<[u8]>, bool, Box<str>),
+}
+
+impl Heads<'_> {
+    /// What is kept of heads that will be gone; nothing when nothing is remembered.
+    pub(crate) fn detached(conf: &config::DecisionLog, req: &Head, res: &Head) -> Heads<'static> {
+        match conf.entries {
+            0 => Heads::Kept(Box::default(), true, Box::default()),
+            _ => {
+                let (head, cut, phrase) = Heads::There(req, res).redacted(conf);
+                Heads::Kept(head.into(), cut, phrase.into())
+            }
+        }
+    }
+
+    /// The head of the request as it may be kept, whether it is cut, and the phrase of the response.
+    pub(crate) fn redacted(self, conf: &config::DecisionLog) -> (Vec<u8>, bool, String) {
+        match self {
+            Heads::There(req, res) => {
+                let head = req.block().filled().get(..req.head_len()).unwrap_or_default();
+                let (head, cut) = Keep(conf).redacted(head);
+                let phrase = if res.is_complete() { res.reason() } else { &[] };
+                let phrase = &phrase[..phrase.len().min(Keep::VALUE)];
+                (head, cut, String::from_utf8_lossy(phrase).into_owned())
+            }
+            Heads::Kept(head, cut, phrase) => (head.into(), cut, phrase.into()),
+        }
+    }
+}
+
 impl Keep<'_> {
     /// Bytes of a request head that are kept.
     const HEAD: usize = 4096;
+    /// Bytes of a reason phrase, and of a captured value.
+    const VALUE: usize = 128;
+    /// Captured values.
+    const CAPTURED: usize = 8;
 
     /// Whether a transaction like this is kept; `serial` counts those of its worker.
     pub(crate) fn wants(&self, end: End, status: Option<u16>, total_ms: i64, serial: u64) -> bool {
@@ -87,8 +145,29 @@ impl Keep<'_> {
                 || (self.0.sample > 0 && serial.is_multiple_of(u64::from(self.0.sample))))
     }
 
+    /// What was captured, but for secrets.
+    pub(crate) fn captured(&self, captures: &config::Captures, memo: &Memo) -> Vec<Captured> {
+        let sides = [
+            (false, &captures.request, memo.captured_request.borrow()),
+            (true, &captures.response, memo.captured_response.borrow()),
+        ];
+        let mut all = Vec::new();
+        for (of_response, slots, values) in &sides {
+            for (slot, capture) in slots.iter().enumerate() {
+                let secret = |name: &Arc<str>| self.0.redact.iter().any(|field| field.eq_ignore_ascii_case(name));
+                let Some(value) = values.get(slot).filter(|_| !capture.header.as_ref().is_some_and(secret)) else {
+                    continue;
+                };
+                let value = value[..value.len().min(Self::VALUE)].to_vec();
+                all.push(Captured { of_response: *of_response, slot, field: capture.header.clone(), value });
+            }
+        }
+        all.truncate(Self::CAPTURED);
+        all
+    }
+
     /// The head as it may be kept, and whether it was cut.
-    pub(crate) fn redacted(&self, head: &[u8]) -> (Vec<u8>, bool) {
+    fn redacted(&self, head: &[u8]) -> (Vec<u8>, bool) {
         let mut kept = Vec::with_capacity(head.len().min(Self::HEAD));
         for (at, line) in head.split_inclusive(|&b| b == b'\n').enumerate() {
             let colon = line.iter().position(|&b| b == b':').filter(|_| at > 0);

@@ -7,16 +7,17 @@ use std::time::Instant;
 use evenkeel_acl::stick::Tracked;
 use evenkeel_acl::{Memo, Progress, count};
 use evenkeel_backend::{BackendState, Group, Server};
-use evenkeel_config::{LogFormat, ServerAddress};
+use evenkeel_config::{DecisionLog, LogFormat, ServerAddress};
 use evenkeel_stats::TrafficSheet;
 
 use crate::clock;
 use crate::conn::Conn;
-use crate::decision::{Decision, Keep, TrackedThen};
+use crate::decision::{Decision, Heads, Keep, TrackedThen};
 use crate::end::{End, Fault, Stage};
 use crate::log::{Queues, Record, RequestLine, Times};
-use crate::snapshot::{Entrance, Snapshot};
+use crate::snapshot::Entrance;
 use crate::state::Failure;
+use crate::txn::Txn;
 use crate::upstream::{Upstream, Waited};
 use crate::worker::Worker;
 
@@ -60,13 +61,15 @@ pub(crate) struct Tally {
 
 /// A transaction that ended, as far as it may be remembered.
 pub(crate) struct Past<'a> {
-    pub(crate) snapshot: &'a Snapshot,
+    /// Which are remembered.
+    pub(crate) conf: &'a DecisionLog,
+    /// The configuration it was served under.
+    pub(crate) generation: u64,
     pub(crate) conn: &'a Conn,
     pub(crate) entrance: &'a Entrance,
     pub(crate) group: Option<&'a Arc<Group>>,
-    pub(crate) memo: &'a Memo,
-    /// The head of the request as received.
-    pub(crate) head: &'a [u8],
+    pub(crate) txn: &'a Txn,
+    pub(crate) heads: Heads<'a>,
 }
 
 /// What rules and formats say of the log line.
@@ -329,15 +332,14 @@ impl Tally {
     }
 
     /// Keeps what `why` needs to tell how this was decided, if it is one of those that are kept.
-    pub(crate) fn remember(&self, past: &Past<'_>) {
-        let Past { snapshot, conn, entrance, group, memo, head } = past;
-        let worker = &conn.admission.worker;
-        let conf = &snapshot.config.global.why;
+    pub(crate) fn remember(&self, past: Past<'_>) {
+        let Past { conf, generation, conn, entrance, group, txn, heads } = past;
+        let (worker, memo) = (&conn.admission.worker, &txn.memo);
         let keep = Keep(conf);
         if self.quiet || !keep.wants(self.end, self.status, self.times.total, self.serial) {
             return;
         }
-        let (request, cut) = keep.redacted(head);
+        let (request, cut, phrase) = heads.redacted(conf);
         let now = worker.now_ms();
         let tracks = conn.session.tracks.iter().chain(memo.tracks.iter());
         let then = |(counter, entry): (usize, &Tracked)| {
@@ -347,7 +349,7 @@ impl Tally {
         let decision = Decision {
             id: self.id(worker).unwrap_or_default(),
             began_us: clock::unix_us(self.began),
-            generation: snapshot.generation,
+            generation,
             frontend: entrance.conf.clone(),
             backend: group.map(|group| group.conf.clone()),
             server: self.server.as_ref().map(|server| server.name.clone()),
@@ -356,6 +358,8 @@ impl Tally {
             dst: conn.session.dst,
             request,
             cut,
+            phrase,
+            captured: keep.captured(&entrance.conf.captures, memo),
             path: memo.path,
             tracked: tracks.filter_map(then).collect(),
             times: self.times,

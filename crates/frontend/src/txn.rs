@@ -20,6 +20,7 @@ use crate::bufs::Stock;
 use crate::clock;
 use crate::closing::{Kept, Line, close_books};
 use crate::conn::Conn;
+use crate::decision::Heads;
 use crate::end::End;
 use crate::exchange::{Exchange, Outcome, Terms, is_idempotent};
 use crate::finish::{Past, Tally, Told};
@@ -165,14 +166,15 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
     let group = group.map(|at| local.snapshot.groups[at].clone());
     let (Some(tunnel), Some(at)) = (tunnel, &group) else {
         close_books(conn, txn, &mut tally, &entrance, group.as_ref(), Line::Of(cut));
-        let head = txn.req.block().filled().get(..txn.req.head_len()).unwrap_or_default();
-        let past =
-            Past { snapshot: &local.snapshot, conn, entrance: &entrance, group: group.as_ref(), memo: &txn.memo, head };
-        tally.remember(&past);
+        let (conf, generation) = (&local.snapshot.config.global.why, local.snapshot.generation);
+        let heads = Heads::There(&txn.req, &txn.res);
+        tally.remember(Past { conf, generation, conn, entrance: &entrance, group: group.as_ref(), txn, heads });
         conn.session.end_transaction();
         return next;
     };
     // A tunnel may live long: it holds its server, not the configuration.
+    let generation = local.snapshot.generation;
+    let heads = Heads::detached(&local.snapshot.config.global.why, &txn.req, &txn.res);
     drop(local);
     let line = RequestLine::of(&txn.req, cut);
     let (method, target, version) = (line.method.to_vec(), line.target.to_vec(), line.version);
@@ -184,6 +186,9 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
     conn.served = None;
     tunnel.run(conn, &mut tally, &entrance, at).await;
     close_books(conn, txn, &mut tally, &entrance, group.as_ref(), line);
+    let local = conn.admission.worker.local();
+    let conf = &local.snapshot.config.global.why;
+    tally.remember(Past { conf, generation, conn, entrance: &entrance, group: group.as_ref(), txn, heads });
     next
 }
 

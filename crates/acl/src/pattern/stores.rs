@@ -3,9 +3,10 @@
 //! Filled while rules are compiled, one per configuration. Invariant: compiling a configuration changes nothing that the
 //! running one sees; it may only share a store whose file is unchanged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hasher};
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -120,10 +121,66 @@ impl Stores {
         self.list.lock().get(&*key(source, path)).map(|held| held.store.clone())
     }
 
+    /// What differs in the stores that were there in `old` already, sorted by path. Reads every entry of those that are no
+    /// longer the same.
+    pub fn changed_since(&self, old: &Stores) -> Vec<StoreChange> {
+        let old = old.list.lock().clone();
+        let new = self.list.lock();
+        let both = new.iter().filter_map(|(path, held)| Some((path, &held.store, &old.get(path)?.store)));
+        both.filter_map(|(path, new, old)| StoreChange::between(path, old, new)).collect()
+    }
+
     /// Every store, sorted by path.
     pub fn all(&self) -> Vec<Arc<Store>> {
         self.list.lock().values().map(|held| held.store.clone()).collect()
     }
+}
+
+/// What a reload makes of a pattern file: entries by their keys, those that were edited at run time included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreChange {
+    /// The path, or `virt@name`.
+    pub path: Arc<str>,
+    /// Whether its entries have values.
+    pub map: bool,
+    /// Keys that are new.
+    pub added: usize,
+    /// Keys that are gone.
+    pub removed: usize,
+    /// Keys whose values are others.
+    pub changed: usize,
+}
+
+impl StoreChange {
+    fn between(path: &str, old: &Arc<Store>, new: &Arc<Store>) -> Option<StoreChange> {
+        if Arc::ptr_eq(old, new) {
+            return None;
+        }
+        let (before, after) = (by_key(old), by_key(new));
+        let gone = before.keys().filter(|key| !after.contains_key(key)).count();
+        let map = new.shape() == Shape::Pairs;
+        let mut change = StoreChange { path: path.into(), map, added: 0, removed: gone, changed: 0 };
+        for (key, values) in &after {
+            match before.get(key) {
+                None => change.added += 1,
+                Some(was) if was != values => change.changed += 1,
+                Some(_) => {}
+            }
+        }
+        // Comments and blank lines are no entries.
+        (change.added + change.removed + change.changed > 0).then_some(change)
+    }
+}
+
+/// The hash of each key, with one of all its values in order.
+fn by_key(store: &Store) -> HashMap<u64, u64> {
+    let mut all: HashMap<u64, u64> = HashMap::with_capacity(store.len());
+    store.for_each(|entry| {
+        let values = all.entry(fingerprint(entry.key).1).or_default();
+        *values = values.rotate_left(5) ^ fingerprint(entry.value).1;
+        ControlFlow::Continue(())
+    });
+    all
 }
 
 fn split(name: &str) -> (Source, &str) {
@@ -226,5 +283,27 @@ mod tests {
         // As keys the same bytes are other patterns.
         let other = Stores::after(&second).load("/m", Shape::Keys, &|_: &Path| Ok(b"a 1\n".to_vec())).unwrap();
         assert!(!Arc::ptr_eq(&store, &other));
+    }
+
+    #[test]
+    fn a_changed_file_is_told_by_its_keys() {
+        let old = Stores::default();
+        let load = |stores: &Stores, path: &str, text: &'static str| {
+            stores.load(path, Shape::Pairs, &move |_: &Path| Ok(text.as_bytes().to_vec())).unwrap()
+        };
+        load(&old, "/m", "a 1\nb 2\nc 3\nd 4\nd 5\n").put(b"edited", b"1").unwrap();
+        load(&old, "/same", "a 1\n").put(b"edited", b"1").unwrap();
+        load(&old, "/remark", "a 1\n");
+        load(&old, "/gone", "a 1\n");
+        let new = Stores::after(&old);
+        load(&new, "/m", "a 1\nb 3\nx 1\ny 1\nz 1\nd 4\nd 5\n");
+        load(&new, "/same", "a 1\n");
+        load(&new, "/remark", "# what it is for\na 1\n");
+        load(&new, "/new", "a 1\n");
+        assert_eq!(
+            new.changed_since(&old),
+            [StoreChange { path: "/m".into(), map: true, added: 3, removed: 2, changed: 1 }]
+        );
+        assert_eq!(old.changed_since(&old), []);
     }
 }

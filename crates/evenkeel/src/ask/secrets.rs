@@ -21,7 +21,7 @@ const WHOLE: &[&str] = &["req.hdrs", "req.hdrs_bin", "res.hdrs", "res.hdrs_bin"]
 /// Hides the secrets of `walk`.
 pub fn hide(walk: &mut Walk, config: &Config) {
     let mut known = Known::of(walk, config);
-    let Walk { request, stages, sent, answer, tracked, .. } = walk;
+    let Walk { request, stages, sent, answer, tracked, captured, .. } = walk;
     let mut keys: HashSet<(usize, String)> = HashSet::new();
     for rule in stages.iter_mut().flat_map(|stage| &mut stage.rules) {
         for saw in rule.tests.iter_mut().flat_map(|test| &mut test.saw).filter(|saw| known.reads(&saw.sample)) {
@@ -36,6 +36,12 @@ pub fn hide(walk: &mut Walk, config: &Config) {
     }
     if let Some(answer) = answer.as_mut().filter(|answer| known.payload && !answer.body.is_empty()) {
         answer.body = HIDDEN.to_owned();
+    }
+    for one in captured {
+        let side = if one.of == "request" { "req" } else { "res" };
+        if known.slots.contains(&format!("capture.{side}.hdr({})", one.slot)) {
+            one.value = HIDDEN.to_owned();
+        }
     }
     for entry in tracked {
         if keys.contains(&(entry.counter, entry.table.clone())) {
@@ -95,6 +101,10 @@ impl Known {
         let action = action_of(&rule.text);
         let reads = self.reads(action);
         // Whether or not it held here: an earlier request may have set what this one reads.
+        // A past capture is told by its number alone.
+        if reads && let Some(slot) = action.strip_prefix("capture ").and_then(slot_of) {
+            self.slots.extend(["req", "res"].map(|side| format!("capture.{side}.hdr({slot})")));
+        }
         if reads && let Some((_, var)) = calls(action).find(|(name, _)| name.starts_with("set-var")) {
             self.vars.insert(var.to_owned());
         }
@@ -162,6 +172,11 @@ fn is_cookies(word: &str) -> bool {
         // How many there are and what they are called is no secret.
         rest.is_some_and(|rest| !rest.starts_with("_cnt") && !rest.starts_with("_names"))
     })
+}
+
+/// `id 3` of a capture.
+fn slot_of(action: &str) -> Option<usize> {
+    action.rsplit_once(" id ")?.1.trim().parse().ok()
 }
 
 /// A rule without its condition.

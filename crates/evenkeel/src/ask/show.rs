@@ -257,9 +257,14 @@ pub fn past(past: &Past, style: Style) -> String {
         put(&mut out, 0, &format!("tried {}{often}: {} ({})", style.bold(&first.server), first.sentence, first.code));
     }
     let server = past.server.as_deref().map_or_else(String::new, |server| format!(" from server {server}"));
-    let status = past.status.map_or_else(|| "no answer".to_owned(), |status| format!("status {status}"));
+    let phrase = if past.phrase.is_empty() { String::new() } else { format!(" {}", safe(&past.phrase)) };
+    let status = past.status.map_or_else(|| "no answer".to_owned(), |status| format!("status {status}{phrase}"));
     let retries = if past.retries == 0 { String::new() } else { format!(", {} retries", past.retries) };
     put(&mut out, 0, &format!("{}{server}{retries}", style.bold(&status)));
+    for one in &past.walk.captured {
+        let what = one.field.clone().unwrap_or_else(|| format!("slot {}", one.slot));
+        put(&mut out, 4, &style.dim(&safe(&format!("captured of the {}: {what} = {}", one.of, one.value))));
+    }
     let t = past.times_ms;
     let times = [
         ("request", t.request),

@@ -34,6 +34,9 @@ pub struct Walk {
     /// Stick-table entries that are tracked, as they are at the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tracked: Vec<Tracked>,
+    /// Of a past request: what was captured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub captured: Vec<Captured>,
     /// What to know when reading this.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -254,6 +257,20 @@ pub struct Tracked {
     pub key: String,
     /// What it stores.
     pub values: Vec<(String, u64)>,
+}
+
+/// A captured value of a past request.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Captured {
+    /// `request` or `response`.
+    pub of: String,
+    /// Number of the slot.
+    pub slot: usize,
+    /// The field it is taken from, where a key says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// Its beginning.
+    pub value: String,
 }
 
 /// The longest part of a body that is shown.

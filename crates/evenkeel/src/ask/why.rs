@@ -42,6 +42,9 @@ pub struct Past {
     pub in_force: bool,
     /// Status the client got.
     pub status: Option<u16>,
+    /// The reason phrase of the server's answer.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub phrase: String,
     /// The server that was used last.
     pub server: Option<String>,
     /// Servers that did not do.
@@ -126,6 +129,7 @@ fn tell(shared: &Shared, decision: &Decision) -> Past {
         generation: decision.generation,
         in_force,
         status: decision.status,
+        phrase: decision.phrase.clone(),
         server: decision.server.as_ref().map(|name| name.to_string()),
         tried: decision.tried.iter().map(|(server, end)| tried(server, *end)).collect(),
         retries: decision.retries,
@@ -227,6 +231,14 @@ fn walk(decision: &Decision, config: &evenkeel_config::Config, given: &Given, in
             did.truncate(values);
         }
     }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let captured = decision.captured.iter().map(|captured| walk::Captured {
+        of: if captured.of_response { "response" } else { "request" }.to_owned(),
+        slot: captured.slot,
+        field: captured.field.as_ref().map(|name| name.to_string()),
+        value: text(&captured.value),
+    });
+    walk.captured = captured.collect();
     hide_secrets(&mut walk, config);
     if !whole {
         walk.notes
