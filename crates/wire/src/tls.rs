@@ -22,6 +22,8 @@ mod hello;
 mod read;
 mod scratch;
 mod session;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use error::{HandshakeError, SessionError};

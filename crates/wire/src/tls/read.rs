@@ -76,11 +76,14 @@ impl Inner {
                 return true;
             }
             if !socket.may_read() {
+                // Nobody may look again for long, and the peer must not wait for our last flight.
+                let _ = self.nothing(socket);
                 return false;
             }
             match self.fill(socket, &mut [], IDLE_WINDOW) {
                 Ok(_) => {}
-                Err(e) => return e.kind() != io::ErrorKind::WouldBlock,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return true,
             }
         }
     }
@@ -102,7 +105,8 @@ impl Inner {
     /// Receives at most `window` bytes and puts what they decrypt to into `to`, the rest behind into `plain`.
     pub(super) fn fill(&mut self, socket: &Socket, to: &mut [u8], window: usize) -> io::Result<Fill> {
         let have = self.tail.len();
-        let window = window.max(self.missing()).clamp(MIN_WINDOW, MAX_WINDOW);
+        let missing = self.missing();
+        let window = window.max(missing).clamp(MIN_WINDOW, MAX_WINDOW);
         scratch::with(|scratch| {
             let input = &mut scratch.input;
             scratch::stretch(input, have + window);
@@ -115,6 +119,11 @@ impl Inner {
                 Ok(got) => got,
                 Err(e) => return Err(e),
             };
+            if got < missing {
+                // Its head was looked at before: nothing to be done until the record is whole.
+                self.tail.extend_from_slice(&input[have..have + got]);
+                return Ok(Fill { bytes: 0, dry: got < window });
+            }
             input[..have].copy_from_slice(&self.tail);
             let bytes = self.process(&mut input[..have + got], to);
             if self.failed.is_some() {
@@ -255,7 +264,7 @@ impl Inner {
         (room + records * usize::from(self.overhead)).saturating_sub(self.tail.len() - self.seen)
     }
 
-    /// How many bytes the record lacks that is not whole.
+    /// How many bytes the record lacks that is not whole; 0 while its head is not.
     fn missing(&self) -> usize {
         let part = &self.tail[self.seen..];
         record_len(part).map_or(0, |len| len.saturating_sub(part.len()))

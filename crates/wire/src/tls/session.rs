@@ -11,7 +11,6 @@ use rustls::unbuffered::{
 };
 
 /// A session of either side.
-#[expect(clippy::large_enum_variant, reason = "a session lives in the box of its stream")]
 pub(super) enum Session {
     Server(UnbufferedServerConnection),
     Client(UnbufferedClientConnection),

@@ -19,13 +19,15 @@ pub(super) const MAX_BATCH: u32 = 64 * 1024;
 const MIN_BATCH: u32 = MAX_FRAGMENT as u32;
 /// Small records before full ones, some 45 KiB of them: by then a slow start has opened the window (`tune.ssl.maxrecord`).
 const SMALL_RECORDS: u16 = 32;
+/// Least bytes of plaintext in a full record, whatever was asked for.
+const MIN_RECORD: u16 = 256;
 /// Room for what rustls puts before a record: a key update.
 const SLACK: usize = 256;
 
 /// How much plaintext a record carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordSizes {
-    /// Most bytes of any record, up to 16384 (`tune.ssl.hard-maxrecord`).
+    /// Most bytes of any record, 256 to 16384; 0 for the largest (`tune.ssl.hard-maxrecord`).
     pub most: u16,
     /// Most bytes of the first records and of those after a pause, which the peer can then read as they come; 0 for `most`
     /// (`tune.ssl.maxrecord`).
@@ -184,11 +186,10 @@ impl Inner {
     }
 
     pub(super) fn set_record_sizes(&mut self, sizes: RecordSizes) {
-        let most = match sizes.most {
-            0 => MAX_FRAGMENT as u16,
-            most => most.min(MAX_FRAGMENT as u16),
-        };
-        self.sizes = RecordSizes { most, first: sizes.first.min(most) };
+        // Zero is no limit; less than a segment would be mostly overhead.
+        let limit = |size: u16, none| if size == 0 { none } else { size.clamp(MIN_RECORD, MAX_FRAGMENT as u16) };
+        let most = limit(sizes.most, MAX_FRAGMENT as u16);
+        self.sizes = RecordSizes { most, first: limit(sizes.first, 0).min(most) };
         self.restart_small();
     }
 
