@@ -286,7 +286,9 @@ impl Head {
         if !name::is_value(value) {
             return Err(BadEdit::BadValue);
         }
-        self.room(name.len() + value.len() + 4)?;
+        let length = name.len() + value.len() + 4;
+        self.room(length)?;
+        self.edits.reserve(length);
         let start = self.edits.len() as u32;
         let name_end = start + name.len() as u32;
         let value_end = name_end + 2 + value.len() as u32;

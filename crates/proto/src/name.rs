@@ -146,21 +146,13 @@ pub(crate) fn check(name: &[u8]) -> Result<u8, BadEdit> {
 /// The number of a name; [`OTHER`] if it is not known.
 #[inline]
 pub(crate) fn classify(name: &[u8]) -> u8 {
-    let Some(&(start, end)) = BY_LENGTH.get(name.len()) else { return OTHER };
-    let mut at = usize::from(start);
-    if start == end {
-        return OTHER;
-    }
     let key = key(name);
-    while at < usize::from(end) {
-        let entry = &SORTED[at];
-        // The key covers 16 bytes.
-        if entry.key == key && (name.len() <= 16 || name.eq_ignore_ascii_case(entry.name)) {
-            return entry.id;
-        }
-        at += 1;
-    }
-    OTHER
+    let known = &KNOWN[usize::from(PLACES[place(key, SPREAD)])];
+    // The key covers 16 bytes.
+    let same = known.key == key
+        && known.name.len() == name.len()
+        && (name.len() <= 16 || name.eq_ignore_ascii_case(known.name));
+    if same { known.id } else { OTHER }
 }
 
 /// A known name as [`classify`] compares it.
@@ -171,42 +163,52 @@ struct Known {
     id: u8,
 }
 
-const LONGEST: usize = 19;
-
-/// Where the names of each length are in [`SORTED`].
-static BY_LENGTH: [(u8, u8); LONGEST + 1] = {
-    let mut ranges = [(0, 0); LONGEST + 1];
-    let mut i = 0;
-    while i < SORTED.len() {
-        let length = SORTED[i].name.len();
-        if i == 0 || SORTED[i - 1].name.len() != length {
-            ranges[length].0 = i as u8;
-        }
-        ranges[length].1 = i as u8 + 1;
-        i += 1;
+static KNOWN: [Known; NAMES.len()] = {
+    let mut known = [Known { key: [0; 2], name: b"", id: OTHER }; NAMES.len()];
+    let mut at = 0;
+    while at < NAMES.len() {
+        let (name, id) = NAMES[at];
+        known[at] = Known { key: key(name), name, id };
+        at += 1;
     }
-    ranges
+    known
 };
 
-/// The known names by length, in the order of the list, which has the frequent ones first where it matters.
-static SORTED: [Known; NAMES.len()] = {
-    let mut sorted = [Known { key: [0; 2], name: b"", id: OTHER }; NAMES.len()];
-    let (mut length, mut to) = (0, 0);
-    while length <= LONGEST {
-        let mut i = 0;
-        while i < NAMES.len() {
-            let (name, id) = NAMES[i];
-            if name.len() == length {
-                sorted[to] = Known { key: key(name), name, id };
-                to += 1;
-            }
-            i += 1;
-        }
-        length += 1;
-    }
-    assert!(to == NAMES.len(), "a name is longer than LONGEST");
-    sorted
+/// Which of [`KNOWN`] a key can only be; any where no name belongs.
+static PLACES: [u8; 256] = match places(SPREAD) {
+    Some(places) => places,
+    None => panic!("two names share a place"),
 };
+
+/// A factor that gives each known name a place of its own.
+const SPREAD: u64 = {
+    let mut factor: u64 = 1;
+    while places(factor).is_none() {
+        factor = factor.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+    }
+    factor
+};
+
+const fn places(factor: u64) -> Option<[u8; 256]> {
+    let mut places = [0; 256];
+    let mut taken = [false; 256];
+    let mut at = 0;
+    while at < NAMES.len() {
+        let place = place(key(NAMES[at].0), factor);
+        if taken[place] {
+            return None;
+        }
+        taken[place] = true;
+        places[place] = at as u8;
+        at += 1;
+    }
+    Some(places)
+}
+
+#[inline]
+const fn place(key: [u64; 2], factor: u64) -> usize {
+    ((key[0] ^ key[1].rotate_left(29)).wrapping_mul(factor) >> 56) as usize
+}
 
 /// The first and the last 8 bytes, overlapping in short names, lower case. Setting bit 5 lower-cases letters and leaves
 /// digits and `-` alone; no other token character becomes one of them.
@@ -267,10 +269,16 @@ fn has_control(word: u64) -> bool {
 }
 
 /// `value` without the blanks around it.
+#[inline]
 pub(crate) fn trim(value: &[u8]) -> &[u8] {
-    let start = value.iter().position(|&b| b != b' ' && b != b'\t').unwrap_or(value.len());
-    let end = value.iter().rposition(|&b| b != b' ' && b != b'\t').map_or(start, |i| i + 1);
-    &value[start..end]
+    let mut rest = value;
+    while let [b' ' | b'\t', after @ ..] = rest {
+        rest = after;
+    }
+    while let [before @ .., b' ' | b'\t'] = rest {
+        rest = before;
+    }
+    rest
 }
 
 fn has_prefix(name: &[u8], prefix: &[u8]) -> bool {
