@@ -169,11 +169,17 @@ impl<'o> Out<'o> {
     }
 
     /// Text between [`open`](Out::open) and [`close`](Out::close).
+    #[inline]
     pub(super) fn part(&mut self, text: &[u8], kind: Text) {
         // Nearly every value can stay as it is.
         if kind == Text::Plain && !self.flags.escape && evenkeel_proto::is_field_value(text) {
-            return self.bytes.extend_from_slice(text);
+            self.bytes.extend_from_slice(text);
+        } else {
+            self.marked(text, kind);
         }
+    }
+
+    fn marked(&mut self, text: &[u8], kind: Text) {
         // Runs of bytes that stay are copied at once.
         let mut run = 0;
         for (at, &byte) in text.iter().enumerate() {
