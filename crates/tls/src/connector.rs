@@ -43,7 +43,7 @@ pub struct Connector {
 }
 
 /// Equal for two connectors that would do the same.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct MadeOf {
     options: ServerTls,
     content: [u8; 32],
@@ -93,6 +93,19 @@ impl Connector {
         Connector::new(options, files, key_log, problems).map(Arc::new)
     }
 
+    /// Whether the two were built from the same options and the same files.
+    pub fn is_like(&self, other: &Connector) -> bool {
+        self.made_of == other.made_of
+    }
+
+    /// One for another server with the same options, which shares what was read and has sessions of its own.
+    pub fn twin(&self) -> Connector {
+        let mut config = ClientConfig::clone(&self.config);
+        config.resumption = resumption(&self.made_of.options);
+        let own = self.own.clone();
+        Connector { config: Arc::new(config), made_of: self.made_of.clone(), own, seen: ArcSwapOption::empty() }
+    }
+
     fn build(
         options: &ServerTls,
         files: &Files,
@@ -124,10 +137,7 @@ impl Connector {
             None => (builder.with_no_client_auth(), None),
         };
         config.alpn_protocols = options.alpn.iter().map(|name| name.to_vec()).collect();
-        config.resumption = match options.session_reuse {
-            true => Resumption::store(Arc::new(ClientSessionMemoryCache::new(SESSIONS))),
-            false => Resumption::disabled(),
-        };
+        config.resumption = resumption(options);
         let made_of = made_of(options, files, key_log.is_some());
         if let Some(key_log) = key_log {
             config.key_log = key_log;
@@ -173,6 +183,13 @@ impl Connector {
         let fresh = Arc::new(facts::of_certificate(der));
         self.seen.store(Some(Arc::clone(&fresh)));
         fresh
+    }
+}
+
+fn resumption(options: &ServerTls) -> Resumption {
+    match options.session_reuse {
+        true => Resumption::store(Arc::new(ClientSessionMemoryCache::new(SESSIONS))),
+        false => Resumption::disabled(),
     }
 }
 
@@ -555,6 +572,18 @@ mod tests {
         assert!(!Arc::ptr_eq(&first, &renewed(&ServerTls { session_reuse: false, ..options.clone() })));
         fs::write(fixture.folder.path().join("ca.pem"), Ca::new("another authority").pem).unwrap();
         assert!(!Arc::ptr_eq(&first, &renewed(&options)));
+    }
+
+    #[test]
+    fn a_twin_has_sessions_of_its_own() {
+        let fixture = Fixture::new(&["app.internal"]);
+        let one = fixture.connector(&fixture.options());
+        let other = one.twin();
+        assert!(other.is_like(&one));
+        for (connector, resumed) in [(&one, false), (&one, true), (&other, false), (&other, true)] {
+            let client = fixture.connect(connector, Some("app.internal")).unwrap();
+            assert_eq!(connector.facts(&client, None).resumed, resumed);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 pub mod cert;
 pub mod codes;
 pub mod connector;
+pub mod crt_list;
 mod der;
 mod dn;
 pub mod facts;
@@ -20,7 +21,9 @@ pub mod policy;
 pub mod problem;
 pub mod roots;
 pub mod sessions;
+pub mod shared;
 pub mod store;
+pub mod terminator;
 #[cfg(test)]
 mod testing;
 pub mod tickets;
@@ -28,3 +31,5 @@ pub mod verify;
 
 pub use connector::Connector;
 pub use problem::{Problem, Severity};
+pub use shared::Shared;
+pub use terminator::{Refused, Served, Terminator};

@@ -116,7 +116,7 @@ impl CrtStores {
 }
 
 /// A version of the protocol that can be spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
     /// RFC 5246.
     Tls12,
@@ -146,7 +146,7 @@ impl Version {
 }
 
 /// Versions and algorithms, in OpenSSL's names; `None` means the safe default.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
     /// The lowest version.
     pub min: Version,
@@ -182,7 +182,7 @@ impl Default for Policy {
 }
 
 /// Whether a peer's certificate is asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Verify {
     /// It is not asked for (bind), or not looked at (server).
     #[default]
@@ -194,7 +194,7 @@ pub enum Verify {
 }
 
 /// Client certificates of a bind.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClientAuth {
     /// Whether one is asked for.
     pub verify: Verify,
@@ -213,7 +213,7 @@ pub struct ClientAuth {
 }
 
 /// Where the certificates of authorities come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CaSource {
     /// A PEM file, or a folder of them.
     File(PathBuf),
@@ -222,7 +222,7 @@ pub enum CaSource {
 }
 
 /// A set of OpenSSL's `X509_V_ERR` numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct IgnoreErrors([u64; 2]);
 
 impl IgnoreErrors {
