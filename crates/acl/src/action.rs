@@ -117,6 +117,8 @@ use RuleKind::{
     TcpSession as S,
 };
 
+/// Where nothing was read from the connection yet.
+const ACCEPT: &[RuleKind] = &[C];
 /// Where actions on HTTP messages stand.
 const HTTP: &[RuleKind] = &[Q, R, A];
 /// Where actions on requests stand.
@@ -153,8 +155,10 @@ const LATER: &[(&str, &str)] = &[
     ("close", "use reject"),
     ("do-log", "the log line is written at the end"),
     ("do-resolve", "names are resolved when the configuration is loaded"),
-    ("expect-netscaler-cip", "the PROXY protocol is a key of `bind`"),
-    ("expect-proxy", "the PROXY protocol is a key of `bind`"),
+    (
+        "expect-netscaler-cip",
+        "the one header that tells a client address is that of the PROXY protocol: expect-proxy layer4",
+    ),
     ("send-spoe-group", "there are no agents"),
     ("set-bc-mark", "packets are not marked"),
     ("set-bc-tos", "packets are not marked"),

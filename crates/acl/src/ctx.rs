@@ -308,6 +308,8 @@ pub struct Wishes {
     pub download_limit: Option<u64>,
     /// `early-hint` fields, in order.
     pub early_hints: Vec<(Arc<str>, Vec<u8>)>,
+    /// `expect-proxy layer4`: the connection begins with a PROXY header.
+    pub expect_proxy: bool,
     /// `strict-mode off`: edits that cannot be made are left out. Holds until the rule set ends.
     pub lax: bool,
     /// The last rule whose action ended its rule set (`last_rule_file`, `last_rule_line`).

@@ -346,6 +346,7 @@ fn mistakes_name_their_place() {
         (Q, "set-timeout server 0", code::ACTION_ARGS, "0", "longer than 0"),
         (R, "set-timeout queue 1s", code::PHASE, "queue", "has passed"),
         (Q, "set-retries 101", code::ACTION_ARGS, "101", "from 0 to 100"),
+        (C, "expect-proxy layer7", code::ACTION_ARGS, "layer7", "write expect-proxy layer4"),
         (Q, "set-nice 1025", code::ACTION_ARGS, "1025", "from -1024 to 1024"),
         (Q, "set-log-level loud", code::ACTION_ARGS, "loud", "emerg"),
         (Q, "set-priority-class bin(00)", code::ACTION_ARGS, "bin(00)", "a number is wanted"),
@@ -534,6 +535,15 @@ fn wishes_are_written_down() {
         "early-hint Link '</a>; from=%[src]'",
     ]);
     assert_eq!(found, expected);
+}
+
+#[test]
+fn a_proxy_header_is_expected_of_whom_the_rule_names() {
+    for (net, expected) in [("203.0.113.0/24", true), ("192.0.2.0/24", false)] {
+        let mut scene = scene(REQUEST);
+        assert_eq!(run_in(&mut scene, C, &[&format!("expect-proxy layer4 if {{ src {net} }}")]), "continue");
+        assert_eq!(scene.memo.wishes.expect_proxy, expected, "{net}");
+    }
 }
 
 #[test]

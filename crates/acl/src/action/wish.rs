@@ -3,7 +3,7 @@
 //! They only write it down in [`Wishes`](crate::Wishes); the driver of the transaction does it.
 
 use super::units::{self, Amount, number, number_of};
-use super::{ANSWER, Act, LIMIT, LOG, Next, QUEUE, REQUEST, RuleKind, action_table, argument};
+use super::{ACCEPT, ANSWER, Act, LIMIT, LOG, Next, QUEUE, REQUEST, RuleKind, action_table, argument};
 use crate::cond::Scope;
 use crate::ctx::Ctx;
 use crate::error::{Fault, code};
@@ -15,6 +15,10 @@ action_table! {
     "disable-l7-retry" "disable-l7-retry" REQUEST false parse_l7,
         "Sends this request again only when no connection could be made.",
         "disable-l7-retry if METH_POST";
+    "expect-proxy" "expect-proxy layer4" ACCEPT false parse_expect,
+        "Takes a PROXY header off the beginning of this connection, as accept-proxy of a bind does for all; a connection without \
+         one is closed.",
+        "expect-proxy layer4 if { src 192.0.2.0/24 }";
     "set-bandwidth-limit" "set-bandwidth-limit download|upload <size>|<expr>" LIMIT false parse_limit,
         "Limits the transaction from here on to so many bytes a second: download is what the client receives, upload what it \
          sends. The last one wins, 0 lifts the limit, an undefined sample changes nothing.",
@@ -43,6 +47,9 @@ action_table! {
 
 #[derive(Debug)]
 struct NoL7Retry;
+
+#[derive(Debug)]
+struct ExpectProxy;
 
 #[derive(Debug)]
 struct Limit {
@@ -75,6 +82,15 @@ struct SetTimeout {
 const LEVELS: &[&str] = &["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug", "silent"];
 const TIMEOUTS: &[&str] = &["client", "connect", "queue", "server", "tarpit", "tunnel"];
 const MAX_RETRIES: i64 = 100;
+
+fn parse_expect(_: &Word, words: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
+    let word = argument(words, "expect-proxy", "the layer", "expect-proxy layer4")?;
+    match word.is("layer4") {
+        true => Ok(Box::new(ExpectProxy)),
+        false => Err(Fault::new(code::ACTION_ARGS, word.range.clone(), format!("`{}` is no layer here", word.text()))
+            .hint("write expect-proxy layer4")),
+    }
+}
 
 fn parse_l7(_: &Word, _: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
     Ok(Box::new(NoL7Retry))
@@ -153,6 +169,13 @@ fn one_of(word: &Word, list: &[&str], what: &str) -> Result<usize, Fault> {
             .did_you_mean(&text, list.iter().copied())
             .or_hint(|| format!("write {}", list.join(", ")))
     })
+}
+
+impl Act for ExpectProxy {
+    fn run<'r>(&'r self, ctx: &mut Ctx<'_>, _: &'r Place) -> Next<'r> {
+        ctx.memo.wishes.expect_proxy = true;
+        Next::Rule
+    }
 }
 
 impl Act for NoL7Retry {
