@@ -209,9 +209,9 @@ fn version_1(bytes: &[u8]) -> Result<Parsed<'_>, Malformed> {
         };
     };
     match (bytes[end], bytes.get(end + 1)) {
-        (b'\r', Some(b'\n')) if end + 2 <= MAX_LINE => {}
-        (b'\r', None) if end + 2 <= MAX_LINE => return Ok(Parsed::Partial(end + 2)),
-        (b'\r', Some(b'\n') | None) => return Err(Malformed::LineTooLong),
+        _ if end + 2 > MAX_LINE => return Err(Malformed::LineTooLong),
+        (b'\r', Some(b'\n')) => {}
+        (b'\r', None) => return Ok(Parsed::Partial(end + 2)),
         _ => return Err(Malformed::BadLine),
     }
     let addresses = addresses_of_line(&bytes[..end]).ok_or(Malformed::BadLine)?;
