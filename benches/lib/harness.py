@@ -47,10 +47,12 @@ def refuse_on_error(main):
 PACKAGES = {
     "chromium": "chromium",
     "curl": "curl",
+    "h2load": "nghttp2-client",
     "haproxy": "haproxy",
     "hey": "hey",
     "nginx": "nginx-light",
     "node": "nodejs",
+    "openssl": "openssl",
     "taskset": "util-linux",
     "wrk": "wrk",
 }
@@ -102,9 +104,36 @@ def evenkeel_binary(given):
     say("building evenkeel (cargo build --release)")
     if subprocess.run(["cargo", "build", "--release", "-p", "evenkeel"], cwd=REPO, stdin=subprocess.DEVNULL).returncode:
         raise Refused("evenkeel does not build")
-    # Asked of cargo, since the target folder may be set from outside.
+    return os.path.join(target_folder(), "release", "evenkeel")
+
+
+def target_folder():
+    """Asked of cargo, since it may be set from outside."""
     described = subprocess.run(["cargo", "metadata", "--no-deps", "--format-version", "1"], cwd=REPO, capture_output=True)
-    return os.path.join(json.loads(described.stdout)["target_directory"], "release", "evenkeel")
+    return json.loads(described.stdout)["target_directory"]
+
+
+def handshakes_binary():
+    """The load generator for TLS handshakes, which is an example of the test kit."""
+    say("building the handshake load (cargo build --release -p evenkeel-testkit --example handshakes)")
+    command = ["cargo", "build", "--release", "-p", "evenkeel-testkit", "--example", "handshakes"]
+    if subprocess.run(command, cwd=REPO, stdin=subprocess.DEVNULL).returncode:
+        raise Refused("the handshake load does not build")
+    return os.path.join(target_folder(), "release", "examples", "handshakes")
+
+
+def certificate(folder, name, kind):
+    """A self-signed certificate and its key in one file: `rsa` of 2048 bits or `p256`."""
+    path, key = os.path.join(folder, f"{name}.pem"), os.path.join(folder, f"{name}.key")
+    how = ["rsa:2048"] if kind == "rsa" else ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    command = [which("openssl"), "req", "-x509", "-newkey", *how, "-nodes", "-days", "30", "-subj", "/CN=bench.example"]
+    command += ["-addext", "subjectAltName=DNS:bench.example,IP:127.0.0.1", "-keyout", key, "-out", path]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode:
+        raise Refused(f"openssl makes no certificate: {done.stderr.strip()}")
+    with open(path, "a") as file, open(key) as private:
+        file.write(private.read())
+    return path
 
 
 def version_of(command):
@@ -373,6 +402,39 @@ class Wrk:
 
 def wrk(*arguments, **options):
     return Wrk(*arguments, **options).result()
+
+
+def _pinned(command, cpus, what):
+    if cpus is not None:
+        command = ["taskset", "-c", cpus] + command
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode:
+        raise Refused(f"{what} failed with status {done.returncode}: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
+
+
+def h2load(url, connections, streams, seconds, cpus=None, headers=()):
+    """h2load for some seconds. It measures a mean and no percentiles, which are None here."""
+    command = ["h2load", "-t", "1", "-c", str(connections), "-m", str(streams), "-D", str(seconds), "--warm-up-time", "0"]
+    for header in headers:
+        command += ["-H", header]
+    out = _pinned(command + [url], cpus, "h2load")
+    counts = re.search(r"requests: (\d+) total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", out)
+    if not counts or "Application protocol: h2" not in out:
+        raise Refused(f"h2load did not speak HTTP/2: {out.strip()}")
+    _, done, good, failed, errored, late = (int(n) for n in counts.groups())
+    status = re.search(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", out)
+    other = sum(int(n) for n in status.groups()[1:]) if status else 0
+    errors = {k: v for k, v in {"failed": failed, "errored": errored, "timeout": late, "status": other, "unanswered": done - good}.items() if v}
+    return {"requests": good, "seconds": seconds, "errors": errors, "p50": None, "p99": None, "p999": None}
+
+
+def handshakes(binary, port, path, connections, seconds, cpus=None, resume=False):
+    """TLS connections with one request each, one after the other on each of `connections`."""
+    command = [binary, f"127.0.0.1:{port}", path, "--connections", str(connections), "--seconds", str(seconds)]
+    report = json.loads(_pinned(command + (["--resume"] if resume else []), cpus, "the handshake load"))
+    report["errors"] = {report["error"]: report["errors"]} if report["errors"] else {}
+    return report
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
