@@ -395,3 +395,165 @@ fn signs(key: &dyn SigningKey) -> Signs {
         .filter(|(scheme, _)| key.choose_scheme(&[*scheme]).is_some())
         .fold(Signs::default(), |all, (_, one)| all | one)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::problem::Severity;
+    use crate::testing::{Ca, Leaf, NOW, self_signed};
+
+    fn load(pem: &str) -> (Option<Cert>, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let cert = Cert::from_pem(Path::new("site.pem"), pem.as_bytes(), NOW, &mut problems);
+        (cert, problems)
+    }
+
+    /// The one problem of a text that cannot be loaded.
+    fn refused(pem: &str) -> Problem {
+        let (cert, mut problems) = load(pem);
+        assert!(cert.is_none());
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        problems.remove(0)
+    }
+
+    #[test]
+    fn chain_and_key_are_found_in_any_order() {
+        let ca = Ca::new("root");
+        let middle = ca.intermediate("middle");
+        let leaf = middle.issue(&["WWW.a.example", "*.a.example"]);
+        let key = leaf.key.serialize_pem();
+        for pem in [format!("{}{}{key}", leaf.pem, middle.pem), format!("{key}{}{}", leaf.pem, middle.pem)] {
+            let (cert, problems) = load(&pem);
+            let cert = cert.unwrap();
+            assert_eq!(problems, []);
+            assert_eq!(cert.names.iter().map(|name| &**name).collect::<Vec<_>>(), ["www.a.example", "*.a.example"]);
+            assert_eq!(cert.signs, Signs::P256);
+            assert_eq!(cert.key.cert.len(), 2);
+            assert_eq!(cert.issuer_der(), Some(&middle.der[..]));
+            assert_eq!(cert.facts().file.as_ref(), "site.pem");
+            assert_eq!(cert.expires_in(NOW), cert.not_after - NOW);
+            cert.key.keys_match().unwrap();
+        }
+    }
+
+    #[test]
+    fn the_common_name_counts_as_a_name() {
+        let ca = Ca::new("root");
+        let leaf = ca.issue_with(&["b.example"], |params| {
+            params.distinguished_name.push(rcgen::DnType::CommonName, "A.example");
+        });
+        assert_eq!(load(&leaf.combined()).0.unwrap().names.join(" "), "a.example b.example");
+    }
+
+    #[test]
+    fn a_certificate_before_its_own_is_put_behind_with_a_warning() {
+        let ca = Ca::new("root");
+        let leaf = ca.issue(&["a.example"]);
+        let (cert, problems) = load(&format!("{}{}{}", ca.pem, leaf.pem, leaf.key.serialize_pem()));
+        assert_eq!(cert.unwrap().der(), leaf.der);
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].severity, Severity::Warning);
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_remedy() {
+        let leaf = self_signed(&["a.example"], |_| {});
+        let other = self_signed(&["b.example"], |_| {});
+        let key = leaf.key.serialize_pem();
+        assert!(refused("hello").message.contains("no certificate"));
+        assert!(refused(&key).message.contains("no certificate"));
+        let missing = refused(&leaf.pem);
+        assert!(missing.message.contains("no private key") && missing.hint.unwrap().contains("site.pem.key"));
+        assert!(refused(&format!("{}{}", leaf.pem, other.key.serialize_pem())).message.contains("does not belong"));
+        let encrypted = refused(&format!("{}{}", leaf.pem, key.replace("PRIVATE", "ENCRYPTED PRIVATE")));
+        assert!(
+            encrypted.message.contains("encrypted") && encrypted.hint.unwrap().contains("openssl pkey -in site.pem")
+        );
+        assert_eq!(encrypted.line, Some(leaf.pem.lines().count() as u32 + 1));
+        let broken = leaf.combined().replacen("MII", "M!I", 1);
+        assert!(refused(&broken).message.contains("not base64"));
+        let nonsense = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+        assert!(refused(&format!("{nonsense}{key}")).message.contains("no X.509"));
+    }
+
+    #[test]
+    fn a_key_of_an_unsupported_kind_is_told_from_a_wrong_one() {
+        let leaf = self_signed(&["a.example"], |_| {});
+        let damaged = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
+        assert!(refused(&format!("{}{damaged}", leaf.pem)).message.contains("not supported"));
+    }
+
+    #[test]
+    fn a_weak_key_is_refused() {
+        let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        let weak = include_str!("../tests/data/rsa1024.crt");
+        assert!(refused(&format!("{weak}{key}")).message.contains("1024 bits"));
+    }
+
+    #[test]
+    fn a_chain_without_the_issuer_is_warned_of() {
+        let (ca, other) = (Ca::new("root"), Ca::new("other"));
+        let leaf = ca.issue(&["a.example"]);
+        let (cert, problems) = load(&format!("{}{}{}", leaf.pem, other.pem, leaf.key.serialize_pem()));
+        assert!(cert.is_some());
+        assert!(
+            problems.len() == 1 && problems[0].message.contains("lacks the certificate of the issuer"),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn every_kind_of_key_is_known() {
+        let ca = Ca::new("root");
+        for (algorithm, signs) in [
+            (&rcgen::PKCS_ECDSA_P256_SHA256, Signs::P256),
+            (&rcgen::PKCS_ECDSA_P384_SHA384, Signs::P384),
+            (&rcgen::PKCS_ED25519, Signs::ED25519),
+            (&rcgen::PKCS_RSA_SHA256, Signs::RSA),
+        ] {
+            let leaf = ca.issue_for(rcgen::KeyPair::generate_for(algorithm).unwrap(), &["a.example"], |_| {});
+            assert_eq!(load(&leaf.combined()).0.unwrap().signs, signs);
+        }
+    }
+
+    #[test]
+    fn a_staple_is_checked_before_it_is_taken() {
+        let ca = Ca::new("root");
+        let leaf = ca.issue(&["a.example"]);
+        let (cert, _) = load(&format!("{}{}{}", leaf.pem, ca.pem, leaf.key.serialize_pem()));
+        let cert = cert.unwrap();
+        let der = ocsp::tests::response(&leaf.der, &ca.der, &ca.key, ocsp::tests::GOOD, (NOW, Some(NOW + 60)), &[]);
+        let stapled = cert.staple(der.clone(), NOW).unwrap();
+        assert_eq!((stapled.key.ocsp.as_deref(), stapled.ocsp_until), (Some(&der[..]), Some(NOW + 60)));
+        assert_eq!(cert.staple(der, NOW + 60).unwrap_err(), ocsp::Unusable::Expired);
+        assert_eq!(stapled.with_ocsp(None).key.ocsp, None);
+    }
+
+    #[test]
+    fn mutated_files_never_panic_and_never_yield_a_wrong_pair() {
+        let ca = Ca::new("root");
+        let leaf: Leaf = ca.issue(&["a.example"]);
+        let good = format!("{}{}{}", leaf.combined(), ca.pem, leaf.pem).into_bytes();
+        for seed in 0..600 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut bytes = good.clone();
+            for _ in 0..rng.usize(1..4) {
+                let at = rng.usize(0..bytes.len());
+                match rng.u8(0..4) {
+                    0 => bytes[at] = rng.u8(..),
+                    1 => bytes.truncate(at.max(1)),
+                    // A digit of base64 changes the DER and leaves the PEM whole.
+                    _ => bytes[at] = b"ABCDefgh0123+/"[rng.usize(0..14)],
+                }
+            }
+            let mut problems = Vec::new();
+            match Cert::from_pem(Path::new("x"), &bytes, NOW, &mut problems) {
+                Some(cert) => {
+                    assert_eq!(cert.key.key.public_key().is_some(), cert.signs.intersects(Signs::ALL), "seed {seed}")
+                }
+                None => assert!(any_error(&problems), "seed {seed}"),
+            }
+        }
+    }
+}

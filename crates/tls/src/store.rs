@@ -337,3 +337,180 @@ fn dates(cert: &Cert, key: &'static str, now: i64, problems: &mut Vec<Problem>) 
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+    use std::fs;
+
+    use super::*;
+    use crate::ocsp::tests::{GOOD, response};
+    use crate::problem::Severity;
+    use crate::testing::{Ca, NOW};
+
+    struct Folder {
+        at: tempfile::TempDir,
+        store: CertStore,
+        stores: CrtStores,
+    }
+
+    impl Folder {
+        fn new() -> Folder {
+            Folder { at: tempfile::tempdir().unwrap(), store: CertStore::default(), stores: CrtStores::default() }
+        }
+
+        fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+            let path = self.at.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            path
+        }
+
+        fn load_at(&self, source: &CertSource, now: i64) -> (Vec<Arc<Cert>>, Vec<Problem>) {
+            let mut problems = Vec::new();
+            let loader = Loader { files: &Files::SYSTEM, store: &self.store, stores: &self.stores, now };
+            (loader.load(source, "certificates", Some(4), &mut problems), problems)
+        }
+
+        fn load(&self, path: impl Into<PathBuf>) -> (Vec<Arc<Cert>>, Vec<Problem>) {
+            self.load_at(&CertSource::new(path), NOW)
+        }
+    }
+
+    fn names(certs: &[Arc<Cert>]) -> Vec<&str> {
+        certs.iter().map(|cert| &*cert.names[0]).collect()
+    }
+
+    #[test]
+    fn the_key_may_lie_beside() {
+        let (folder, ca) = (Folder::new(), Ca::new("root"));
+        let leaf = ca.issue(&["a.example"]);
+        let path = folder.write("a.crt", &leaf.pem);
+        let (certs, problems) = folder.load(&path);
+        assert!(certs.is_empty() && problems[0].message.contains("no private key"));
+        assert_eq!((problems[0].index, problems[0].file.as_ref()), (Some(4), Some(&path)));
+        folder.write("a.key", leaf.key.serialize_pem());
+        assert_eq!(names(&folder.load(&path).0), ["a.example"]);
+        let other = ca.issue(&["b.example"]);
+        folder.write("a.crt.key", other.key.serialize_pem());
+        let (certs, problems) = folder.load(&path);
+        assert!(certs.is_empty() && problems[0].message.contains("does not belong"));
+        assert_eq!(problems[0].file.as_deref(), Some(&*beside(&path, "key")));
+        let named = CertSource { key: Some(folder.at.path().join("a.key")), ..CertSource::new(&path) };
+        assert_eq!(names(&folder.load_at(&named, NOW).0), ["a.example"]);
+        let missing = CertSource { key: Some("none".into()), ..CertSource::new(&path) };
+        assert_eq!(folder.load_at(&missing, NOW).1[0].message, "the file does not exist");
+    }
+
+    #[test]
+    fn a_folder_is_read_by_name_without_what_is_beside() {
+        let (folder, ca) = (Folder::new(), Ca::new("root"));
+        for name in ["b", "a", "c"] {
+            folder.write(&format!("{name}.pem"), ca.issue(&[&format!("{name}.example")]).combined());
+        }
+        folder.write(".hidden.pem", "no");
+        folder.write("x.key", "no");
+        folder.write("a.pem.ocsp", "");
+        folder.write("a.pem.sctl", "x");
+        fs::create_dir(folder.at.path().join("within")).unwrap();
+        let (certs, problems) = folder.load(folder.at.path());
+        assert_eq!(names(&certs), ["a.example", "b.example", "c.example"]);
+        assert_eq!(problems.iter().map(|problem| problem.severity).collect::<Vec<_>>(), [Severity::Note]);
+        folder.write("d.pem", "no");
+        let (certs, problems) = folder.load(folder.at.path());
+        assert_eq!(certs.len(), 3);
+        assert!(any_error(&problems));
+        let empty = folder.load(folder.at.path().join("within")).1;
+        assert_eq!(empty[0].severity, Severity::Warning);
+    }
+
+    #[test]
+    fn a_bundle_holds_one_certificate_of_each_kind() {
+        let (folder, ca) = (Folder::new(), Ca::new("root"));
+        folder.write("a.pem.ecdsa", ca.issue(&["a.example"]).combined());
+        let rsa = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+        folder.write("a.pem.rsa", ca.issue_for(rsa, &["a.example"], |_| {}).combined());
+        let (certs, problems) = folder.load(folder.at.path().join("a.pem"));
+        assert_eq!(problems, []);
+        assert_eq!(certs.iter().map(|cert| cert.signs.name()).collect::<Vec<_>>(), ["RSA", "ECDSA P-256"]);
+        let (certs, problems) = folder.load(folder.at.path().join("b.pem"));
+        assert!(certs.is_empty() && problems[0].message == "the file does not exist");
+    }
+
+    #[test]
+    fn a_store_is_referred_to_by_name() {
+        let (mut folder, ca) = (Folder::new(), Ca::new("root"));
+        let path = folder.write("a.pem", ca.issue(&["a.example"]).combined());
+        let source = CertSource { alias: Some("site".into()), ..CertSource::new(path) };
+        folder.stores = CrtStores(BTreeMap::from([("web".into(), vec![source])]));
+        assert_eq!(names(&folder.load("@web/site").0), ["a.example"]);
+        assert!(folder.load("@web/none").1[0].hint.as_ref().unwrap().contains("@web"));
+    }
+
+    #[test]
+    fn what_did_not_change_is_taken_over() {
+        let (folder, ca) = (Folder::new(), Ca::new("root"));
+        let path = folder.write("a.pem", ca.issue(&["a.example"]).combined() + &Ca::new("stranger").pem);
+        let (first, said) = folder.load(&path);
+        let (second, again) = folder.load(&path);
+        assert!(Arc::ptr_eq(&first[0], &second[0]));
+        assert_eq!(said.len(), 1);
+        assert_eq!(said, again);
+        folder.write("a.pem", ca.issue(&["b.example"]).combined());
+        let (third, _) = folder.load(&path);
+        assert_eq!(names(&third), ["b.example"]);
+        assert_eq!(folder.store.len(), 1);
+        drop((first, second, third));
+        assert!(folder.store.is_empty());
+        folder.store.sweep();
+        assert!(folder.store.kept.lock().is_empty());
+    }
+
+    #[test]
+    fn certificates_out_of_their_time_are_warned_of_each_time() {
+        let (folder, ca) = (Folder::new(), Ca::new("root"));
+        let path = folder.write("a.pem", ca.issue(&["a.example"]).combined());
+        for (now, words) in [(NOW, None), (0, Some("not valid before")), (i64::from(u32::MAX), Some("expired on"))] {
+            let (certs, problems) = folder.load_at(&CertSource::new(&path), now);
+            assert_eq!(certs.len(), 1);
+            assert_eq!(problems.len(), usize::from(words.is_some()));
+            assert!(
+                problems
+                    .iter()
+                    .all(|problem| problem.severity == Severity::Warning && problem.message.contains(words.unwrap()))
+            );
+        }
+    }
+
+    #[test]
+    fn an_ocsp_file_is_stapled_while_it_holds() {
+        let (folder, ca) = (Folder::new(), Ca::new("root"));
+        let leaf = ca.issue(&["a.example"]);
+        let path = folder.write("a.pem", leaf.combined());
+        folder.write("a.pem.ocsp", response(&leaf.der, &ca.der, &ca.key, GOOD, (NOW, Some(NOW + 60)), &[]));
+        let (certs, problems) = folder.load(&path);
+        assert!(certs[0].key.ocsp.is_none());
+        assert!(problems.len() == 1 && problems[0].message.contains(".issuer"), "{problems:?}");
+        folder.write("a.pem.issuer", &ca.pem);
+        let (certs, problems) = folder.load(&path);
+        assert_eq!(problems, []);
+        assert!(certs[0].key.ocsp.is_some());
+        let (certs, problems) = folder.load_at(&CertSource::new(&path), NOW + 60);
+        assert!(certs[0].key.ocsp.is_none());
+        assert_eq!(problems[0].severity, Severity::Warning);
+        folder.write("a.pem.issuer", &Ca::new("other").pem);
+        assert_eq!(folder.load(&path).1.len(), 2);
+    }
+
+    #[test]
+    fn a_client_certificate_is_one_file() {
+        let (folder, ca) = (Folder::new(), Ca::new("root"));
+        let path = folder.write("a.pem", ca.issue(&["a.example"]).combined());
+        let mut problems = Vec::new();
+        assert!(read_one(&CertSource::new(&path), "certificate", &Files::SYSTEM, NOW, &mut problems).is_some());
+        assert!(
+            read_one(&CertSource::new(folder.at.path()), "certificate", &Files::SYSTEM, NOW, &mut problems).is_none()
+        );
+        assert_eq!(problems[0].message, "it is a folder, and one file is needed");
+    }
+}

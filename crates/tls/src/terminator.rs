@@ -130,7 +130,8 @@ impl Terminator {
         // rustls ends the handshake when no protocol is common to both. HAProxy goes on without one, and old clients rely on it.
         let mut theirs = alpn().peekable();
         if !ours.is_empty() && theirs.peek().is_some() && !theirs.any(|name| ours.iter().any(|own| own == name)) {
-            let config = ServerConfig { alpn_protocols: Vec::new(), ..ServerConfig::clone(&served.config) };
+            let mut config = ServerConfig::clone(&served.config);
+            config.alpn_protocols.clear();
             return Ok(Arc::new(served.with_config(Arc::new(config))));
         }
         Ok(Arc::clone(served))
@@ -236,7 +237,8 @@ impl Served {
                 Arc::new(CertifiedKey { key: Arc::new(limited), ..CertifiedKey::clone(&cert.key) })
             }
         };
-        let config = ServerConfig { cert_resolver: Arc::new(SingleCertAndKey::from(key)), ..profile.template.clone() };
+        let mut config = profile.template.clone();
+        config.cert_resolver = Arc::new(SingleCertAndKey::from(key));
         Served { config: Arc::new(config), cert, client: profile.client.clone(), profile, filters }
     }
 
