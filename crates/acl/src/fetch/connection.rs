@@ -187,10 +187,10 @@ mod tests {
         let mut scene = scene(REQUEST);
         scene.session.wire = Wire::Http2;
         let mut bytes = Vec::new();
-        let mut encoder = Encoder::new(&mut bytes, Command::Proxy, &Addresses::Unspecified);
+        let mut encoder = Encoder::new(&mut bytes, Command::Proxy, &Addresses::Unspecified, false);
         assert!(encoder.field(tlv::AUTHORITY, b"a.example") && encoder.field(tlv::UNIQUE_ID, b"id7"));
         assert!(encoder.field(0xea, &[1, 2]));
-        encoder.finish(false);
+        encoder.finish();
         let Ok(Parsed::Complete(header)) = parse(&bytes) else { panic!("{bytes:?}") };
         scene.session.proxied = Some(std::sync::Arc::new(ProxyFacts::from(&header)));
         for (text, expected) in [

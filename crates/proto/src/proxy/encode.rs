@@ -23,11 +23,13 @@ pub struct Encoder<'o> {
     out: &'o mut Vec<u8>,
     /// Where the header begins.
     start: usize,
+    /// Where the checksum goes.
+    sum: Option<usize>,
 }
 
 impl<'o> Encoder<'o> {
-    /// Begins a header with these addresses.
-    pub fn new(out: &'o mut Vec<u8>, command: Command, addresses: &Addresses<'_>) -> Encoder<'o> {
+    /// Begins a header with these addresses, and with its checksum when asked.
+    pub fn new(out: &'o mut Vec<u8>, command: Command, addresses: &Addresses<'_>, checksum: bool) -> Encoder<'o> {
         let start = out.len();
         out.extend_from_slice(&SIGNATURE);
         out.push(match command {
@@ -59,14 +61,17 @@ impl<'o> Encoder<'o> {
                 }
             }
         }
-        Encoder { out, start }
+        let sum = checksum.then(|| {
+            field(out, tlv::CRC32C, &[0; 4]);
+            out.len() - 4
+        });
+        Encoder { out, start, sum }
     }
 
     /// Appends a field, unless it would make the header longer than a receiver like ourselves takes; whether it did.
     pub fn field(&mut self, kind: u8, value: &[u8]) -> bool {
         let room = self.start + FIXED + MAX_BLOCK - self.out.len();
-        // Seven bytes are kept for the checksum.
-        if value.len() + 3 + 7 > room {
+        if value.len() + 3 > room {
             return false;
         }
         field(self.out, kind, value);
@@ -87,18 +92,14 @@ impl<'o> Encoder<'o> {
         self.field(tlv::SSL, &value)
     }
 
-    /// Ends the header, with its checksum when asked.
-    pub fn finish(self, checksum: bool) {
-        let Encoder { out, start } = self;
-        if checksum {
-            field(out, tlv::CRC32C, &[0; 4]);
-        }
+    /// Ends the header.
+    pub fn finish(self) {
+        let Encoder { out, start, sum } = self;
         let length = u16::try_from(out.len() - start - FIXED).unwrap_or(u16::MAX);
         out[start + FIXED - 2..start + FIXED].copy_from_slice(&length.to_be_bytes());
-        if checksum {
+        if let Some(at) = sum {
             let sum = crc32c::crc32c(&out[start..]);
-            let at = out.len() - 4;
-            out[at..].copy_from_slice(&sum.to_be_bytes());
+            out[at..at + 4].copy_from_slice(&sum.to_be_bytes());
         }
     }
 }

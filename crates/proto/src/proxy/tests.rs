@@ -25,14 +25,14 @@ const TCP4: [u8; 12] = [192, 0, 2, 7, 192, 0, 2, 10, 0xc8, 0x22, 1, 0xbb];
 fn good() -> Vec<Vec<u8>> {
     let mut full = Vec::new();
     let inet = Addresses::Inet { src: at("[2001:db8::7]:51234"), dst: at("[2001:db8::10]:443") };
-    let mut encoder = Encoder::new(&mut full, Command::Proxy, &inet);
+    let mut encoder = Encoder::new(&mut full, Command::Proxy, &inet, true);
     assert!(encoder.field(tlv::ALPN, b"h2") && encoder.field(tlv::AUTHORITY, b"www.ex.com"));
     assert!(encoder.field(tlv::UNIQUE_ID, &[b'u'; MAX_UNIQUE_ID]) && encoder.field(tlv::NOOP, &[0; 5]));
     assert!(encoder.ssl(7, 0, [(tlv::SSL_VERSION, b"TLSv1.3".as_slice()), (tlv::SSL_CN, b"me")]));
     assert!(encoder.field(0xea, b"\x01vpce-1"));
-    encoder.finish(true);
+    encoder.finish();
     let mut unix = Vec::new();
-    Encoder::new(&mut unix, Command::Proxy, &Addresses::Unix { src: b"\0abs", dst: b"/run/x.sock" }).finish(true);
+    Encoder::new(&mut unix, Command::Proxy, &Addresses::Unix { src: b"\0abs", dst: b"/run/x.sock" }, true).finish();
     let mut longest = Vec::new();
     line(&mut longest, Some((at("[1111:2222:3333:4444:5555:6666:7777:8888]:65535"), at("[::ffff:0:1]:1"))));
     vec![
@@ -101,7 +101,7 @@ fn every_field_of_version_2_is_read() {
     assert_eq!((header.version, header.command, header.wire_len()), (2, Command::Proxy, bytes.len()));
     assert_eq!(header.endpoints(), Some((at("[2001:db8::7]:51234"), at("[2001:db8::10]:443"))));
     let kinds: Vec<u8> = header.fields().map(|(kind, _)| kind).collect();
-    assert_eq!(kinds, [tlv::ALPN, tlv::AUTHORITY, tlv::UNIQUE_ID, tlv::SSL, 0xea, tlv::CRC32C], "padding is left out");
+    assert_eq!(kinds, [tlv::CRC32C, tlv::ALPN, tlv::AUTHORITY, tlv::UNIQUE_ID, tlv::SSL, 0xea], "padding is left out");
     let ssl = header.ssl().unwrap();
     assert_eq!((ssl.client, ssl.verify), (7, 0));
     assert_eq!(ssl.fields.collect::<Vec<_>>(), [(tlv::SSL_VERSION, b"TLSv1.3".as_slice()), (tlv::SSL_CN, b"me")]);
@@ -190,15 +190,15 @@ fn what_is_written_is_read() {
     assert_eq!(out, b"PROXY UNKNOWN\r\n");
     let mut out = b"before".to_vec();
     let mixed = Addresses::Inet { src: at("192.0.2.7:51234"), dst: at("[2001:db8::10]:443") };
-    Encoder::new(&mut out, Command::Proxy, &mixed).finish(true);
+    Encoder::new(&mut out, Command::Proxy, &mixed, true).finish();
     let header = complete(&out[6..]);
     assert_eq!(header.endpoints(), Some((at("[::ffff:192.0.2.7]:51234"), at("[2001:db8::10]:443"))));
-    // What does not fit is left out, and there always is room for the checksum.
+    // What does not fit is left out.
     let mut out = Vec::new();
-    let mut encoder = Encoder::new(&mut out, Command::Proxy, &Addresses::Unspecified);
+    let mut encoder = Encoder::new(&mut out, Command::Proxy, &Addresses::Unspecified, true);
     assert!(!encoder.field(0xe0, &[0; MAX_BLOCK - 9]) && !encoder.ssl(1, 0, [(tlv::SSL_CN, [0; 5000].as_slice())]));
     assert!(encoder.field(0xe0, &[0; MAX_BLOCK - 10]) && !encoder.field(0xe1, b""));
-    encoder.finish(true);
+    encoder.finish();
     assert_eq!((out.len(), complete(&out).fields().count()), (MAX_HEADER, 2));
 }
 
