@@ -95,7 +95,17 @@ impl RuleSet {
         acls: &Acls,
         env: &Env<'_>,
     ) -> Result<RuleSet, Vec<RuleError>> {
-        let (mut rules, acls_used) = compile(lines, acls, Some(kind), env, |words, scope| {
+        RuleSet::compile_parts(kind, &[(lines, acls)], env)
+    }
+
+    /// As [`compile`](RuleSet::compile), of several lists one after the other, each with acls of its own. Mistakes are counted
+    /// through all of them.
+    pub fn compile_parts(
+        kind: RuleKind,
+        parts: &[(&[RuleLine<'_>], &Acls)],
+        env: &Env<'_>,
+    ) -> Result<RuleSet, Vec<RuleError>> {
+        let (mut rules, acls_used) = compile(parts, Some(kind), env, |words, scope| {
             let name = words.argument(code::EMPTY, "the action")?;
             (action::find(name, kind)?.parse)(name, words, scope)
         })?;
@@ -193,7 +203,7 @@ impl Switch {
     /// Compiles lines such as `api if is_api`; `what` is "backend" or "server". All mistakes at once.
     pub fn compile(what: &str, lines: &[RuleLine<'_>], acls: &Acls, env: &Env<'_>) -> Result<Switch, Vec<RuleError>> {
         let mut targets: Vec<Option<Arc<str>>> = Vec::new();
-        let (rules, acls_used) = compile(lines, acls, None, env, |words, scope| {
+        let (rules, acls_used) = compile(&[(lines, acls)], None, env, |words, scope| {
             let name = words.argument(code::EMPTY, &format!("the {what}"))?;
             if starts_condition(name) || name.is("{") {
                 let message = format!("the name of the {what} is missing");
@@ -266,7 +276,7 @@ impl Switch {
 impl Conditions {
     /// Compiles lines such as `if { nbsrv(app) lt 2 }`; all mistakes at once.
     pub fn compile(lines: &[RuleLine<'_>], acls: &Acls, env: &Env<'_>) -> Result<Conditions, Vec<RuleError>> {
-        let (rules, acls_used) = compile(lines, acls, None, env, |words, _| match words.peek() {
+        let (rules, acls_used) = compile(&[(lines, acls)], None, env, |words, _| match words.peek() {
             Some(word) if !starts_condition(word) => {
                 Err(Fault::new(code::CONDITION, word.range.clone(), "a condition begins with `if` or `unless`")
                     .hint("write `if { nbsrv(app) lt 2 }`"))
@@ -354,14 +364,14 @@ type Compiled<A> = (Vec<Rule<A>>, Vec<Arc<str>>);
 
 /// Compiles each line: its head by `parse`, then its condition.
 fn compile<A>(
-    lines: &[RuleLine<'_>],
-    acls: &Acls,
+    parts: &[(&[RuleLine<'_>], &Acls)],
     kind: Option<RuleKind>,
     env: &Env<'_>,
     mut parse: impl FnMut(&mut Words<'_>, &Scope<'_>) -> Result<A, Fault>,
 ) -> Result<Compiled<A>, Vec<RuleError>> {
     let (mut rules, mut used, mut errors) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, line) in lines.iter().enumerate() {
+    let lines = parts.iter().flat_map(|(lines, acls)| lines.iter().map(move |line| (line, *acls)));
+    for (index, (line, acls)) in lines.enumerate() {
         let mut faults = Vec::new();
         if let Some((action, cond)) = compile_line(line, acls, kind, env, &mut parse, &mut used, &mut faults) {
             let place = Place { file: line.file.clone(), line: line.line };

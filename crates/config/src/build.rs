@@ -28,6 +28,7 @@ use std::time::Duration;
 pub(crate) use global::global;
 pub(crate) use library::{Sections as Shared, library};
 pub(crate) use proxy::{Built, BuiltFrontend, Reference};
+pub(crate) use rules::all as rules;
 pub(crate) use test::tests;
 pub(crate) use tls::common as tls;
 
@@ -121,6 +122,16 @@ impl<'n, 'd> Layers<'n, 'd> {
     /// The section, then its defaults.
     fn each(&self) -> impl Iterator<Item = &'n Node<'d>> {
         std::iter::once(self.own).chain(self.under.iter().copied())
+    }
+
+    /// `mode`.
+    pub(crate) fn mode(&self) -> crate::model::Mode {
+        use crate::model::Mode;
+        match self.find("mode").and_then(Val::text) {
+            Some("tcp") => Mode::Tcp,
+            Some(_) => Mode::Http,
+            None => crate::defaults::MODE,
+        }
     }
 
     /// The value at a dotted path, own or inherited.

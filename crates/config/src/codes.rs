@@ -197,6 +197,14 @@ frontend does not. Check the spelling; the nearest name is shown.
 never run, the acl never match. Set mode = \"http\", or decide by the connection, in use_backend:
     use_backend = [\"internal if { src 10.0.0.0/8 }\"]";
 
+    DEFAULTS_RULES = "EK0209", "rules of defaults that would run twice",
+"Rules of named defaults run before those of the section that takes them. When a frontend and the backend it uses take the same
+ones, they would run twice for one request, as HAProxy refuses too. Make two:
+    [defaults.edge]
+    http-request = [\"set-header X-Edge 1\"]      # for frontends and listens
+    [defaults.app]
+    http-response = [\"del-header Server\"]       # for backends";
+
     BAD_BIND = "EK0210", "not a listening address",
 "Write \":80\" or \"*:80\" (every IPv4 address), \"[::]:80\" (IPv6), \"10.0.0.1:8000-8010\" (a port range), \"/run/app.sock\" or
 \"unix@/run/app.sock\", \"fd@3\" (an inherited socket); several separated by commas. The port is needed.

@@ -299,7 +299,7 @@ mod tests {
             }
             ("admin" | "why" | "ssl-default-bind" | "ssl-default-server", _) => format!("[global.{table}]"),
             ("log", _) => "[[global.log]]".to_owned(),
-            ("proxy", "defaults") => "[defaults]".to_owned(),
+            ("proxy", "defaults") => "[defaults.x]".to_owned(),
             ("proxy", _) => format!("[{section}.x]"),
             ("timeout" | "option", "defaults") => format!("[defaults.{table}]"),
             ("timeout" | "option", _) => format!("[{section}.x.{table}]"),

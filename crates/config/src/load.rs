@@ -141,14 +141,35 @@ fn config<'d>(documents: &'d [Spanned<DeTable<'d>>], includes: bool, cx: &mut Cx
     let nodes = proxies.iter().map(|(section, name, node)| (section.kind, *name, node));
     cx.library = Rc::new(build::library(nodes, &shared, &global, folder(cx), cx));
     let mut built = build::Built::default();
-    let mut used = vec![false; defaults.list.len()];
-    for (id, (section, name, node)) in (2..).zip(&proxies) {
-        let under = defaults.of(node, &mut used, cx);
-        let layers = Layers { kind: section.kind, name, at: section.at, own: node, under };
-        built.section(id, &layers, &global, cx);
+    let mut used = vec![Used::default(); defaults.list.len()];
+    let layers: Vec<Layers<'_, '_>> = proxies
+        .iter()
+        .map(|(section, name, node)| {
+            let under = defaults.of(section.kind, node, &mut used, cx);
+            Layers { kind: section.kind, name, at: section.at, own: node, under }
+        })
+        .collect();
+    let rules = build::rules(&layers, cx);
+    for ((id, layers), rules) in (2..).zip(&layers).zip(rules) {
+        built.section(id, layers, rules, &global, cx);
     }
     for (default, used) in defaults.list.iter().zip(&used) {
-        if let Some(name) = default.name.filter(|_| !used) {
+        let Some(name) = default.name else { continue };
+        if used.by_clients
+            && used.by_servers
+            && let Some(rules) = default.node.entries.iter().find(|entry| RULES.contains(&entry.name))
+        {
+            cx.sink
+                .error(
+                    codes::DEFAULTS_RULES,
+                    rules.key_at,
+                    format!("frontends and backends take the rules of `{name}`"),
+                )
+                .hint(
+                    "they would run twice for one request: make defaults for the frontends and others for the backends",
+                );
+        }
+        if !used.by_clients && !used.by_servers {
             cx.sink
                 .warn(codes::UNUSED_DEFAULTS, default.node.at, format!("no section takes the defaults `{name}`"))
                 .hint(format!("write `from = \"{name}\"` in the sections that should"));
@@ -399,6 +420,16 @@ fn merge<'d>(first: &mut Node<'d>, more: Node<'d>, cx: &mut Cx<'d>) {
     }
 }
 
+/// Keys of lists of rules that named defaults may hold.
+const RULES: [&str; 5] = ["tcp-request", "tcp-response", "http-request", "http-response", "http-after-response"];
+
+/// Who takes from a defaults section; a listen counts as a frontend.
+#[derive(Clone, Copy, Default)]
+struct Used {
+    by_clients: bool,
+    by_servers: bool,
+}
+
 /// The defaults sections.
 struct Defaults<'d> {
     list: Vec<Default<'d>>,
@@ -420,7 +451,19 @@ impl<'d> Defaults<'d> {
                     && section.table.get(key).is_some_and(|value| is_named_defaults(key, value.get_ref()))
             };
             let file = section.at.file as usize;
-            let node = cx.shaper(file, Sections::DEFAULTS).table(&PROXY, section.table, section.at, &named);
+            let mut node = cx.shaper(file, Sections::DEFAULTS).table(&PROXY, section.table, section.at, &named);
+            if section.name.is_none() {
+                node.entries.retain(|entry| {
+                    let misplaced = entry.name == "acl" || RULES.contains(&entry.name);
+                    if misplaced {
+                        let message = format!("`{}` has no place in unnamed defaults", entry.name);
+                        cx.sink.error(codes::WRONG_SECTION, entry.key_at, message).hint(
+                            "write them in [defaults.NAME], and `from = \"NAME\"` in the sections that take them",
+                        );
+                    }
+                    !misplaced
+                });
+            }
             let known = match section.name {
                 None => defaults.unnamed,
                 Some(name) => defaults.by_name.get(name).copied(),
@@ -443,7 +486,8 @@ impl<'d> Defaults<'d> {
     }
 
     /// What a section takes its defaults from, the nearest first.
-    fn of<'n>(&'n self, own: &'n Node<'d>, used: &mut [bool], cx: &mut Cx<'d>) -> Vec<&'n Node<'d>> {
+    fn of<'n>(&'n self, kind: Sections, own: &'n Node<'d>, used: &mut [Used], cx: &mut Cx<'d>) -> Vec<&'n Node<'d>> {
+        let client = kind.meets(Sections::CLIENT_ONLY);
         let mut chain = Vec::new();
         let mut indexes: Vec<usize> = Vec::new();
         let mut node = own;
@@ -467,7 +511,8 @@ impl<'d> Defaults<'d> {
                 None => None,
             };
             let Some((index, at)) = next else { return chain };
-            used[index] = true;
+            let who = &mut used[index];
+            *(if client { &mut who.by_clients } else { &mut who.by_servers }) = true;
             if indexes.contains(&index) {
                 cx.sink.error(codes::DEFAULTS_CYCLE, at, "these defaults take from themselves");
                 return chain;

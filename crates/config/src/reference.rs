@@ -24,7 +24,8 @@ key is an error.
 * **Several files**: `include = [\"conf.d/*.toml\"]` above the first section reads further files, relative to this one. A folder
   stands for its `*.toml` in name order. `[global]` and `[defaults]` may be spread over files; another section stands in one.
 * **Defaults**: a proxy takes `[defaults.NAME]` with `from = \"NAME\"`, else the unnamed `[defaults]`. A `[defaults.NAME]` may take
-  from another with `from`. Acls, rules, binds and servers are not inherited.
+  from another with `from`. Binds, servers, redirects and rules that choose are not inherited. Other rules are, from named
+  defaults: they run before those of the section, with the acls that stand beside them.
 * **Files** that a section or a rule names (error pages, patterns, maps) are read when the configuration is loaded; a relative path
   is relative to the folder of the first configuration file.
 ";

@@ -358,3 +358,50 @@ fn moved_lines_are_no_change() {
     let moved = config(&format!("# one\n# two\n{WEB}{text}\n"));
     assert!(plan(&web(text), &moved).is_empty());
 }
+
+/// HAProxy's order: rules of named defaults first, with the acls that stand there.
+#[test]
+fn rules_of_named_defaults_run_before_those_of_the_section() {
+    let config = config(
+        "[defaults.base]\nacl.no = \"path /base\"\nhttp-request = [\"deny if no\"]\n\
+         tcp-request = { connection = [\"accept\"], inspect-delay = \"3s\" }\n\
+         [defaults.more]\nfrom = \"base\"\nhttp-request = [\"set-header A 1\"]\n\
+         [frontend.f]\nfrom = \"more\"\nbind = [\":80\"]\ndefault_backend = \"b\"\nacl.no = \"path /own\"\n\
+         http-request = [\"allow if no\"]\n\
+         [frontend.t]\nfrom = \"base\"\nbind = [\":81\"]\n\
+         [defaults.app]\nhttp-response = [\"del-header Server\"]\ntcp-response.content = [\"accept\"]\n\
+         [backend.b]\nfrom = \"app\"\nserver = [\"10.0.0.1:80\"]\nhttp-response = [\"del-header X\"]\n",
+    );
+    let (f, t, b) = (&config.frontends[0], &config.frontends[1], &config.backends[0]);
+    let text = format!("{:?}", f.http_request);
+    let at = |needle: &str| text.find(needle).unwrap_or_else(|| panic!("{needle}: {text}"));
+    assert!(at("deny if no") < at("set-header A 1") && at("set-header A 1") < at("allow if no"));
+    assert!(at("path /base") < at("path /own"), "each list has the acls of its own section");
+    assert_eq!((f.http_request.len(), f.tcp_request_connection.len(), t.http_request.len()), (3, 1, 1));
+    assert_eq!(f.tcp_request_inspect_delay, Some(Duration::from_secs(3)));
+    assert_eq!((b.http_response.len(), b.tcp_response.len(), b.http_request.len()), (2, 1, 0));
+}
+
+#[test]
+fn a_backend_fills_slots_of_frontends_that_stand_behind_it() {
+    let config = config(
+        "[backend.b]\nserver = [\"10.0.0.1:80\"]\nhttp-request = [\"capture path id 0\", \"capture path id 1\"]\n\
+         [frontend.f]\nbind = [\":80\"]\ndefault_backend = \"b\"\ndeclare-capture.request = [10]\n\
+         http-request = [\"capture method len 9\"]\n",
+    );
+    let text = format!("{:?}", config.backends[0].http_request);
+    assert!(text.contains("(\"f\", 10)") && text.contains("(\"f\", 9)"), "{text}");
+}
+
+/// Told once, whoever takes them.
+#[test]
+fn mistakes_in_the_rules_of_defaults() {
+    let told = |text: &str| {
+        let rendered = config_from_str(text).unwrap_err();
+        rendered.matches("error[").count()
+    };
+    let two = "[frontend.a]\nfrom = \"d\"\nbind = [\":80\"]\n[frontend.b]\nfrom = \"d\"\nbind = [\":81\"]\n";
+    assert_eq!(told(&format!("[defaults.d]\nhttp-request = [\"dny\"]\n{two}")), 1);
+    // The acls of a defaults section are its own.
+    assert_eq!(told(&format!("[defaults.d]\nacl.x = \"path /\"\n{two}http-request = [\"deny if x\"]\n")), 1);
+}

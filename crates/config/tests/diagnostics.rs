@@ -108,6 +108,12 @@ const CASES: &[(&str, &str, &str)] = &[
     ("EK0205", "\"api\"", "[backend.b]\nfrom = \"api\"\nserver = [\"10.0.0.1:80\"]"),
     ("EK0206", "\"web\"", "[frontend.f]\nmode = \"tcp\"\nbind = [\":1\"]\ndefault_backend = \"web\""),
     ("EK0207", "\"x\"", "[defaults.x]\nfrom = \"x\"\n[backend.b]\nfrom = \"x\"\nserver = [\"10.0.0.1:80\"]"),
+    (
+        "EK0209",
+        "http-response",
+        "[defaults.x]\nhttp-response = [\"del-header a\"]\n[backend.b]\nfrom = \"x\"\nserver = [\"10.0.0.1:80\"]\n[listen.l]\nfrom = \"x\"\nbind = [\":1\"]\nserver = [\"10.0.0.1:80\"]",
+    ),
+    ("EK0113", "http-request", "[defaults]\nhttp-request = [\"deny\"]"),
     ("EK0208", "http-request", "[backend.b]\nmode = \"tcp\"\nserver = [\"10.0.0.1:80\"]\nhttp-request = [\"deny\"]"),
     (
         "EK0208",

@@ -67,7 +67,8 @@ fn parse(_: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn A
             Ok(Box::new(Capture { expr, slot: slots.len() - 1, response, lengths }))
         }
         "id" => {
-            let own = library.proxy(scope.env.proxy).filter(|proxy| proxy.frontend);
+            // What is also a backend may fill the slots of any frontend that sends requests to it.
+            let own = library.proxy(scope.env.proxy).filter(|proxy| proxy.frontend && !proxy.backend);
             let known = captures.iter().filter(|(name, _)| own.is_none_or(|own| own.name == **name));
             let slots =
                 known.map(|(name, (request, of_response))| (name, if response { of_response } else { request }));

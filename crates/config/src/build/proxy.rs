@@ -6,7 +6,7 @@ use std::time::Duration;
 use evenkeel_acl::LogFormat as LogText;
 use ipnet::IpNet;
 
-use super::rules::{Rules, rules};
+use super::rules::Rules;
 use super::{Cx, Layers, arc, bind, capture, is_token, log, pages, server, some_time};
 use crate::keys::Sections;
 use crate::model::{
@@ -58,21 +58,13 @@ pub(crate) struct Reference {
 
 impl Built {
     /// Builds one section.
-    pub fn section(&mut self, id: u32, layers: &Layers<'_, '_>, global: &Global, cx: &mut Cx<'_>) {
-        let mode = match layers.find("mode").and_then(Val::text) {
-            Some("tcp") => Mode::Tcp,
-            Some(_) => Mode::Http,
-            None => defaults::MODE,
-        };
+    pub fn section(&mut self, id: u32, layers: &Layers<'_, '_>, rules: Rules, global: &Global, cx: &mut Cx<'_>) {
+        let mode = layers.mode();
         if mode == Mode::Tcp {
             http_in_tcp(layers.own, cx);
         }
         let fronts = layers.kind.meets(Sections::CLIENT_ONLY);
         let backs = layers.kind.meets(Sections::SERVER_ONLY);
-        if fronts {
-            capture::declare(layers, cx);
-        }
-        let rules = rules(layers, mode, cx);
         let shared = Shared {
             id,
             mode,
@@ -252,7 +244,7 @@ fn backend(
 
 /// How long content rules may wait; a list without one decides by what is there.
 fn inspect_delay(layers: &Layers<'_, '_>, path: &str) -> Option<Duration> {
-    layers.own.find(path).and_then(Val::time).and_then(some_time)
+    layers.find(path).and_then(Val::time).and_then(some_time)
 }
 
 fn unique_id_header(layers: &Layers<'_, '_>, cx: &mut Cx<'_>) -> Option<Arc<str>> {

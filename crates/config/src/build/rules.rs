@@ -13,16 +13,17 @@ use evenkeel_acl::tables::{MATCHES, fetches};
 use evenkeel_acl::{AclDef, Acls, Conditions, Env, Phase, RuleError, RuleKind, RuleLine, RuleSet, Switch};
 
 use super::proxy::Reference;
-use super::{Cx, Layers, shadow};
+use super::{Cx, Layers, capture, shadow};
 use crate::codes;
+use crate::keys::Sections;
 use crate::model::Mode;
 use crate::nearest::did_you_mean;
 use crate::place::At;
-use crate::shape::Val;
+use crate::shape::{Entry, Node, Val};
 
 /// The rules of one section.
 #[derive(Debug, Default)]
-pub(super) struct Rules {
+pub(crate) struct Rules {
     pub tcp_connection: Arc<RuleSet>,
     pub tcp_session: Arc<RuleSet>,
     pub tcp_content: Arc<RuleSet>,
@@ -38,25 +39,28 @@ pub(super) struct Rules {
     pub targets: Vec<Reference>,
 }
 
-/// Compiles the rules of a section.
-pub(super) fn rules(layers: &Layers<'_, '_>, mode: Mode, cx: &mut Cx<'_>) -> Rules {
-    let mut defs = Vec::new();
-    let mut places = Vec::new();
-    let named = layers.own.find("acl").and_then(Val::table).map(|node| &node.entries[..]).unwrap_or_default();
-    for entry in named {
-        for value in entry.value.list() {
-            if let Some(text) = value.text() {
-                defs.push(AclDef { name: entry.name, text });
-                places.push(Line { at: value.at, text, head: "" });
-            }
+/// The rules of every section, in their order.
+pub(crate) fn all(sections: &[Layers<'_, '_>], cx: &mut Cx<'_>) -> Vec<Rules> {
+    let fronts = |layers: &Layers<'_, '_>| layers.kind.meets(Sections::CLIENT_ONLY);
+    sections.iter().filter(|layers| fronts(layers)).for_each(|layers| capture::declare(layers, cx));
+    let mut all: Vec<Rules> = sections.iter().map(|_| Rules::default()).collect();
+    // Backends fill the slots that rules of frontends declare, wherever in the file those stand.
+    for first in [true, false] {
+        for (layers, built) in sections.iter().zip(&mut all).filter(|(layers, _)| fronts(layers) == first) {
+            *built = rules(layers, layers.mode(), cx);
         }
     }
+    all
+}
+
+/// Compiles the rules of a section.
+fn rules(layers: &Layers<'_, '_>, mode: Mode, cx: &mut Cx<'_>) -> Rules {
     let library = Rc::clone(&cx.library);
     let env = Env { library: &library, proxy: layers.name };
-    let (acls, errors) = Acls::compile(&defs, &env);
-    report(errors, &places, cx);
-
-    let mut lists = Lists { layers, acls: &acls, env, used: HashSet::new() };
+    // HAProxy's order: those of defaults first, each list with the acls of its own section.
+    let nodes = layers.under.iter().rev().copied().chain([layers.own]);
+    let parts: Vec<Part<'_, '_>> = nodes.map(|node| Part::of(node, &env, cx)).collect();
+    let mut lists = Lists { layers, mode, parts, env };
     let mut built = Rules {
         tcp_connection: lists.set(RuleKind::TcpConnection, cx),
         tcp_session: lists.set(RuleKind::TcpSession, cx),
@@ -87,57 +91,154 @@ pub(super) fn rules(layers: &Layers<'_, '_>, mode: Mode, cx: &mut Cx<'_>) -> Rul
     if mode == Mode::Tcp {
         let mut conditions = Vec::new();
         for key in ["use_backend", "use-server", "tcp-request.content", "tcp-response.content"] {
-            conditions.extend(Lines::of(layers, key, "", cx).lines);
+            conditions.extend(Lines::of(layers.own, key, "", cx).lines);
         }
-        needs_http(&places, &conditions, cx);
+        let own = lists.parts.last().map(|part| &part.places[..]).unwrap_or_default();
+        needs_http(own, &conditions, cx);
     }
-    for entry in named {
-        if !lists.used.contains(entry.name) {
-            cx.sink.warn(codes::UNUSED_ACL, entry.key_at, format!("no rule uses the acl `{}`", entry.name));
+    for part in &lists.parts {
+        for entry in part.named() {
+            if !part.used.contains(entry.name) {
+                cx.sink.warn(codes::UNUSED_ACL, entry.key_at, format!("no rule uses the acl `{}`", entry.name));
+            }
         }
     }
     built
 }
 
-/// What the lists of a section are compiled with, and the words their conditions hold.
-struct Lists<'l, 'n, 'd> {
-    layers: &'l Layers<'n, 'd>,
-    acls: &'l Acls,
-    env: Env<'l>,
+/// The lists of rules that defaults may hold.
+pub(crate) const INHERITED: [RuleKind; 7] = [
+    RuleKind::TcpConnection,
+    RuleKind::TcpSession,
+    RuleKind::TcpContent,
+    RuleKind::HttpRequest,
+    RuleKind::TcpResponse,
+    RuleKind::HttpResponse,
+    RuleKind::HttpAfterResponse,
+];
+
+/// A section that rules are taken from: a proxy, or defaults of it.
+struct Part<'n, 'd> {
+    node: &'n Node<'d>,
+    acls: Acls,
+    /// The lines of its acls.
+    places: Vec<Line<'n>>,
+    /// The words of the conditions of its rules.
     used: HashSet<&'n str>,
 }
 
-impl<'n> Lists<'_, 'n, '_> {
+impl<'n, 'd> Part<'n, 'd> {
+    fn of(node: &'n Node<'d>, env: &Env<'_>, cx: &mut Cx<'_>) -> Part<'n, 'd> {
+        let mut part = Part { node, acls: Acls::default(), places: Vec::new(), used: HashSet::new() };
+        let mut defs = Vec::new();
+        for entry in part.named() {
+            for value in entry.value.list() {
+                if let Some(text) = value.text() {
+                    defs.push(AclDef { name: entry.name, text });
+                    part.places.push(Line { at: value.at, text, head: "" });
+                }
+            }
+        }
+        let (acls, errors) = Acls::compile(&defs, env);
+        part.acls = acls;
+        report(errors, &part.places, cx);
+        for kind in INHERITED {
+            part.used.extend(Lines::of(node, kind.keyword(), "", cx).acls());
+        }
+        part
+    }
+
+    /// Its acls as written.
+    fn named(&self) -> &'n [Entry<'d>] {
+        self.node.find("acl").and_then(Val::table).map(|node| &node.entries[..]).unwrap_or_default()
+    }
+}
+
+/// What the lists of a section are compiled with, and the words their conditions hold.
+struct Lists<'l, 'n, 'd> {
+    layers: &'l Layers<'n, 'd>,
+    mode: Mode,
+    /// Defaults, the farthest first, then the section.
+    parts: Vec<Part<'n, 'd>>,
+    env: Env<'l>,
+}
+
+impl<'n, 'd> Lists<'_, 'n, 'd> {
     /// The rules of one kind.
     fn set(&mut self, kind: RuleKind, cx: &mut Cx<'_>) -> Arc<RuleSet> {
-        self.compile(kind, Lines::of(self.layers, kind.keyword(), "", cx), false, cx)
+        let (own, section) = (self.parts.len() - 1, self.layers.kind);
+        let mut lists = Vec::new();
+        for (at, part) in self.parts.iter().enumerate() {
+            let lines = Lines::of(part.node, kind.keyword(), "", cx);
+            let has_place = match kind {
+                RuleKind::TcpConnection | RuleKind::TcpSession => section.meets(Sections::CLIENT_ONLY),
+                RuleKind::TcpResponse => section.meets(Sections::SERVER_ONLY),
+                RuleKind::TcpContent => true,
+                RuleKind::HttpRequest | RuleKind::HttpResponse | RuleKind::HttpAfterResponse => {
+                    self.takes_http(at == own, &lines, kind, cx)
+                }
+            };
+            if has_place || at == own {
+                lists.push((lines, at));
+            }
+        }
+        self.compile(kind, &lists, false, cx)
+    }
+
+    /// Whether rules on messages have a place here: those of defaults have none in tcp mode.
+    fn takes_http(&self, own: bool, lines: &Lines<'_>, kind: RuleKind, cx: &mut Cx<'_>) -> bool {
+        let fits = own || self.mode == Mode::Http;
+        if let Some(first) = lines.lines.first().filter(|_| !fits) {
+            let message = format!("`{}` takes these {} rules and is in tcp mode", self.layers.name, kind.keyword());
+            cx.sink.warn(codes::NO_EFFECT_IN_TCP, first.at, message).hint("they are left out there");
+        }
+        fits
     }
 
     /// The `redirect` lines: a set of their own, which an `allow` among the others does not end. `rewritten`: those may
     /// have changed the request.
     fn redirects(&mut self, rewritten: bool, cx: &mut Cx<'_>) -> Arc<RuleSet> {
-        self.compile(RuleKind::HttpRequest, Lines::of(self.layers, "redirect", "redirect ", cx), rewritten, cx)
+        let lines = Lines::of(self.layers.own, "redirect", "redirect ", cx);
+        self.own().used.extend(lines.acls());
+        let own = self.parts.len() - 1;
+        self.compile(RuleKind::HttpRequest, &[(lines, own)], rewritten, cx)
     }
 
-    fn compile(&mut self, kind: RuleKind, lines: Lines<'n>, rewritten: bool, cx: &mut Cx<'_>) -> Arc<RuleSet> {
-        let set = RuleSet::compile(kind, &lines.rules(), self.acls, &self.env).unwrap_or_else(|errors| {
-            report(errors, &lines.lines, cx);
+    /// The section itself, behind all defaults.
+    fn own(&mut self) -> &mut Part<'n, 'd> {
+        let own = self.parts.len() - 1;
+        &mut self.parts[own]
+    }
+
+    /// `lists`: lines, each with the part they are from.
+    fn compile(
+        &mut self,
+        kind: RuleKind,
+        lists: &[(Lines<'n>, usize)],
+        rewritten: bool,
+        cx: &mut Cx<'_>,
+    ) -> Arc<RuleSet> {
+        let rules: Vec<_> = lists.iter().map(|(lines, part)| (lines.rules(), &self.parts[*part].acls)).collect();
+        let parts: Vec<_> = rules.iter().map(|(rules, acls)| (&rules[..], *acls)).collect();
+        let lines: Vec<Line<'_>> = lists.iter().flat_map(|(lines, _)| lines.lines.iter().copied()).collect();
+        let set = RuleSet::compile_parts(kind, &parts, &self.env).unwrap_or_else(|errors| {
+            report(errors, &lines, cx);
             RuleSet::default()
         });
-        let places: Vec<At> = lines.lines.iter().map(|line| line.at).collect();
+        let places: Vec<At> = lines.iter().map(|line| line.at).collect();
         shadow::report(set.shadowed(kind), &places, rewritten, cx);
         if cx.opts.notes {
             shadow::report(set.order_decides(kind), &places, rewritten, cx);
         }
-        self.used.extend(lines.acls());
         Arc::new(set)
     }
 
     /// The rules that name a backend or server, and the names that are known before there is a request. `rewritten`: rules
     /// may have changed it by then.
     fn switch(&mut self, key: &str, what: &str, rewritten: bool, cx: &mut Cx<'_>) -> (Arc<Switch>, Vec<Reference>) {
-        let lines = Lines::of(self.layers, key, "", cx);
-        let switch = Switch::compile(what, &lines.rules(), self.acls, &self.env).unwrap_or_else(|errors| {
+        let lines = Lines::of(self.layers.own, key, "", cx);
+        let env = self.env;
+        let switch = Switch::compile(what, &lines.rules(), &self.own().acls, &env).unwrap_or_else(|errors| {
             report(errors, &lines.lines, cx);
             Switch::default()
         });
@@ -155,17 +256,18 @@ impl<'n> Lists<'_, 'n, '_> {
             (!word.contains('%')).then(name)
         });
         let names = names.collect();
-        self.used.extend(lines.acls());
+        self.own().used.extend(lines.acls());
         (Arc::new(switch), names)
     }
 
     fn conditions(&mut self, key: &str, cx: &mut Cx<'_>) -> Arc<Conditions> {
-        let lines = Lines::of(self.layers, key, "", cx);
-        let conditions = Conditions::compile(&lines.rules(), self.acls, &self.env).unwrap_or_else(|errors| {
+        let lines = Lines::of(self.layers.own, key, "", cx);
+        let env = self.env;
+        let conditions = Conditions::compile(&lines.rules(), &self.own().acls, &env).unwrap_or_else(|errors| {
             report(errors, &lines.lines, cx);
             Conditions::default()
         });
-        self.used.extend(lines.acls());
+        self.own().used.extend(lines.acls());
         Arc::new(conditions)
     }
 }
@@ -223,8 +325,8 @@ struct Lines<'n> {
 }
 
 impl<'n> Lines<'n> {
-    fn of(layers: &Layers<'n, '_>, key: &str, head: &'static str, cx: &Cx<'_>) -> Lines<'n> {
-        let values = layers.own.find(key).map(Val::list).unwrap_or_default();
+    fn of(node: &'n Node<'_>, key: &str, head: &'static str, cx: &Cx<'_>) -> Lines<'n> {
+        let values = node.find(key).map(Val::list).unwrap_or_default();
         let lines = values.iter().filter_map(|value| Some(Line { at: value.at, text: value.text()?, head }));
         let lines: Vec<Line<'n>> = lines.collect();
         let files = lines.iter().map(|line| {

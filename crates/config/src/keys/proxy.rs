@@ -188,16 +188,16 @@ const PROXY_KEYS: &[Key] = &[
     ),
     key(
         "acl",
-        Sections::PROXIES,
+        Sections::ANY,
         Kind::Named(&Kind::Many(&Kind::Text("a condition such as \"path_beg /api/\""))),
         Fallback::Says("none"),
         "acl",
-        "Named conditions for the rules of this section; an array is a logical or.",
+        "Named conditions for the rules of this section alone; an array is a logical or.",
         "acl.api = \"path_beg /api/\"",
     ),
     key(
         "http-request",
-        Sections::PROXIES,
+        Sections::ANY,
         RULES,
         Fallback::Says("none"),
         "http-request",
@@ -206,7 +206,7 @@ const PROXY_KEYS: &[Key] = &[
     ),
     key(
         "http-response",
-        Sections::PROXIES,
+        Sections::ANY,
         RULES,
         Fallback::Says("none"),
         "http-response",
@@ -215,7 +215,7 @@ const PROXY_KEYS: &[Key] = &[
     ),
     key(
         "http-after-response",
-        Sections::PROXIES,
+        Sections::ANY,
         RULES,
         Fallback::Says("none"),
         "http-after-response",
@@ -233,7 +233,7 @@ const PROXY_KEYS: &[Key] = &[
     ),
     key(
         "tcp-request",
-        Sections::PROXIES,
+        Sections::ANY,
         Kind::Table(&TCP_REQUEST),
         Fallback::Says("none"),
         "tcp-request",
@@ -242,7 +242,7 @@ const PROXY_KEYS: &[Key] = &[
     ),
     key(
         "tcp-response",
-        Sections::SERVER_ONLY,
+        Sections::SERVER,
         Kind::Table(&TCP_RESPONSE),
         Fallback::Says("none"),
         "tcp-response",

@@ -15,7 +15,7 @@ pub(super) static TCP_REQUEST: Table = Table {
     keys: &[
         key(
             "connection",
-            Sections::CLIENT_ONLY,
+            Sections::CLIENT,
             RULES,
             Fallback::Says("none"),
             "tcp-request connection",
@@ -24,7 +24,7 @@ pub(super) static TCP_REQUEST: Table = Table {
         ),
         key(
             "session",
-            Sections::CLIENT_ONLY,
+            Sections::CLIENT,
             RULES,
             Fallback::Says("none"),
             "tcp-request session",
@@ -33,7 +33,7 @@ pub(super) static TCP_REQUEST: Table = Table {
         ),
         key(
             "content",
-            Sections::PROXIES,
+            Sections::ANY,
             RULES,
             Fallback::Says("none"),
             "tcp-request content",
@@ -42,7 +42,7 @@ pub(super) static TCP_REQUEST: Table = Table {
         ),
         key(
             "inspect-delay",
-            Sections::PROXIES,
+            Sections::ANY,
             TIME,
             Fallback::Says("none: rules decide by what is there"),
             "tcp-request inspect-delay",
@@ -61,7 +61,7 @@ pub(super) static TCP_RESPONSE: Table = Table {
     keys: &[
         key(
             "content",
-            Sections::SERVER_ONLY,
+            Sections::SERVER,
             RULES,
             Fallback::Says("none"),
             "tcp-response content",
@@ -70,7 +70,7 @@ pub(super) static TCP_RESPONSE: Table = Table {
         ),
         key(
             "inspect-delay",
-            Sections::SERVER_ONLY,
+            Sections::SERVER,
             TIME,
             Fallback::Says("none: rules decide by what is there"),
             "tcp-response inspect-delay",
