@@ -40,6 +40,7 @@ use crate::diagnostic::Sink;
 use crate::keys::Sections;
 use crate::model::BindAddress;
 use crate::place::{At, Files};
+use crate::secure;
 use crate::shape::{Node, Shaper, Val};
 
 /// What every builder needs.
@@ -58,6 +59,8 @@ pub(crate) struct Cx<'a> {
     pub library: Rc<Library>,
     /// What `[global]` and `[crt-store]` say of TLS; complete before the first bind is built.
     pub tls: tls::Common,
+    /// What of it is made so far.
+    pub secure: secure::Building,
     /// Addresses listened on so far.
     bound: HashMap<BindAddress, At>,
     /// Listening addresses so far, for the limit.
@@ -77,6 +80,7 @@ impl<'a> Cx<'a> {
             sections_lost: false,
             library: Rc::default(),
             tls: tls::Common::default(),
+            secure: secure::Building::default(),
             bound: HashMap::new(),
             binds: 0,
             resolved: HashMap::new(),

@@ -3,7 +3,7 @@
 //! Reading order: [`load()`] reads files and includes, `shape` checks each table against the key tables of `keys`, `build`
 //! turns what fits into the model, `cross` checks what only the whole can tell. [`plan::plan`] compares two
 //! configurations for a reload. Called by the binary (run, check, reload, schema, explain) and by tests. Never: sockets,
-//! threads, clocks; the environment and name lookups come in through [`LoadOptions`].
+//! threads; the environment, the clock and name lookups come in through [`LoadOptions`].
 
 mod address;
 mod build;
@@ -21,6 +21,7 @@ pub mod plan;
 mod read;
 mod reference;
 mod schema;
+mod secure;
 mod shape;
 mod units;
 
@@ -29,6 +30,7 @@ use std::io::{self, Read as _};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use evenkeel_acl::pattern::Stores;
 
@@ -38,6 +40,7 @@ pub use load::load_sources;
 pub use model::*;
 pub use reference::reference_markdown;
 pub use schema::schema;
+pub use secure::Tls;
 
 /// One file of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +60,14 @@ pub struct LoadOptions<'a> {
     pub resolve: &'a dyn Fn(&str, u16) -> Result<SocketAddr, String>,
     /// The bytes of a file that a section or a rule names: error pages, patterns, maps.
     pub read: fn(&Path) -> io::Result<Vec<u8>>,
+    /// What is in a folder of certificates, sorted by name; `None` when the path is no folder.
+    pub list: fn(&Path) -> Option<Vec<PathBuf>>,
     /// The pattern files and maps of the configuration that runs: one whose file did not change is taken over.
     pub previous: Option<&'a Stores>,
+    /// What TLS of the configuration that runs is made of: what did not change is taken over.
+    pub previous_tls: Option<&'a Tls>,
+    /// Seconds since 1970: certificates end.
+    pub now: fn() -> i64,
     /// Tell also of what may well be meant: rules whose order decides.
     pub notes: bool,
 }
@@ -70,18 +79,24 @@ impl<'a> LoadOptions<'a> {
             env: &|name| std::env::var(name).ok(),
             resolve: &resolve,
             read: read_file,
+            list: evenkeel_tls::files::Files::SYSTEM.list,
             previous: None,
+            previous_tls: None,
+            now: unix_now,
             notes: false,
         }
     }
 
-    /// Knows nothing: no variable is set, no name has an address, no file can be read.
+    /// Knows nothing: no variable is set, no name has an address, no file can be read, and time stands still.
     pub const fn closed() -> LoadOptions<'a> {
         LoadOptions {
             env: &|_| None,
             resolve: &|_, _| Err(String::new()),
             read: |_| Err(io::Error::new(io::ErrorKind::NotFound, "files are not read here")),
+            list: |_| None,
             previous: None,
+            previous_tls: None,
+            now: || defaults::TEST_TIME,
             notes: false,
         }
     }
@@ -91,6 +106,11 @@ impl std::fmt::Debug for LoadOptions<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LoadOptions").finish_non_exhaustive()
     }
+}
+
+fn unix_now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Reads a whole file, within bounds.
@@ -122,6 +142,8 @@ pub struct Loaded {
     pub sources: Vec<Source>,
     /// The pattern files and maps that the rules use.
     pub stores: Arc<Stores>,
+    /// What TLS of binds and servers is made of.
+    pub tls: Arc<Tls>,
 }
 
 /// Loads files, directories (their `*.toml` in name order) and `-`, the standard input.

@@ -63,7 +63,7 @@ pub(crate) fn compile(read: Read, opts: &LoadOptions<'_>) -> Loaded {
         let message = "no file is given".to_owned();
         failures.push(Failure { code: codes::UNREADABLE, message, file: Arc::from("-"), asked: None });
     }
-    let (config, stores, diagnostics) = {
+    let (config, stores, tls, diagnostics) = {
         let files = Files::new(&sources);
         let mut cx = Cx::new(&files, opts);
         let unreadable = report(failures, &mut cx.sink);
@@ -72,11 +72,12 @@ pub(crate) fn compile(read: Read, opts: &LoadOptions<'_>) -> Loaded {
         let config = config(&documents, includes, &mut cx, unreadable.is_empty());
         let errors = cx.sink.has_errors() || !unreadable.is_empty();
         let stores = Arc::new(std::mem::take(&mut *cx.library.stores.borrow_mut()));
+        let tls = Arc::new(std::mem::take(&mut cx.secure.made));
         let mut diagnostics = unreadable;
         diagnostics.extend(cx.sink.finish(&files));
-        ((!errors).then_some(config), stores, diagnostics)
+        ((!errors).then_some(config), stores, tls, diagnostics)
     };
-    Loaded { config, diagnostics, sources, stores }
+    Loaded { config, diagnostics, sources, stores, tls }
 }
 
 /// Files that an include asked for are reported there, the others by themselves.

@@ -26,8 +26,8 @@ const OPTIONS: LoadOptions<'static> = LoadOptions {
         Some("page.html") => Ok(b"<h1>busy</h1>\n".to_vec()),
         _ => Err(std::io::Error::new(std::io::ErrorKind::NotFound, "no such file")),
     },
-    previous: None,
     notes: true,
+    ..LoadOptions::closed()
 };
 
 fn load(text: &str) -> Loaded {

@@ -30,8 +30,9 @@ pub(super) fn binds(
         let text = |key: &str| find(key).and_then(Val::text).map(Arc::<str>::from);
         let Some(at) = (if node.is_some() { find("address") } else { Some(value) }) else { continue };
         let proto = find("proto").and_then(tls::proto);
-        let secure = find("tls").map(|value| tls::of_bind(value, mode, proto, layers.name, cx));
+        let secure = find("tls").and_then(|value| tls::of_bind(value, mode, proto, layers.name, cx));
         let accept_proxy = find("accept-proxy").and_then(|value| tls::accept_proxy(value, cx));
+        let said = find("tls").map_or(at.at, |value| value.at);
         for (address, at) in addresses(at, cx) {
             if !disabled {
                 claim(&address, at, cx);
@@ -43,6 +44,7 @@ pub(super) fn binds(
                     .hint("make the port ranges smaller");
                 return binds;
             }
+            cx.terminate_by(layers.name, secure.as_ref(), find("tls").and_then(Val::table), said);
             binds.push(Bind {
                 name: text("name").unwrap_or_else(|| Arc::from(address.to_string())),
                 address,

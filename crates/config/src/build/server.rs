@@ -32,6 +32,12 @@ pub(super) fn servers(layers: &Layers<'_, '_>, mode: Mode, cx: &mut Cx<'_>) -> V
         let address = address.and_then(|value| server_address(value, cx));
         let server = common.server(node, cx);
         if let (Some(name), Some(address)) = (name.and_then(arc), address) {
+            if let Some(tls) = &server.tls {
+                let said = common.tls(node);
+                let tables: Vec<_> = said.iter().filter_map(|value| value.table()).collect();
+                let at = said.first().map_or(value.at, |value| value.at);
+                cx.connect_by((layers.name, &name), &tls.options, &tables, at);
+            }
             servers.push(Arc::new(Server { name, id, place: cx.files.place(value.at), address, ..server }));
         }
     }
@@ -116,6 +122,13 @@ impl<'n, 'd> Common<'n, 'd> {
         Common { behind, checks, check, timeout, proxy: layers.name, mode }
     }
 
+    /// The `tls` values of a server, the nearest first.
+    fn tls(&self, node: Option<&'n Node<'d>>) -> Vec<&'n Val<'d>> {
+        let own = node.and_then(|node| node.find("tls"));
+        let shared = self.behind.iter().filter(|(_, servers)| *servers).filter_map(|(table, _)| table.find("tls"));
+        own.into_iter().chain(shared).collect()
+    }
+
     /// A server with everything but its name, its id, its place and its address.
     fn server(&self, node: Option<&'n Node<'d>>, cx: &mut Cx<'_>) -> Server {
         // `maxconn` and `disabled` of the section itself are the proxy's; only these two mean its servers.
@@ -146,10 +159,7 @@ impl<'n, 'd> Common<'n, 'd> {
             found
         });
         let proto = find("proto").and_then(tls::proto);
-        let own = node.and_then(|node| node.find("tls"));
-        let shared_tls = self.behind.iter().filter(|(_, servers)| *servers).filter_map(|(table, _)| table.find("tls"));
-        let secure: Vec<_> = own.into_iter().chain(shared_tls).collect();
-        let secure = tls::of_server(&secure, self.mode, proto, self.proxy, cx);
+        let secure = tls::of_server(&self.tls(node), self.mode, proto, self.proxy, cx);
         let send_proxy = tls::send_proxy(&find, self.proxy, cx);
         Server {
             name: Arc::from(""),

@@ -12,11 +12,13 @@ use evenkeel_acl::{Env, LogFormat as LogText};
 use evenkeel_tls::options::{
     BindTls, CaSource, CertSource, ClientAuth, CrtStores, IgnoreErrors, Policy, ServerTls, Verify, Version,
 };
+use evenkeel_tls::policy;
 use ipnet::IpNet;
 
 use super::rules::report_after;
 use super::{Cx, arc};
 use crate::model::{AcceptProxy, Mode, Proto, ProxyOptions, ProxyVersion, SendProxy, Sni, UpstreamTls};
+use crate::nearest::did_you_mean;
 use crate::shape::{Data, Node, Val};
 use crate::{codes, defaults};
 
@@ -33,8 +35,6 @@ pub(crate) struct Common {
     server: ServerTls,
     /// `[crt-store.NAME]`.
     pub(crate) stores: CrtStores,
-    /// `tune.ssl.keylog`.
-    pub(crate) keylog: bool,
 }
 
 /// Reads what all share; `folder` is where relative paths begin that no base is given for.
@@ -46,17 +46,17 @@ pub(crate) fn common(
 ) -> Common {
     let find = |path: &str| global.and_then(|node| node.find(path));
     let base = |key: &str| find(key).and_then(Val::text).map_or_else(|| folder.clone(), |text| folder.join(text));
+    cx.open_key_log(find("tune.ssl.keylog"));
     let mut common = Common {
         crt_base: base("crt-base"),
         key_base: base("key-base"),
         ca_base: base("ca-base"),
-        keylog: find("tune.ssl.keylog").and_then(Val::bool).unwrap_or(false),
         ..Common::default()
     };
     let bind = find("ssl-default-bind").and_then(Val::table);
     let of_bind = |key: &str| bind.and_then(|node| node.find(key));
     common.bind = BindTls {
-        policy: policy(&of_bind, &Policy::default(), cx),
+        policy: algorithms(&of_bind, &Policy::default(), cx),
         strict_sni: of_bind("strict-sni").and_then(Val::bool).unwrap_or(false),
         tickets: of_bind("tickets").and_then(Val::bool).unwrap_or(true),
         session_cache: find("tune.ssl.cachesize")
@@ -74,10 +74,21 @@ pub(crate) fn common(
     common.server = ServerTls {
         verify: of_server("verify").map_or(Verify::Required, verify),
         ca_file: of_server("ca-file").and_then(|value| ca(value, &common.ca_base)).unwrap_or(CaSource::System),
-        policy: policy(&of_server, &Policy::default(), cx),
+        policy: algorithms(&of_server, &Policy::default(), cx),
         session_reuse: of_server("session-reuse").and_then(Val::bool).unwrap_or(true),
         ..ServerTls::default()
     };
+    let mut problems = Vec::new();
+    for (policy, node) in [(&mut common.bind.policy, bind), (&mut common.server.policy, server)] {
+        if policy::build(policy, &mut problems).is_none() {
+            // Told here, and not again by everything that takes it.
+            *policy = Policy::default();
+        }
+        let at = node.or(global).map(|node| node.at);
+        if let Some(at) = at {
+            cx.tell(std::mem::take(&mut problems), node.as_slice(), at);
+        }
+    }
     common.stores = crt_stores(stores, &common, &folder, cx);
     common
 }
@@ -107,7 +118,13 @@ fn crt_stores(stores: &[(&str, Node<'_>)], common: &Common, folder: &Path, cx: &
 }
 
 /// `bind.tls`.
-pub(super) fn of_bind(value: &Val<'_>, mode: Mode, proto: Option<Proto>, proxy: &str, cx: &mut Cx<'_>) -> Arc<BindTls> {
+pub(super) fn of_bind(
+    value: &Val<'_>,
+    mode: Mode,
+    proto: Option<Proto>,
+    proxy: &str,
+    cx: &mut Cx<'_>,
+) -> Option<Arc<BindTls>> {
     let node = value.table();
     let find = |key: &str| node.and_then(|node| node.find(key));
     let on = |key: &str, default: bool| find(key).and_then(Val::bool).unwrap_or(default);
@@ -136,7 +153,7 @@ pub(super) fn of_bind(value: &Val<'_>, mode: Mode, proto: Option<Proto>, proxy: 
         default_certificates: certificates(find("default-certificate")),
         strict_sni: on("strict-sni", base.strict_sni),
         alpn: alpn(find("alpn"), cx).unwrap_or(offered),
-        policy: policy(&find, &base.policy, cx),
+        policy: algorithms(&find, &base.policy, cx),
         client: ClientAuth {
             verify: find("verify").map_or(Verify::None, verify),
             ca_file: find("ca-file").and_then(|value| ca(value, &ca_base)),
@@ -160,19 +177,9 @@ pub(super) fn of_bind(value: &Val<'_>, mode: Mode, proto: Option<Proto>, proxy: 
         cx.sink
             .error(codes::BAD_TLS, value.at, "TLS needs a certificate")
             .hint("write `certificate = \"site.pem\"`, or `strict-sni = true` when all come at run time");
+        return None;
     }
-    if let Some(value) = find("verify").filter(|_| tls.client.verify != Verify::None) {
-        let client = &tls.client;
-        if client.ca_file.is_none()
-            && client.ca_verify_file.is_none()
-            && !faulty("ca-file")
-            && !faulty("ca-verify-file")
-        {
-            cx.sink
-                .error(codes::BAD_TLS, value.at, "client certificates cannot be verified without authorities")
-                .hint("name who may have signed them: ca-file = \"clients-ca.pem\"");
-        }
-    } else if let Some(node) = node {
+    if let Some(node) = node.filter(|_| tls.client.verify == Verify::None) {
         let keys = ["ca-file", "ca-verify-file", "crl-file", "ca-ignore-err", "crt-ignore-err"];
         for entry in node.entries.iter().filter(|entry| keys.contains(&entry.name)) {
             cx.sink
@@ -183,7 +190,7 @@ pub(super) fn of_bind(value: &Val<'_>, mode: Mode, proto: Option<Proto>, proxy: 
     if let Some(keys) = find("ticket-keys").filter(|_| !tls.tickets) {
         cx.sink.error(codes::CONTRADICTION, keys.at, "there are keys for tickets, and `tickets` is false");
     }
-    Arc::new(tls)
+    Some(Arc::new(tls))
 }
 
 /// `server.tls`; `layers` are its values, the nearest first. The nearest decides whether it is on; a table is.
@@ -217,9 +224,9 @@ pub(super) fn of_server(
         ca_file: find("ca-file").and_then(|value| ca(value, &ca_base)).unwrap_or(base.ca_file),
         crl_file: find("crl-file").and_then(Val::text).map(|text| ca_base.join(text)),
         verifyhost: find("verifyhost").and_then(arc),
-        certificate: find("certificate").and_then(|value| certificate(value, &crt_base, &key_base)),
+        certificate: find("certificate").and_then(|value| stored(certificate(value, &crt_base, &key_base)?, value, cx)),
         alpn: alpn(find("alpn"), cx).unwrap_or(offered),
-        policy: policy(&find, &base.policy, cx),
+        policy: algorithms(&find, &base.policy, cx),
         session_reuse: find("session-reuse").and_then(Val::bool).unwrap_or(base.session_reuse),
     };
     if options.verify == Verify::None {
@@ -247,7 +254,7 @@ fn expression(value: &Val<'_>, proxy: &str, cx: &mut Cx<'_>) -> Option<Arc<LogTe
 }
 
 /// Versions and algorithms; what is not said is as in `base`.
-fn policy<'n, 'd: 'n>(find: &dyn Fn(&str) -> Option<&'n Val<'d>>, base: &Policy, cx: &mut Cx<'_>) -> Policy {
+fn algorithms<'n, 'd: 'n>(find: &dyn Fn(&str) -> Option<&'n Val<'d>>, base: &Policy, cx: &mut Cx<'_>) -> Policy {
     let mut version = |key: &str, default: Version| {
         let Some(value) = find(key) else { return default };
         match Version::parse(value.text().unwrap_or_default()) {
@@ -260,10 +267,6 @@ fn policy<'n, 'd: 'n>(find: &dyn Fn(&str) -> Option<&'n Val<'d>>, base: &Policy,
     };
     let min = version("min-version", base.min);
     let max = version("max-version", base.max);
-    if let Some(value) = find("max-version").or_else(|| find("min-version")).filter(|_| min > max) {
-        let message = format!("the lowest version, {}, is above the highest, {}", min.name(), max.name());
-        cx.sink.error(codes::CONTRADICTION, value.at, message);
-    }
     let names = |key: &str, base: &Option<Arc<str>>| match find(key) {
         Some(value) => {
             let names: Vec<&str> = value.list().iter().filter_map(Val::text).collect();
@@ -303,6 +306,24 @@ fn certificate(value: &Val<'_>, crt_base: &Path, key_base: &Path) -> Option<Cert
         }
         _ => None,
     }
+}
+
+/// What `@store/name` stands for.
+fn stored(source: CertSource, value: &Val<'_>, cx: &mut Cx<'_>) -> Option<CertSource> {
+    let Some(name) = source.cert.to_str().filter(|text| text.starts_with('@')) else { return Some(source) };
+    let found = cx.tls.stores.find(name).cloned();
+    if found.is_none() {
+        let hint = did_you_mean(name, names_of(&cx.tls.stores).iter().map(String::as_str));
+        cx.sink.error(codes::UNKNOWN_NAME, value.at, format!("no crt-store holds `{name}`")).maybe_hint(
+            hint.or_else(|| Some("name it: [crt-store.NAME] load = [{ cert = \"..\", alias = \"..\" }]".to_owned())),
+        );
+    }
+    found
+}
+
+fn names_of(stores: &CrtStores) -> Vec<String> {
+    let each = stores.0.iter().flat_map(|(store, list)| list.iter().map(move |source| (store, source)));
+    each.filter_map(|(store, source)| Some(format!("@{store}/{}", source.alias.as_deref()?))).collect()
 }
 
 fn ca(value: &Val<'_>, base: &Path) -> Option<CaSource> {
