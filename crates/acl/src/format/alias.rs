@@ -152,9 +152,9 @@ aliases! {
         "The port of the server; 0 when none was chosen.";
     "sq" Int SINCE_SERVER |ctx, out| out.unsigned(ctx.progress.queued[0]),
         "Requests that were ahead in the queue of the server.";
-    "sslc" Str SINCE_HELLO |ctx, out| of_tls(ctx, out, |tls| &tls.cipher),
+    "sslc" Str SINCE_HELLO |ctx, out| of_tls(ctx, out, |tls| tls.cipher),
         "The cipher of the client's TLS connection, as `ssl_fc_cipher`.";
-    "sslv" Str SINCE_HELLO |ctx, out| of_tls(ctx, out, |tls| &tls.protocol),
+    "sslv" Str SINCE_HELLO |ctx, out| of_tls(ctx, out, |tls| tls.protocol),
         "The version of the client's TLS connection, as `ssl_fc_protocol`.";
     "t" Str SINCE_ACCEPT |ctx, out| out.raw(&local(ctx, ctx.session.accepted_us).with_millis()),
         "When the connection was accepted, in local time: 06/Feb/2009:12:14:14.655.";

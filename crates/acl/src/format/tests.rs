@@ -176,8 +176,8 @@ fn built_in_formats() {
     );
     let mut secure = told();
     secure.session.tls = Some(std::sync::Arc::new(TlsFacts {
-        protocol: "TLSv1.3".into(),
-        cipher: "TLS_AES_256_GCM_SHA384".into(),
+        protocol: "TLSv1.3",
+        cipher: "TLS_AES_256_GCM_SHA384",
         sni: Some("1wt.eu".into()),
         ..TlsFacts::default()
     }));
@@ -276,8 +276,8 @@ fn tls_is_told() {
     let mut scene = told();
     assert_eq!(line("%ft %sslv/%sslc %{+Q}sslc", &mut scene, tell), "http-in -/- \"\"");
     scene.session.tls = Some(std::sync::Arc::new(TlsFacts {
-        protocol: "TLSv1.3".into(),
-        cipher: "TLS_AES_256_GCM_SHA384".into(),
+        protocol: "TLSv1.3",
+        cipher: "TLS_AES_256_GCM_SHA384",
         sni: Some("1wt.eu".into()),
         ..TlsFacts::default()
     }));
