@@ -114,10 +114,7 @@ impl Connector {
     ) -> Option<Connector> {
         let policy = policy::build(&options.policy, problems);
         let verifier = verifier(options, policy.as_ref(), files, problems);
-        let own = match &options.certificate {
-            Some(source) => Some(cert::client(source, files, problems)),
-            None => None,
-        };
+        let own = options.certificate.as_ref().map(|source| cert::client(source, files, problems));
         let policy = policy?;
         let builder = ClientConfig::builder_with_provider(policy.provider)
             .with_protocol_versions(policy.versions)
