@@ -6,6 +6,7 @@
 //!
 //! Invariant: every count of work in flight is a guard, so a cancelled future leaves nothing behind.
 
+mod announce;
 mod checker;
 mod dial;
 mod group;
@@ -15,6 +16,7 @@ mod queue;
 mod registry;
 mod server;
 
+pub use announce::{AnnouncedTls, Announcement, announce};
 pub use checker::{Checker, Notice, NoticeSink};
 pub use dial::dial;
 pub use group::{Chooser, Group, Slot};
