@@ -43,11 +43,12 @@ pub(crate) fn read(text: &[u8]) -> Contents {
     let mut blocks = Vec::new();
     for line in text.split_inclusive(|byte| *byte == b'\n') {
         number += 1;
-        let start = at;
         at += line.len();
-        let line = line.trim_ascii();
+        let line = line.trim_ascii_start();
         // An editor of another system may have put a byte order mark before the first line.
         let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        let start = at - line.len();
+        let line = line.trim_ascii_end();
         if let Some(rest) = line.strip_prefix(BEGIN) {
             if let Some((begun, ..)) = open.take() {
                 fault(begun, "the block has no end", Some("its last line is missing: -----END ...-----"));

@@ -468,3 +468,6 @@ impl SigningKey for Limited {
         self.key.algorithm()
     }
 }
+
+#[cfg(test)]
+mod tests;

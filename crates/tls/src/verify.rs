@@ -273,7 +273,8 @@ impl ClientVerifier {
         }
         let is_of_time = |code| matches!(code, codes::EXPIRED | codes::NOT_YET_VALID);
         let is_known = match code {
-            codes::NO_LOCAL_ISSUER => !is_trusted,
+            // A bad signature below nobody trusted is an issuer that only has the right name.
+            codes::NO_LOCAL_ISSUER | codes::BAD_SIGNATURE => !is_trusted,
             code => is_of_time(code) && errors.all.iter().any(|(_, known)| *known == code),
         };
         if !is_known {
@@ -578,8 +579,8 @@ mod tests {
         let (ca, impostor) = (Ca::new("root"), Ca::new("root"));
         let leaf = impostor.issue(&["client"]);
         let case = Case::new(&[&ca.pem]).ignoring("all", "10");
-        assert!(!case.judge(&[&leaf.der]).0);
-        assert!(!case.judge(&[&leaf.der, &impostor.der]).0 || case.judge(&[&leaf.der, &impostor.der]).1.1 == 19);
+        assert_eq!(case.judge(&[&leaf.der]), (false, (20, 0, 0)));
+        assert_eq!(case.judge(&[&leaf.der, &impostor.der]), (true, (0, 19, 1)));
     }
 
     #[test]
