@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use evenkeel_balance::{Balancer, Key, Load, Member};
 use evenkeel_config as config;
+use evenkeel_tls::connector::Connector;
 
 use crate::server::{BackendState, Server};
 
@@ -15,6 +16,8 @@ pub struct Slot {
     pub server: Arc<Server>,
     /// Settings of this snapshot.
     pub conf: Arc<config::Server>,
+    /// Begins TLS with it, where it has TLS.
+    pub connector: Option<Arc<Connector>>,
 }
 
 /// A backend of one snapshot.

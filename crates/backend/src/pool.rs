@@ -22,6 +22,8 @@ pub struct Idle {
     pub reused: bool,
     /// [`Server::epoch`] when it was made.
     pub epoch: u32,
+    /// The name asked for by SNI: a connection is used again only for requests that ask for the same.
+    pub name: Option<Box<str>>,
 }
 
 impl Idle {
@@ -140,15 +142,12 @@ impl Pools {
         Pools { worker, servers: RefCell::default() }
     }
 
-    /// A connection to `server` that is still open; `only_reused` for the first request of a client under `aggressive`.
-    pub fn take(&self, server: &Server, only_reused: bool) -> Option<Idle> {
+    /// A connection to `server` for `name` that is still open; `only_reused` for the first request of a client under `aggressive`.
+    pub fn take(&self, server: &Server, only_reused: bool, name: Option<&str>) -> Option<Idle> {
         let mut servers = self.servers.borrow_mut();
         let pool = servers.get_mut(server.index)?;
         let found = loop {
-            let at = match only_reused {
-                false => pool.idle.len().checked_sub(1),
-                true => pool.idle.iter().rposition(|i| i.reused),
-            };
+            let at = pool.idle.iter().rposition(|i| (i.reused || !only_reused) && i.name.as_deref() == name);
             let Some(at) = at else { break None };
             let idle = pool.idle.swap_remove(at);
             if idle.is_good(server) {

@@ -39,12 +39,13 @@ impl Registry {
 
     /// Groups for a new configuration: known servers keep their state, new ones begin. Changes nothing that traffic sees,
     /// so a configuration that is not committed leaves no trace but unused entries, which the next commit drops.
-    pub fn build(&self, config: &config::Config) -> Vec<Arc<Group>> {
+    /// `tls` is what was loaded with it.
+    pub fn build(&self, config: &config::Config, tls: &config::Tls) -> Vec<Arc<Group>> {
         let mut backends = self.backends.lock();
-        config.backends.iter().map(|conf| Arc::new(self.group(&mut backends, conf))).collect()
+        config.backends.iter().map(|conf| Arc::new(self.group(&mut backends, conf, tls))).collect()
     }
 
-    fn group(&self, backends: &mut HashMap<Arc<str>, Entry>, conf: &Arc<config::Backend>) -> Group {
+    fn group(&self, backends: &mut HashMap<Arc<str>, Entry>, conf: &Arc<config::Backend>, tls: &config::Tls) -> Group {
         let entry = backends.entry(conf.name.clone()).or_insert_with(|| Entry {
             state: Arc::new(BackendState::new(conf.name.clone(), self.workers)),
             servers: HashMap::new(),
@@ -58,7 +59,8 @@ impl Registry {
                     let (name, indexes) = (server.name.clone(), self.indexes.clone());
                     Known { server: Arc::new(Server::new(state.clone(), name, indexes, self.workers)), conf: None }
                 });
-                Slot { server: known.server.clone(), conf: server.clone() }
+                let connector = tls.connector(&conf.name, &server.name).cloned();
+                Slot { server: known.server.clone(), conf: server.clone(), connector }
             })
             .collect();
         Group { conf: conf.clone(), state, slots }
@@ -111,7 +113,12 @@ impl Known {
         let Known { server, conf: old } = self;
         server.set_maxconn(new.maxconn);
         let moved = |old: &Arc<config::Server>| {
-            old.address != new.address || old.source != new.source || old.interface != new.interface
+            old.address != new.address
+                || old.source != new.source
+                || old.interface != new.interface
+                || old.tls != new.tls
+                || old.proto != new.proto
+                || old.send_proxy != new.send_proxy
         };
         if old.as_ref().is_some_and(moved) {
             server.next_epoch();

@@ -14,7 +14,7 @@ use evenkeel_acl::pattern::Stores;
 use evenkeel_acl::stick::Tables;
 use evenkeel_admin::view::ReloadView;
 use evenkeel_backend::{Checker, Notice, Registry, Server};
-use evenkeel_config::{Config, LoadOptions, OnRemove};
+use evenkeel_config::{Config, LoadOptions, OnRemove, Tls};
 use evenkeel_frontend::{Command, Frontends, Handle, Logs, Process, Shared, Snapshot};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -36,13 +36,24 @@ pub struct Options {
     pub socket: Option<PathBuf>,
 }
 
-/// Loads `paths`; on error the rendered diagnostics. Pattern files and maps that did not change are taken over from
-/// `previous`, with what was edited at run time.
+/// A configuration with the files it names.
+struct Ready {
+    config: Arc<Config>,
+    stores: Arc<Stores>,
+    tls: Arc<Tls>,
+}
+
+/// Loads `paths`; on error the rendered diagnostics. Pattern files, maps and certificates that did not change are taken over
+/// from `previous`, with what was edited at run time.
 ///
 /// # Errors
 /// The diagnostics as `evenkeel check` prints them.
-fn load(paths: &[PathBuf], previous: Option<&Stores>) -> Result<(Arc<Config>, Arc<Stores>), String> {
-    let options = LoadOptions { previous, ..LoadOptions::system() };
+fn load(paths: &[PathBuf], previous: Option<(&Stores, &Tls)>) -> Result<Ready, String> {
+    let options = LoadOptions {
+        previous: previous.map(|(stores, _)| stores),
+        previous_tls: previous.map(|(_, tls)| tls),
+        ..LoadOptions::system()
+    };
     let loaded = evenkeel_config::load_with(paths, &options);
     let text = loaded.render(false);
     match loaded.config {
@@ -50,7 +61,7 @@ fn load(paths: &[PathBuf], previous: Option<&Stores>) -> Result<(Arc<Config>, Ar
             if !text.is_empty() {
                 tracing::warn!("the configuration has warnings:\n{}", text.trim_end());
             }
-            Ok((Arc::new(config), loaded.stores))
+            Ok(Ready { config: Arc::new(config), stores: loaded.stores, tls: loaded.tls })
         }
         None => Err(text),
     }
@@ -62,13 +73,13 @@ fn load(paths: &[PathBuf], previous: Option<&Stores>) -> Result<(Arc<Config>, Ar
 /// Why it could not start, in one sentence (or the diagnostics of the configuration).
 pub fn run(options: &Options) -> Result<(), String> {
     let descriptors = limits::raise_descriptors();
-    let (config, stores) = load(&options.paths, None)?;
+    let ready = load(&options.paths, None)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default())
         .map_err(|e| format!("cannot start: {e}; raise the limit of file descriptors (`ulimit -n`)"))?;
     runtime.block_on(async {
-        let mut supervisor = Supervisor::start(options, config, stores, descriptors).await?;
+        let mut supervisor = Supervisor::start(options, ready, descriptors).await?;
         supervisor.steer().await;
         Ok(())
     })
@@ -84,6 +95,8 @@ struct Supervisor {
     frontends: Frontends,
     /// The pattern files and maps of the configuration in force.
     stores: Arc<Stores>,
+    /// What its TLS is made of.
+    tls: Arc<Tls>,
     listeners: Listeners,
     workers: Rc<Vec<Handle>>,
     checker: Checker,
@@ -128,18 +141,14 @@ const ENTRIES_A_TICK: usize = 20_000;
 const LEAVING_TICK: Duration = Duration::from_millis(20);
 
 impl Supervisor {
-    async fn start(
-        options: &Options,
-        config: Arc<Config>,
-        stores: Arc<Stores>,
-        descriptors: u64,
-    ) -> Result<Supervisor, String> {
+    async fn start(options: &Options, ready: Ready, descriptors: u64) -> Result<Supervisor, String> {
+        let Ready { config, stores, tls } = ready;
         let workers = limits::workers(config.global.threads);
         let registry = Registry::new(workers);
         let frontends = Frontends::new(workers);
         // One ring more than workers: the control thread logs server states.
         let logs = Logs::new(workers + 1, config.global.tune.log_buffer, &config.global.log_tag);
-        let snapshot = Snapshot::build(1, config.clone(), &registry, &frontends, &logs, &Tables::default());
+        let snapshot = Snapshot::build(1, config.clone(), &registry, &frontends, &logs, &Tables::default(), &tls);
         let mut listeners = Listeners::default();
         let prepared = listeners.prepare(&snapshot, workers).map_err(|e| e.to_string())?;
         let admin = match &config.global.admin {
@@ -179,6 +188,7 @@ impl Supervisor {
             registry,
             frontends,
             stores,
+            tls,
             listeners,
             workers: Rc::new(handles),
             checker,
@@ -313,7 +323,7 @@ impl Supervisor {
     }
 
     async fn try_reload(&mut self) -> Result<(u64, evenkeel_config::plan::Plan), String> {
-        let (config, stores) = load(&self.paths, Some(&self.stores))?;
+        let Ready { config, stores, tls } = load(&self.paths, Some((&self.stores, &self.tls)))?;
         if config.global.test_before_reload {
             ask::must_hold(&config)?;
         }
@@ -329,6 +339,7 @@ impl Supervisor {
             &self.frontends,
             &self.shared.logs,
             &old.tables,
+            &tls,
         );
         let prepared = self.listeners.prepare(&snapshot, self.workers.len()).map_err(|e| e.to_string())?;
         let admin = match &config.global.admin {
@@ -347,6 +358,7 @@ impl Supervisor {
         snapshot.tables.commit();
         self.shared.snapshot.store(snapshot);
         self.stores = stores;
+        self.tls = tls;
         self.frontends.retain(&config);
         self.listeners.commit(prepared, &old, &self.workers);
         drop(old);

@@ -18,20 +18,24 @@ pub(crate) struct Refused {
     phase: Phase,
 }
 
-/// Runs the rules on a new connection.
+/// Runs the rules on a new connection, of which only the addresses are known.
 pub(crate) fn connection(
     worker: &Worker,
     snapshot: &Snapshot,
     entrance: &Entrance,
     session: &mut Session,
 ) -> Result<(), Refused> {
-    let conf = &entrance.conf;
-    for (rules, phase) in [(&conf.tcp_request_connection, Phase::Accept), (&conf.tcp_request_session, Phase::Hello)] {
-        if !rules.is_empty() {
-            run(rules, phase, worker, snapshot, entrance, session)?;
-        }
-    }
-    Ok(())
+    run(&entrance.conf.tcp_request_connection, Phase::Accept, worker, snapshot, entrance, session)
+}
+
+/// Runs the rules on a connection that stands: its PROXY header and its TLS handshake are through.
+pub(crate) fn session(
+    worker: &Worker,
+    snapshot: &Snapshot,
+    entrance: &Entrance,
+    session: &mut Session,
+) -> Result<(), Refused> {
+    run(&entrance.conf.tcp_request_session, Phase::Hello, worker, snapshot, entrance, session)
 }
 
 fn run(
@@ -42,6 +46,9 @@ fn run(
     entrance: &Entrance,
     session: &mut Session,
 ) -> Result<(), Refused> {
+    if rules.is_empty() {
+        return Ok(());
+    }
     let parts = Parts {
         session,
         memo: &mut Memo::default(),

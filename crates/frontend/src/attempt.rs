@@ -17,7 +17,7 @@ use crate::worker::Local;
 const TURN_AROUND: Duration = Duration::from_secs(1);
 
 /// What rules ask of the way to a server; nothing where the configuration holds.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
     /// The server that `use-server` names.
     pub(crate) server: Option<usize>,
@@ -29,6 +29,30 @@ pub(crate) struct Asked {
     pub(crate) queue: Option<Duration>,
     /// `set-priority-class`, `set-priority-offset`.
     pub(crate) rank: Rank,
+    /// The request wants another protocol on its connection.
+    pub(crate) upgrades: bool,
+    /// The name to ask each server for, where one has TLS.
+    pub(crate) names: Names,
+}
+
+impl Asked {
+    /// The name to ask the server of `slot` for (SNI).
+    pub(crate) fn name_for(&self, slot: usize) -> Option<&str> {
+        match &self.names {
+            Names::None => None,
+            Names::Each(names) => names.get(slot)?.as_deref(),
+        }
+    }
+}
+
+/// Names for SNI.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Names {
+    /// No server has TLS.
+    #[default]
+    None,
+    /// One for each server of the backend.
+    Each(Vec<Option<Box<str>>>),
 }
 
 /// The attempts of one transaction.
@@ -50,7 +74,7 @@ pub(crate) struct Attempts<'l> {
 impl<'l> Attempts<'l> {
     /// At the servers of group `at`.
     pub(crate) fn new(local: &'l Local, at: usize, asked: Asked) -> Attempts<'l> {
-        Attempts { local, at, asked, began: clock::now(), pinned: asked.server, avoid: None, fresh: false }
+        Attempts { local, at, pinned: asked.server, asked, began: clock::now(), avoid: None, fresh: false }
     }
 
     /// The reused connection just given was dead: the next one is new, to the same server.

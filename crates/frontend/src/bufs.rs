@@ -18,8 +18,8 @@ pub(crate) struct Stock {
 }
 
 impl Stock {
-    /// Spare buffers of each kind, and spare transactions, that a worker keeps: 1 MiB of small ones by default.
-    const KEEP: usize = 64;
+    /// Spare buffers of each kind, and spare transactions, that a worker keeps: 4 MiB of small ones by default.
+    const KEEP: usize = 256;
 
     /// Buffers of `small_size` (`tune.bufsize`) and `bulk_size` (`tune.bulk-bufsize`) bytes.
     pub(crate) fn new(small_size: usize, bulk_size: usize) -> Stock {

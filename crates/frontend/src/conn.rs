@@ -5,16 +5,17 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use evenkeel_acl::{Session, count};
-use evenkeel_config::{BindAddress, Mode};
+use evenkeel_config::{BindAddress, Mode, Proto};
 use evenkeel_proto::Buf;
 use evenkeel_wire::Stream;
 
 use crate::clock;
+use crate::establish::{self, Secured};
 use crate::listener::{Admission, Served};
 use crate::snapshot::Entrance;
 use crate::timer::Timer;
 use crate::upstream::Upstream;
-use crate::{admit, h1, tcp};
+use crate::{admit, h1, h2, tcp};
 
 /// A client connection.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct Conn {
     pub(crate) session: Session,
     /// Shared with the streams of an HTTP/2 connection.
     pub(crate) admission: Rc<Admission>,
+    /// Counts its TLS, when it has any.
+    pub(crate) secured: Option<Secured>,
     /// Held while a configuration is needed: until the connection becomes a tunnel.
     pub(crate) served: Option<Served>,
     pub(crate) timer: Timer,
@@ -49,9 +52,19 @@ impl Conn {
 }
 
 impl Conn {
+    /// Counts a connection that speaks HTTP/2.
+    pub(crate) fn count_h2(&self) {
+        let frontend = &self.admission.listening.frontend;
+        frontend.sheet.shard(self.admission.worker.id).h2_connections.inc();
+    }
+
     /// Whether a preface of HTTP/2 is taken for what it is (RFC 9113 §3.3): on a clear connection, as the first thing said.
     pub(crate) fn may_switch(&self, entrance: &Entrance) -> bool {
-        self.requests == 0 && self.stream.socket().is_some() && !entrance.conf.option.disable_h2_upgrade
+        let said = self.admission.listening.bind.conf.proto;
+        self.requests == 0
+            && said.is_none()
+            && matches!(self.stream, Stream::Plain(_))
+            && !entrance.conf.option.disable_h2_upgrade
     }
 }
 
@@ -68,24 +81,33 @@ pub(crate) fn spawn(stream: Stream, src: Option<SocketAddr>, admission: Admissio
     let dst = Conn::destination(&stream, &admission, entrance);
     let mut session = Session::default();
     (session.src, session.dst, session.real) = (src, dst, (src, dst));
+    let bind = &admission.listening.bind.conf;
+    let prepares = bind.tls.is_some() || bind.accept_proxy.is_some();
     if entrance.has_rules {
         session.accepted_us = clock::unix_us(accepted);
-        if let Err(refused) = admit::connection(worker, &local.snapshot, entrance, &mut session) {
+        let admitted =
+            admit::connection(worker, &local.snapshot, entrance, &mut session).and_then(|()| match prepares {
+                true => Ok(()),
+                false => admit::session(worker, &local.snapshot, entrance, &mut session),
+            });
+        if let Err(refused) = admitted {
             refused.count(sheet);
             refused.close(&stream);
             return;
         }
-        if !session.tracks.is_empty() {
+        if !prepares && !session.tracks.is_empty() {
             count::on_session(&session, worker.now_ms());
         }
     }
     let mode = entrance.conf.mode;
     drop(local);
+    let proto = admission.listening.bind.conf.proto;
     let served = Some(admission.listening.served());
     let conn = Conn {
         stream,
         session,
         admission: Rc::new(admission),
+        secured: None,
         served,
         timer: Timer::default(),
         accepted,
@@ -94,6 +116,8 @@ pub(crate) fn spawn(stream: Stream, src: Option<SocketAddr>, admission: Admissio
         own: None,
     };
     match mode {
+        _ if prepares => drop(tokio::task::spawn_local(establish::serve(conn))),
+        Mode::Http if proto == Some(Proto::H2) => drop(tokio::task::spawn_local(h2::serve(conn))),
         Mode::Http => drop(tokio::task::spawn_local(h1::serve(conn))),
         Mode::Tcp => drop(tokio::task::spawn_local(tcp::serve(conn))),
     }

@@ -8,6 +8,7 @@ use std::io;
 
 use evenkeel_backend::{Admin, Group};
 use evenkeel_proto::{Framing, Malformed};
+use evenkeel_wire::HandshakeError;
 use evenkeel_wire::h2::Flood;
 
 mod manual;
@@ -168,6 +169,34 @@ impl End {
     /// Whether nothing was ever said: a probe, or a spare connection.
     pub(crate) fn is_silence(self) -> bool {
         matches!(self, End::ClientSilent | End::ClientClosedSilently)
+    }
+
+    /// Why a handshake with a client failed.
+    pub(crate) fn client_handshake(error: &HandshakeError) -> End {
+        match error {
+            HandshakeError::Alert(_) => End::TlsClientAlert,
+            HandshakeError::Certificate(_) => End::TlsClientCertificate,
+            HandshakeError::Closed | HandshakeError::Io(_) => End::TlsClientClosed,
+            HandshakeError::NoProtocol => End::TlsNoProtocol,
+            HandshakeError::NotTls => End::TlsNotTls,
+            HandshakeError::NothingShared(_) => End::TlsNothingShared,
+            HandshakeError::Ours(_) => End::TlsInternal,
+            HandshakeError::Protocol(_) => End::TlsProtocol,
+        }
+    }
+
+    /// Why a handshake with a server failed.
+    pub(crate) fn server_handshake(error: &HandshakeError) -> End {
+        match error {
+            HandshakeError::Alert(_) => End::ServerTlsAlert,
+            HandshakeError::Certificate(_) => End::ServerTlsCertificate,
+            HandshakeError::Closed | HandshakeError::Io(_) => End::ServerTlsClosed,
+            HandshakeError::NoProtocol
+            | HandshakeError::NotTls
+            | HandshakeError::NothingShared(_)
+            | HandshakeError::Protocol(_) => End::ServerTlsProtocol,
+            HandshakeError::Ours(_) => End::TlsInternal,
+        }
     }
 
     /// A client passed a budget of HTTP/2.

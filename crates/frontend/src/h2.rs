@@ -31,6 +31,7 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// Serves streams until either side wants to close. What was read already is left over in `conn`.
 pub(crate) async fn serve(mut conn: Conn) {
     conn.session.wire = Wire::Http2;
+    conn.count_h2();
     let Some((limits, max_head, patience)) = settings(&conn) else { return };
     let first = conn.leftover.take().map(|buf| buf.filled().to_vec()).unwrap_or_default();
     let watch = Watch::new();
@@ -245,6 +246,7 @@ fn stream(conn: &Conn, stream: h2::Stream, serial: u32, crew: &Rc<Crew>) {
         stream: stream.into(),
         session,
         admission: conn.admission.clone(),
+        secured: None,
         served: Some(conn.admission.listening.served()),
         timer: Timer::default(),
         accepted: now,

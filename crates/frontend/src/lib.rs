@@ -15,6 +15,7 @@ mod closing;
 mod conn;
 mod decision;
 mod end;
+mod establish;
 mod exchange;
 mod finish;
 mod h1;

@@ -52,3 +52,15 @@ pub fn forwarded_for(req: &mut Head, src: Option<SocketAddr>, front: Option<&For
     // An edit is refused only when the head is full, and then the header is left out.
     let _ = req.add(header.as_bytes(), AddressText::default().write(src));
 }
+
+/// The name in a Host value or an expression, lower-case and without its port; `None` for an address, which TLS does not ask for
+/// by name (RFC 6066 §3).
+pub fn host_name(value: &[u8]) -> Option<Box<str>> {
+    let text = std::str::from_utf8(value).ok()?.trim();
+    let name = match text.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => text,
+    };
+    let address = name.starts_with('[') || name.parse::<std::net::Ipv4Addr>().is_ok();
+    (!name.is_empty() && !address).then(|| name.to_ascii_lowercase().into())
+}

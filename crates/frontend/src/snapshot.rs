@@ -6,6 +6,7 @@ use std::sync::Arc;
 use evenkeel_acl::stick::Tables;
 use evenkeel_backend::{Group, Registry};
 use evenkeel_config::{self as config, ErrorPage};
+use evenkeel_tls::Terminator;
 
 use crate::end::End;
 use crate::log::{LogPlan, Logs};
@@ -43,9 +44,17 @@ pub struct Entrance {
     pub(crate) has_rules: bool,
     /// Where and how its transactions are logged.
     pub log: LogPlan,
+    /// What TLS ends with, for each of its binds.
+    terminators: Vec<Option<Arc<Terminator>>>,
 }
 
 impl Entrance {
+    /// What TLS ends with on `bind`; `None`: it has none, or is not of this configuration.
+    pub(crate) fn terminator(&self, bind: &config::Bind) -> Option<&Arc<Terminator>> {
+        let at = self.conf.binds.iter().position(|b| b.address == bind.address && b.name == bind.name)?;
+        self.terminators.get(at)?.as_ref()
+    }
+
     /// The configured page of `status`: of the backend, else of the frontend.
     pub(crate) fn page<'p>(&'p self, group: Option<&'p Group>, status: u16) -> Option<&'p ErrorPage> {
         group.and_then(|group| group.conf.pages.get(status)).or_else(|| self.conf.pages.get(status))
@@ -86,7 +95,7 @@ fn has_rules(front: &config::Frontend, config: &config::Config) -> bool {
 }
 
 impl Snapshot {
-    /// Builds everything of a new generation; `tables` are those in force. Traffic sees nothing of it before it is stored.
+    /// Builds everything of a new generation; `tables` are those in force, `tls` is what was loaded with `config`. Traffic sees nothing of it before it is stored.
     pub fn build(
         generation: u64,
         config: Arc<config::Config>,
@@ -94,8 +103,9 @@ impl Snapshot {
         frontends: &Frontends,
         logs: &Logs,
         tables: &Tables,
+        tls: &config::Tls,
     ) -> Snapshot {
-        let groups = registry.build(&config);
+        let groups = registry.build(&config, tls);
         let by_name: HashMap<Arc<str>, usize> = config
             .backends
             .iter()
@@ -114,6 +124,7 @@ impl Snapshot {
                     default: conf.default_backend.as_ref().and_then(|name| by_name.get(name).copied()),
                     has_rules: has_rules(conf, &config),
                     log: LogPlan::new(conf, logs),
+                    terminators: (0..conf.binds.len()).map(|at| tls.terminator(&conf.name, at).cloned()).collect(),
                 })
             })
             .collect();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::task::Waker;
 use std::time::{Instant, SystemTime};
 
@@ -79,6 +79,10 @@ pub struct Process {
     pub decisions: Sharded<Decisions>,
     /// Variables of scope `proc`.
     pub vars: ProcVars,
+    /// Client connections with TLS (`maxsslconn`).
+    pub tls: Gauge,
+    /// TLS handshakes begun in the present second, which is in the upper half (`maxsslrate`).
+    tls_begun: AtomicU64,
     /// Set by a soft stop: idle connections close, running ones end with `Connection: close`.
     draining: AtomicBool,
 }
@@ -95,6 +99,8 @@ impl Process {
             ends: Sharded::new(workers),
             decisions: Sharded::new(workers),
             vars: ProcVars::default(),
+            tls: Gauge::default(),
+            tls_begun: AtomicU64::new(0),
             draining: AtomicBool::new(false),
         }
     }
@@ -102,6 +108,20 @@ impl Process {
     /// Milliseconds since the start: the clock of stick tables.
     pub fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Counts a TLS handshake that begins at `now_ms`; `false` when this second has had its `limit` (0: no limit).
+    pub(crate) fn tls_rate_allows(&self, limit: u32, now_ms: u64) -> bool {
+        let second = (now_ms / 1000) << 32;
+        limit == 0
+            || self
+                .tls_begun
+                .fetch_update(SeqCst, SeqCst, |seen| match (seen >> 32 << 32 == second, seen & 0xffff_ffff) {
+                    (false, _) => Some(second | 1),
+                    (true, begun) if begun < u64::from(limit) => Some(seen + 1),
+                    (true, _) => None,
+                })
+                .is_ok()
     }
 
     /// Begins a soft stop.

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use evenkeel_acl::{Cause as ReplyCause, Choice, Memo, Phase, VarScope, Wire, count};
 use evenkeel_backend::{Group, Rank};
-use evenkeel_config::{ConnectionMode, ErrorPage};
+use evenkeel_config::{ConnectionMode, ErrorPage, Sni};
 use evenkeel_proto::{Buf, Framing, Head, Limits, Malformed, Method, Parsed, Version};
 use evenkeel_wire::h2;
 
-use crate::attempt::{Asked, Attempts};
+use crate::attempt::{Asked, Attempts, Names};
 use crate::bufs::Stock;
 use crate::clock;
 use crate::closing::{Kept, Line, close_books};
@@ -26,7 +26,7 @@ use crate::exchange::{Exchange, Outcome, Terms, is_idempotent};
 use crate::finish::{Past, Tally, Told};
 use crate::judge::Judged;
 use crate::log::RequestLine;
-use crate::messages::{capture, capture_cookie, forwarded_for, host_of_old};
+use crate::messages::{capture, capture_cookie, forwarded_for, host_name, host_of_old};
 use crate::relay::{Half, Limits as RelayLimits, Relay};
 use crate::reply::Answer;
 use crate::snapshot::Entrance;
@@ -538,6 +538,7 @@ impl Course<'_> {
             true => None,
             false => self.wanted_server(conn, txn, group),
         };
+        let names = self.names(conn, txn, group);
         let wishes = &txn.memo.wishes;
         let arrived = self.tally.began.saturating_duration_since(conn.admission.worker.process.started);
         Asked {
@@ -549,7 +550,26 @@ impl Course<'_> {
                 class: wishes.priority_class,
                 since_ms: i64::try_from(arrived.as_millis()).unwrap_or(i64::MAX) + i64::from(wishes.priority_offset),
             },
+            upgrades: txn.req.upgrade().is_some(),
+            names,
         }
+    }
+
+    /// Which name each server with TLS is asked for: the host of the request, or what `sni` says.
+    fn names(&self, conn: &mut Conn, txn: &mut Txn, group: &Group) -> Names {
+        if group.slots.iter().all(|slot| slot.connector.is_none()) {
+            return Names::None;
+        }
+        let mut name = |sni: &Sni| match sni {
+            Sni::None => None,
+            Sni::Host => host_name(txn.req.get(b"host")?),
+            Sni::Expr(format) => {
+                let mut name = Vec::new();
+                self.look(conn, txn, Phase::Request, |ctx| format.write(ctx, &mut name));
+                host_name(&name)
+            }
+        };
+        Names::Each(group.slots.iter().map(|slot| slot.conf.tls.as_ref().and_then(|tls| name(&tls.sni))).collect())
     }
 
     /// `use-server`: the server the first rule that matches names, while it is in service.

@@ -8,10 +8,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use evenkeel_backend::{Chooser, Group, Idle, Lease, Rank, Server, Share, Waiter, dial};
-use evenkeel_config::{Mode, Proto, Reuse};
-use evenkeel_wire::Stream;
+use evenkeel_backend::{Chooser, Group, Idle, Lease, Rank, Server, Share, Slot, Waiter, dial};
+use evenkeel_config::{Mode, Proto, Reuse, Ws};
 use evenkeel_wire::h2::{ClientSettings, Multiplexed, Scheme};
+use evenkeel_wire::{Stream, TlsStream};
 
 use crate::attempt::Asked;
 use crate::clock;
@@ -31,6 +31,8 @@ pub(crate) struct Upstream {
     pub(crate) reused: bool,
     /// How the server is reached, for `:scheme`.
     pub(crate) scheme: &'static Scheme,
+    /// The name asked for by SNI.
+    name: Option<Box<str>>,
     epoch: u32,
     server: Arc<Server>,
 }
@@ -188,84 +190,130 @@ pub(crate) async fn connect(
     asked: &Asked,
 ) -> Result<Upstream, Refused> {
     let Chosen { slot, lease } = chosen;
+    let way = Way::to(group, slot, asked);
     let server = lease.server().clone();
     let worker = conn.admission.worker.clone();
+    let up = |stream: Stream, reused: bool, epoch: u32| Upstream {
+        stream,
+        lease: Some(lease),
+        reused,
+        scheme: way.scheme(),
+        name: way.name.map(Into::into),
+        epoch,
+        server: server.clone(),
+    };
     if let Some(mut own) = conn.own.take() {
         let good = !fresh && Arc::ptr_eq(&own.server, &server) && own.epoch == server.epoch();
-        if good && !own.stream.is_readable_now() {
-            own.lease = Some(lease);
-            own.reused = true;
+        if good && own.name.as_deref() == way.name && !own.stream.is_readable_now() {
             worker.note_reuse(group, &server);
+            own.lease = up(Stream::Lent, true, 0).lease;
+            own.reused = true;
             return Ok(*own);
         }
     }
-    if !fresh && let Some(idle) = pooled(conn, group, &server) {
+    if !fresh && let Some(idle) = pooled(conn, group, &server, way.name) {
         worker.note_reuse(group, &server);
-        let scheme = &Scheme::HTTP;
-        let epoch = idle.epoch;
-        return Ok(Upstream { stream: idle.stream, lease: Some(lease), reused: true, scheme, epoch, server });
+        return Ok(up(idle.stream, true, idle.epoch));
     }
-    let epoch = server.epoch();
-    let conf = &group.slots[slot].conf;
-    let scheme = &Scheme::HTTP;
-    if conf.proto == Some(Proto::H2) && group.conf.mode == Mode::Http {
-        return shared(conn, group, slot, lease, server, asked).await;
-    }
-    server.sheet.shard(worker.id).connects.inc();
-    group.state.sheet.shard(worker.id).connects.inc();
-    let limit = asked.connect.or(group.conf.timeout.connect);
-    let dialled = within(&mut conn.timer, clock::now(), limit, dial(conf, group.conf.keepalive)).await;
-    match dialled {
-        Ok(Ok(stream)) => Ok(Upstream { stream, lease: Some(lease), reused: false, scheme, epoch, server }),
-        Ok(Err(e)) => Err(Refused { slot, end: End::connect_failed(&e) }),
-        Err(Expired) => Err(Refused { slot, end: End::ConnectTimeout }),
-    }
-}
-
-/// A stream on a connection of HTTP/2 that other requests use too; made when none has room.
-async fn shared(
-    conn: &mut Conn,
-    group: &Group,
-    slot: usize,
-    lease: Lease,
-    server: Arc<Server>,
-    asked: &Asked,
-) -> Result<Upstream, Refused> {
-    let worker = conn.admission.worker.clone();
-    let limits = h2_settings(&worker);
     let began = clock::now();
     let limit = asked.connect.or(group.conf.timeout.connect);
-    let scheme = &Scheme::HTTP;
-    loop {
-        match worker.pools.share(&server, None, limits.max_streams) {
+    let settings = h2_settings(&worker);
+    let dial = loop {
+        if !way.may_share {
+            break None;
+        }
+        match worker.pools.share(&server, way.name, settings.max_streams) {
             Share::Stream(stream) => {
                 worker.note_reuse(group, &server);
-                let epoch = server.epoch();
-                return Ok(Upstream { stream: stream.into(), lease: Some(lease), reused: true, scheme, epoch, server });
+                return Ok(up(stream.into(), true, server.epoch()));
             }
             Share::Wait(wait) => {
                 if within(&mut conn.timer, began, limit, wait.over()).await.is_err() {
                     return Err(Refused { slot, end: End::ConnectTimeout });
                 }
             }
-            Share::Dial(place) => {
-                let epoch = server.epoch();
-                let conf = &group.slots[slot].conf;
-                server.sheet.shard(worker.id).connects.inc();
-                group.state.sheet.shard(worker.id).connects.inc();
-                let dialling = async {
-                    let stream = dial(conf, group.conf.keepalive).await?;
-                    Multiplexed::begin(stream, &limits).await
-                };
-                return match within(&mut conn.timer, began, limit, dialling).await {
-                    Ok(Ok(connection)) => {
-                        let stream = place.keep(connection, epoch, None).into();
-                        Ok(Upstream { stream, lease: Some(lease), reused: false, scheme, epoch, server })
-                    }
-                    Ok(Err(e)) => Err(Refused { slot, end: End::connect_failed(&e) }),
-                    Err(Expired) => Err(Refused { slot, end: End::ConnectTimeout }),
-                };
-            }
+            Share::Dial(dial) => break Some(dial),
+        }
+    };
+    let epoch = server.epoch();
+    server.sheet.shard(worker.id).connects.inc();
+    group.state.sheet.shard(worker.id).connects.inc();
+    let stream = match within(&mut conn.timer, began, limit, way.open(group.conf.keepalive)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(end)) => return Err(Refused { slot, end }),
+        Err(Expired) => return Err(Refused { slot, end: End::ConnectTimeout }),
+    };
+    if !way.speaks_h2(&stream) {
+        return Ok(up(stream, false, epoch));
+    }
+    let connection = match within(&mut conn.timer, began, limit, Multiplexed::begin(stream, &settings)).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(e)) => return Err(Refused { slot, end: End::connect_failed(&e) }),
+        Err(Expired) => return Err(Refused { slot, end: End::ConnectTimeout }),
+    };
+    let stream = match dial {
+        Some(dial) => dial.keep(connection, epoch, way.name),
+        // It serves this request alone and closes after it.
+        None => connection.open(),
+    };
+    Ok(up(stream.into(), false, epoch))
+}
+
+/// How a server is reached for one request.
+struct Way<'a> {
+    slot: &'a Slot,
+    /// The name asked for by SNI.
+    name: Option<&'a str>,
+    /// It may be a stream of a connection that others use too.
+    may_share: bool,
+    /// HTTP/1 and nothing else will do.
+    only_h1: bool,
+}
+
+impl<'a> Way<'a> {
+    fn to(group: &'a Group, slot: usize, asked: &'a Asked) -> Way<'a> {
+        let at = &group.slots[slot];
+        let http = group.conf.mode == Mode::Http;
+        let offers = at.conf.proto != Some(Proto::H1)
+            && (at.conf.proto == Some(Proto::H2) || at.connector.as_ref().is_some_and(|c| c.offers(b"h2")));
+        // A WebSocket has an HTTP/1 connection of its own where that can be agreed on.
+        let only_h1 = http
+            && asked.upgrades
+            && match at.conf.ws {
+                Ws::Auto => at.conf.proto != Some(Proto::H2),
+                Ws::H1 => true,
+                Ws::H2 => false,
+            };
+        let may_share = http && offers && !only_h1 && group.conf.reuse != Reuse::Never;
+        Way { slot: at, name: asked.name_for(slot), may_share, only_h1: only_h1 || !http || !offers }
+    }
+
+    fn scheme(&self) -> &'static Scheme {
+        if self.slot.connector.is_some() { &Scheme::HTTPS } else { &Scheme::HTTP }
+    }
+
+    /// Makes a connection, with TLS where the server has it.
+    async fn open(&self, keepalive: bool) -> Result<Stream, End> {
+        let stream = dial(&self.slot.conf, keepalive).await.map_err(|e| End::connect_failed(&e))?;
+        let Some(connector) = &self.slot.connector else { return Ok(stream) };
+        let Stream::Plain(socket) = stream else { return Ok(stream) };
+        let http1: [&[u8]; 1] = [b"http/1.1"];
+        let alpn = (self.only_h1 && connector.offers(b"h2")).then_some(&http1[..]);
+        let session = connector.begin(self.name, alpn).map_err(|error| {
+            tracing::debug!("no TLS with {}: {error}", self.slot.server.name);
+            End::ServerTlsProtocol
+        })?;
+        let tls = TlsStream::connect(socket, session);
+        poll_fn(|cx| tls.poll_handshake(cx)).await.map_err(|error| End::server_handshake(&error))?;
+        Ok(tls.into())
+    }
+
+    /// Whether what was made speaks HTTP/2.
+    fn speaks_h2(&self, stream: &Stream) -> bool {
+        match (self.only_h1, self.slot.conf.proto, stream.tls()) {
+            (true, ..) | (_, Some(Proto::H1), _) => false,
+            (_, Some(Proto::H2), _) => true,
+            (_, None, tls) => tls.and_then(TlsStream::alpn).as_deref() == Some(b"h2"),
         }
     }
 }
@@ -292,14 +340,14 @@ pub(crate) struct Refused {
     pub(crate) end: End,
 }
 
-fn pooled(conn: &Conn, group: &Group, server: &Arc<Server>) -> Option<Idle> {
+fn pooled(conn: &Conn, group: &Group, server: &Arc<Server>, name: Option<&str>) -> Option<Idle> {
     let first = conn.requests <= 1;
     let only_reused = match (group.conf.reuse, first) {
         (Reuse::Never, _) | (Reuse::Safe, true) => return None,
         (Reuse::Aggressive, true) => true,
         (Reuse::Safe | Reuse::Aggressive, false) | (Reuse::Always, _) => false,
     };
-    conn.admission.worker.pools.take(server, only_reused)
+    conn.admission.worker.pools.take(server, only_reused, name)
 }
 
 impl Worker {
@@ -326,7 +374,7 @@ impl Upstream {
             Reuse::Never if client_stays => conn.own = Some(Box::new(self)),
             Reuse::Never => {}
             Reuse::Safe | Reuse::Aggressive | Reuse::Always => {
-                let idle = Idle { stream: self.stream, reused: self.reused, epoch: self.epoch };
+                let idle = Idle { stream: self.stream, reused: self.reused, epoch: self.epoch, name: self.name };
                 conn.admission.worker.pools.put(&self.server, idle, limit);
             }
         }

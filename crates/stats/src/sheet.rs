@@ -93,6 +93,12 @@ pub struct FrontendSheet {
     pub internal_errors: Counter,
     /// Header rewrites that failed (`wrew`).
     pub failed_rewrites: Counter,
+    /// TLS handshakes that were completed, resumed ones included.
+    pub tls_handshakes: Counter,
+    /// TLS handshakes that took up an earlier session (`ssl_sess` less the full ones).
+    pub tls_resumed: Counter,
+    /// Connections that spoke HTTP/2.
+    pub h2_connections: Counter,
     /// Final responses by class (`hrsp_*`).
     pub responses: Responses,
 }

@@ -43,7 +43,7 @@ impl House {
         let lines: Vec<String> = servers.iter().map(|s| format!("  {{ {s} }},\n")).collect();
         let text = format!("[backend.b]\n{more}\nserver = [\n{}]\n", lines.concat());
         let conf = config::config_from_str(&text).unwrap_or_else(|rendered| panic!("{text}\n{rendered}"));
-        let groups = self.registry.build(&conf);
+        let groups = self.registry.build(&conf, &evenkeel_config::Tls::default());
         self.registry.commit(&groups);
         self.checker.follow(&groups);
         groups[0].slots.iter().map(|s| s.server.clone()).collect()

@@ -21,7 +21,7 @@ fn parse(text: &str) -> config::Config {
 type Gone = Vec<(Arc<Server>, config::OnRemove)>;
 
 fn reload(registry: &Registry, text: &str) -> (Vec<Arc<Group>>, Gone) {
-    let groups = registry.build(&parse(text));
+    let groups = registry.build(&parse(text), &evenkeel_config::Tls::default());
     let gone = registry.commit(&groups);
     (groups, gone)
 }
@@ -175,13 +175,16 @@ fn a_build_that_is_not_committed_changes_nothing() {
     let (servers, _) = load(&registry, &[PLAIN, r#"name = "b", address = "127.0.0.1:1001", maxconn = 4"#]);
     servers.iter().for_each(|s| mark(s));
     let version = servers[0].backend.version();
-    let refused = registry.build(&parse(&format!(
-        "{}[backend.other]\nserver = [\"127.0.0.1:5000\"]\n",
-        text(&[
-            r#"name = "a", address = "127.0.0.1:9999", disabled = true"#,
-            r#"name = "new", address = "127.0.0.1:3000", disabled = true, on-remove = "close""#,
-        ])
-    )));
+    let refused = registry.build(
+        &parse(&format!(
+            "{}[backend.other]\nserver = [\"127.0.0.1:5000\"]\n",
+            text(&[
+                r#"name = "a", address = "127.0.0.1:9999", disabled = true"#,
+                r#"name = "new", address = "127.0.0.1:3000", disabled = true, on-remove = "close""#,
+            ])
+        )),
+        &evenkeel_config::Tls::default(),
+    );
     drop(refused);
     for (server, maxconn) in servers.iter().zip([0, 4]) {
         assert!(is_marked(server) && server.is_usable());
@@ -202,7 +205,10 @@ fn a_build_that_is_not_committed_changes_nothing() {
 fn a_server_that_an_abandoned_build_made_begins_as_the_file_in_force_says() {
     let registry = Registry::new(1);
     load_one(&registry, PLAIN);
-    drop(registry.build(&parse(&text(&[PLAIN, r#"name = "new", address = "127.0.0.1:3000""#]))));
+    drop(registry.build(
+        &parse(&text(&[PLAIN, r#"name = "new", address = "127.0.0.1:3000""#])),
+        &evenkeel_config::Tls::default(),
+    ));
     let (servers, gone) = load(&registry, &[PLAIN, r#"name = "new", address = "127.0.0.1:3001", disabled = true"#]);
     assert!(gone.is_empty());
     assert_eq!(servers[1].admin(), Admin::Maint);

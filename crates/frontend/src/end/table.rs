@@ -300,6 +300,9 @@ ends! {
     ConnectNotPermitted = "EV306" "connect_not_permitted", Operator, b'S' Connect, Some(503), Some("destination_unavailable"),
         "this machine does not let the proxy connect to the server",
         "look at the local firewall's output rules, the rights of the socket file, or what source and interface ask for";
+    TlsLimit = "EV307" "tls_limit", Operator, b'P' Request, None, None,
+        "the TLS handshake had no room under maxsslconn or maxsslrate within timeout.handshake",
+        "raise the limit if the machine can take more; look for a flood of handshakes otherwise";
     NoLocalPort = "EV310" "no_local_port", Operator, b'R' Connect, Some(503), Some("proxy_internal_error"),
         "no local port is left for connections to the server, or its source address is not of this machine",
         "widen net.ipv4.ip_local_port_range, let http-reuse keep connections, or correct source";
@@ -337,6 +340,9 @@ ends! {
     Internal = "EV400" "internal", Proxy, b'I' Request, Some(500), Some("proxy_internal_error"),
         "Evenkeel could not tell how it ended, which is a fault of Evenkeel",
         "report it, with the log line and the configuration of the frontend";
+    TlsInternal = "EV401" "tls_internal", Proxy, b'I' Request, None, None,
+        "the TLS handshake could not go on for a reason of our own",
+        "the log has the reason: no randomness, a clock that is wrong, a key that does not sign";
 
     ServersInMaintenance = "EV500" "servers_in_maintenance", Admin, b'S' Connect, Some(503), Some("destination_unavailable"),
         "every server of the backend is in maintenance or draining",

@@ -254,7 +254,7 @@ mod tests {
         let mut scanner = Scanner::of_server(Budget::default());
         let rapid = [frame(HEADERS, 5, 20), frame(RST_STREAM, 0, 4)].concat();
         let refused = (0..10_000).find(|_| scanner.scan(&rapid, 0).is_err());
-        assert_eq!(refused, Some(401), "two hundred, and half of what was opened");
+        assert_eq!(refused, Some(400), "two hundred, and half of what was opened");
         let mut scanner = Scanner::of_server(Budget::default());
         let patient = [frame(HEADERS, 5, 20), frame(HEADERS, 5, 20), frame(RST_STREAM, 0, 4)].concat();
         assert!((0..10_000).all(|_| scanner.scan(&patient, 0).is_ok()));

@@ -289,3 +289,6 @@ pub fn trailer_fields(lines: &[u8]) -> HeaderMap {
     }
     fields
 }
+
+#[cfg(test)]
+mod tests;
