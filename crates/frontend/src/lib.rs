@@ -24,6 +24,8 @@ mod judge;
 mod listener;
 mod log;
 pub mod messages;
+#[allow(dead_code, reason = "`conn` reads the header once it establishes connections in steps")]
+mod proxied;
 mod pump;
 mod relay;
 mod reply;

@@ -183,6 +183,21 @@ ends! {
     TlsNoProtocol = "EV169" "tls_no_protocol", Client, b'P' Request, None, None,
         "the client offers no application protocol (ALPN) that the bind does",
         "compare with alpn of the bind";
+    ProxyHeaderMissing = "EV170" "proxy_header_missing", Client, b'P' Request, None, None,
+        "the connection does not begin with the PROXY header that the bind expects",
+        "make the balancer in front send it (send-proxy), or give clients that come directly a bind without accept-proxy";
+    ProxyHeaderMalformed = "EV171" "proxy_header_malformed", Client, b'P' Request, None, None,
+        "the PROXY header of the connection is not valid",
+        "look at what the balancer in front sends: its checksum, its length, a line that ends without CR LF";
+    ProxyHeaderClosed = "EV172" "proxy_header_closed", Client, b'C' Request, None, None,
+        "the client closed the connection before its PROXY header was whole",
+        "nothing: the health check of a balancer that does not announce itself looks like this";
+    ProxyHeaderTimeout = "EV173" "proxy_header_timeout", Client, b'c' Request, None, None,
+        "the PROXY header was not whole within timeout.handshake",
+        "look at what connects here: the balancer in front sends the header with its first packet";
+    ProxySourceUntrusted = "EV174" "proxy_source_untrusted", Client, b'P' Request, None, None,
+        "the address that connected is not among those that may send a PROXY header to the bind",
+        "add it to from of accept-proxy if it is one of your balancers; otherwise nothing";
 
     ConnectRefused = "EV200" "connect_refused", Server, b'S' Connect, Some(503), Some("connection_refused"),
         "the server refused the connection",
