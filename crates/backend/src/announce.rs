@@ -3,10 +3,30 @@
 //! Called by whoever dials on behalf of a client, who gathers the facts; the bytes are the first on the connection, before
 //! TLS. Never pooled: a connection that was announced belongs to its client for as long as it lives.
 
+use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 
 use evenkeel_config::{ProxyVersion, SendProxy};
 use evenkeel_proto::proxy::{Addresses, Command, Encoder, MAX_AUTHORITY, MAX_BLOCK, MAX_UNIQUE_ID, line, tlv};
+use evenkeel_wire::Stream;
+
+/// Sends a header as the first bytes of a connection.
+///
+/// # Errors
+/// Of the socket.
+pub async fn greet(stream: &Stream, header: &[u8]) -> io::Result<()> {
+    let mut rest = header;
+    while !rest.is_empty() {
+        match stream.try_write(rest) {
+            Ok(written) => rest = &rest[written..],
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => poll_fn(|cx| stream.poll_writable(cx)).await?,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
 
 /// What is known of the client on whose behalf a connection is made. What is not told stays out of the header.
 #[derive(Clone, Debug, Default)]

@@ -16,7 +16,7 @@ mod queue;
 mod registry;
 mod server;
 
-pub use announce::{AnnouncedTls, Announcement, announce};
+pub use announce::{AnnouncedTls, Announcement, announce, greet};
 pub use checker::{Checker, Notice, NoticeSink};
 pub use dial::dial;
 pub use group::{Chooser, Group, Slot};

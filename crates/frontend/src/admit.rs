@@ -2,7 +2,7 @@
 //!
 //! Both run before a task is made for the connection, so a refused one costs little.
 
-use evenkeel_acl::{Body, How, Memo, Phase, Progress, RuleSet, Session, Verdict};
+use evenkeel_acl::{Body, How, Memo, Phase, Progress, RuleSet, Session, Verdict, Wishes};
 use evenkeel_proto::Head;
 use evenkeel_stats::FrontendSheet;
 use evenkeel_wire::Stream;
@@ -18,14 +18,15 @@ pub(crate) struct Refused {
     phase: Phase,
 }
 
-/// Runs the rules on a new connection, of which only the addresses are known.
+/// Runs the rules on a new connection, of which only the addresses are known; whether it must begin with a PROXY header.
 pub(crate) fn connection(
     worker: &Worker,
     snapshot: &Snapshot,
     entrance: &Entrance,
     session: &mut Session,
-) -> Result<(), Refused> {
-    run(&entrance.conf.tcp_request_connection, Phase::Accept, worker, snapshot, entrance, session)
+) -> Result<bool, Refused> {
+    let wishes = run(&entrance.conf.tcp_request_connection, Phase::Accept, worker, snapshot, entrance, session)?;
+    Ok(wishes.expect_proxy)
 }
 
 /// Runs the rules on a connection that stands: its PROXY header and its TLS handshake are through.
@@ -35,7 +36,7 @@ pub(crate) fn session(
     entrance: &Entrance,
     session: &mut Session,
 ) -> Result<(), Refused> {
-    run(&entrance.conf.tcp_request_session, Phase::Hello, worker, snapshot, entrance, session)
+    run(&entrance.conf.tcp_request_session, Phase::Hello, worker, snapshot, entrance, session).map(drop)
 }
 
 fn run(
@@ -45,24 +46,18 @@ fn run(
     snapshot: &Snapshot,
     entrance: &Entrance,
     session: &mut Session,
-) -> Result<(), Refused> {
+) -> Result<Wishes, Refused> {
     if rules.is_empty() {
-        return Ok(());
+        return Ok(Wishes::default());
     }
-    let parts = Parts {
-        session,
-        memo: &mut Memo::default(),
-        req: &mut Head::new(),
-        res: None,
-        body: Body::default(),
-        last: true,
-    };
+    let mut memo = Memo::default();
+    let parts = Parts { session, memo: &mut memo, req: &mut Head::new(), res: None, body: Body::default(), last: true };
     let progress = Progress { frontend: &entrance.conf.name, frontend_id: entrance.conf.id, ..Progress::default() };
     let around = Around { snapshot, worker };
     match around.look(parts, progress, phase, |ctx| rules.eval(ctx, &mut 0)) {
         Verdict::Close(close) => Err(Refused { how: close.how, phase }),
         // No answer can be made and nothing waited for at this point: the tables of actions say so.
-        Verdict::Continue | Verdict::Allow | Verdict::Reply(_) | Verdict::Wait(_) => Ok(()),
+        Verdict::Continue | Verdict::Allow | Verdict::Reply(_) | Verdict::Wait(_) => Ok(memo.wishes),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::clock;
 use crate::conn::Conn;
 use crate::end::{End, Stage};
 use crate::finish::Tally;
+use crate::greeting::Extras;
 use crate::timer::within;
 use crate::upstream::{self, Chosen, Refused, Upstream, Waited};
 use crate::worker::Local;
@@ -33,6 +34,8 @@ pub(crate) struct Asked {
     pub(crate) upgrades: bool,
     /// The name to ask each server for, where one has TLS.
     pub(crate) names: Names,
+    /// What PROXY headers tell of the request.
+    pub(crate) extras: Extras,
 }
 
 impl Asked {

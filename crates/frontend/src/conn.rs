@@ -82,14 +82,18 @@ pub(crate) fn spawn(stream: Stream, src: Option<SocketAddr>, admission: Admissio
     let mut session = Session::default();
     (session.src, session.dst, session.real) = (src, dst, (src, dst));
     let bind = &admission.listening.bind.conf;
-    let prepares = bind.tls.is_some() || bind.accept_proxy.is_some();
+    let mut expects_proxy = bind.accept_proxy.is_some();
+    let mut prepares = bind.tls.is_some() || expects_proxy;
     if entrance.has_rules {
         session.accepted_us = clock::unix_us(accepted);
-        let admitted =
-            admit::connection(worker, &local.snapshot, entrance, &mut session).and_then(|()| match prepares {
+        let admitted = admit::connection(worker, &local.snapshot, entrance, &mut session).and_then(|expects| {
+            expects_proxy |= expects;
+            prepares |= expects;
+            match prepares {
                 true => Ok(()),
                 false => admit::session(worker, &local.snapshot, entrance, &mut session),
-            });
+            }
+        });
         if let Err(refused) = admitted {
             refused.count(sheet);
             refused.close(&stream);
@@ -116,7 +120,7 @@ pub(crate) fn spawn(stream: Stream, src: Option<SocketAddr>, admission: Admissio
         own: None,
     };
     match mode {
-        _ if prepares => drop(tokio::task::spawn_local(establish::serve(conn))),
+        _ if prepares => drop(tokio::task::spawn_local(establish::serve(conn, expects_proxy))),
         Mode::Http if proto == Some(Proto::H2) => drop(tokio::task::spawn_local(h2::serve(conn))),
         Mode::Http => drop(tokio::task::spawn_local(h1::serve(conn))),
         Mode::Tcp => drop(tokio::task::spawn_local(tcp::serve(conn))),

@@ -1,6 +1,6 @@
 //! What a connection goes through before its protocol: a PROXY header, the TLS handshake, the rules on sessions.
 //!
-//! Called by conn for binds that ask for one of the first two, in a task of its own; then by protocol, which ALPN or
+//! Called by conn where one of the first two is asked for, in a task of its own; then by protocol, which ALPN or
 //! `proto` decides. Bounded by `timeout.handshake` as a whole. Never: a certificate that is chosen by anything but the
 //! ClientHello, which is read first and by our own parser.
 
@@ -27,7 +27,7 @@ use crate::snapshot::Entrance;
 use crate::state::Process;
 use crate::timer::{Expired, within};
 use crate::worker::Local;
-use crate::{admit, h1, h2, tcp, txn};
+use crate::{admit, h1, h2, proxied, tcp, txn};
 
 /// Bytes of a ClientHello: post-quantum key shares and many extensions stay far below.
 const MAX_HELLO: usize = 32 * 1024;
@@ -35,9 +35,9 @@ const MAX_HELLO: usize = 32 * 1024;
 /// How often a connection looks whether a limit on TLS has room for it.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// Serves a connection to its end.
-pub(crate) async fn serve(mut conn: Conn) {
-    let ready = Box::pin(ready(&mut conn)).await;
+/// Serves a connection to its end; `expects_proxy`: it begins with a PROXY header.
+pub(crate) async fn serve(mut conn: Conn, expects_proxy: bool) {
+    let ready = Box::pin(ready(&mut conn, expects_proxy)).await;
     let (mode, proto) = match ready {
         Ok(found) => found,
         Err(end) => return txn::broke(&mut conn, end),
@@ -50,13 +50,16 @@ pub(crate) async fn serve(mut conn: Conn) {
 }
 
 /// Makes the connection ready for its protocol, and says which one that is.
-async fn ready(conn: &mut Conn) -> Result<(Mode, Option<Proto>), End> {
+async fn ready(conn: &mut Conn, expects_proxy: bool) -> Result<(Mode, Option<Proto>), End> {
     let worker = conn.admission.worker.clone();
     let local = conn.admission.listening.local(&worker);
     let at = conn.admission.listening.entrance(&local.snapshot).ok_or(End::Internal)?;
     let entrance = local.snapshot.frontends[at].clone();
     let terminator = entrance.terminator(&conn.admission.listening.bind.conf).cloned();
     let mut proto = conn.admission.listening.bind.conf.proto;
+    if expects_proxy {
+        introduced(conn, &entrance).await?;
+    }
     if let Some(terminator) = terminator {
         let spoken = secure(conn, &terminator, &local, &entrance).await?;
         proto = proto.or(spoken);
@@ -72,6 +75,19 @@ async fn ready(conn: &mut Conn) -> Result<(Mode, Option<Proto>), End> {
         }
     }
     Ok((entrance.conf.mode, proto))
+}
+
+/// The PROXY header. Who may not send one is not listened to.
+async fn introduced(conn: &mut Conn, entrance: &Entrance) -> Result<(), End> {
+    let bind = &conn.admission.listening.bind.conf;
+    if bind.accept_proxy.as_ref().is_some_and(|accept| !proxied::is_trusted(accept, conn.session.real.0)) {
+        return Err(End::ProxySourceUntrusted);
+    }
+    let limit = entrance.conf.timeout.handshake.or(entrance.conf.timeout.client);
+    let Stream::Plain(socket) = &conn.stream else { return Err(End::Internal) };
+    let received = proxied::read(socket, &mut conn.timer, conn.accepted, limit).await?;
+    received.apply(&mut conn.session);
+    Ok(())
 }
 
 /// The TLS handshake; what ALPN agreed on.

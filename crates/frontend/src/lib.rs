@@ -18,13 +18,13 @@ mod end;
 mod establish;
 mod exchange;
 mod finish;
+mod greeting;
 mod h1;
 mod h2;
 mod judge;
 mod listener;
 mod log;
 pub mod messages;
-#[allow(dead_code, reason = "`conn` reads the header once it establishes connections in steps")]
 mod proxied;
 mod pump;
 mod relay;

@@ -1,6 +1,6 @@
 //! The PROXY header at the beginning of a client connection: taken off the socket, to the byte.
 //!
-//! Called by `conn` before TLS, on binds with `accept-proxy` and after the action `expect-proxy`. Never guesses: where a
+//! Called by `establish` before TLS, on binds with `accept-proxy` and after the action `expect-proxy`. Never guesses: where a
 //! header is expected, a connection without one ends. What follows the header stays in the socket for whoever reads next.
 
 use std::future::poll_fn;
@@ -48,7 +48,7 @@ pub(crate) fn is_trusted(accept: &AcceptProxy, peer: Option<SocketAddr>) -> bool
 /// Reads the header of a connection, and nothing behind it.
 ///
 /// # Errors
-/// [`End::ProxyHeaderTimeout`], [`End::ProxyHeaderClosed`], [`End::ProxyHeaderMissing`], [`End::ProxyHeaderMalformed`].
+/// Why there is none: silence, or what came instead.
 pub(crate) async fn read(
     socket: &Socket,
     timer: &mut Timer,
@@ -57,8 +57,10 @@ pub(crate) async fn read(
 ) -> Result<Received, End> {
     let mut buf = vec![0; ROOM];
     let mut have = 0;
-    match within(timer, since, limit, poll_fn(|cx| poll_header(socket, cx, &mut buf, &mut have))).await {
+    let read = within(timer, since, limit, poll_fn(|cx| poll_header(socket, cx, &mut buf, &mut have))).await;
+    match read {
         Ok(received) => received,
+        Err(Expired) if have == 0 => Err(End::ClientSilent),
         Err(Expired) => Err(End::ProxyHeaderTimeout),
     }
 }
@@ -71,6 +73,7 @@ fn poll_header(
 ) -> Poll<Result<Received, End>> {
     loop {
         let seen = match socket.try_peek(&mut buf[*have..]) {
+            Ok(0) if *have == 0 => return Poll::Ready(Err(End::ClientClosedSilently)),
             Ok(0) => return Poll::Ready(Err(End::ProxyHeaderClosed)),
             Ok(more) => *have + more,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
@@ -212,7 +215,7 @@ mod tests {
     async fn what_is_no_header_ends_the_connection() {
         for (bytes, end) in [
             (b"GET / HTTP/1.1\r\n".as_slice(), End::ProxyHeaderMissing),
-            (b"", End::ProxyHeaderClosed),
+            (b"", End::ClientClosedSilently),
             (b"PROXY TCP4 ", End::ProxyHeaderClosed),
             (b"PROXY TCP4 a b c d\r\n", End::ProxyHeaderMalformed),
             (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\0", End::ProxyHeaderMalformed),
@@ -227,7 +230,7 @@ mod tests {
         ours.set_nonblocking(true).unwrap();
         let socket = Socket::from(tokio::net::UnixStream::from_std(ours).unwrap());
         let read = read(&socket, &mut Timer::default(), Instant::now(), Some(Duration::ZERO)).await;
-        assert_eq!(read, Err(End::ProxyHeaderTimeout));
+        assert_eq!(read, Err(End::ClientSilent));
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub struct Entrance {
     pub routes: Vec<Option<usize>>,
     /// The backend when no rule matches.
     pub default: Option<usize>,
-    /// Some rule may look at the connection.
+    /// Some rule may look at the connection, or some server is told of it.
     pub(crate) has_rules: bool,
     /// Where and how its transactions are logged.
     pub log: LogPlan,
@@ -69,7 +69,7 @@ impl Entrance {
     }
 }
 
-/// Whether a rule of the frontend, or of any backend, may look at connections of `front`.
+/// Whether a rule of the frontend, or of any backend, may look at connections of `front`, or a server is told of them.
 fn has_rules(front: &config::Frontend, config: &config::Config) -> bool {
     let own = [
         &front.tcp_request_connection,
@@ -89,7 +89,7 @@ fn has_rules(front: &config::Frontend, config: &config::Config) -> bool {
             &back.http_response,
             &back.http_after_response,
         ];
-        sets.iter().any(|rules| !rules.is_empty())
+        sets.iter().any(|rules| !rules.is_empty()) || back.servers.iter().any(|server| server.send_proxy.is_some())
     };
     own.iter().any(|rules| !rules.is_empty()) || !front.switch.is_empty() || config.backends.iter().any(|b| back(b))
 }

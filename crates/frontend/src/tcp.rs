@@ -13,6 +13,7 @@ use crate::clock;
 use crate::conn::Conn;
 use crate::end::End;
 use crate::finish::{Tally, Told};
+use crate::greeting::Extras;
 use crate::relay::{Half, Limits, Relay};
 use crate::snapshot::Entrance;
 use crate::timer::within;
@@ -35,7 +36,10 @@ pub(crate) async fn serve(mut conn: Conn) {
     let reached = match course.decide(&mut conn).await {
         Ok(at) => {
             course.tally.times.queue = 0;
-            Attempts::new(&local, at, Asked::default()).next(&mut conn, &mut course.tally, false).await
+            let extras = course.extras(&mut conn, at);
+            Attempts::new(&local, at, Asked { extras, ..Asked::default() })
+                .next(&mut conn, &mut course.tally, false)
+                .await
         }
         Err(end) => Err(end),
     };
@@ -115,6 +119,21 @@ impl Course<'_> {
             None => None,
         };
         named.or(self.entrance.default).ok_or_else(|| self.entrance.unrouted(choice.is_some()))
+    }
+
+    /// What the PROXY headers of servers that want one tell of the connection.
+    fn extras(&mut self, conn: &mut Conn, at: usize) -> Extras {
+        let group = &self.local.snapshot.groups[at];
+        if group.slots.iter().all(|slot| slot.conf.send_proxy.is_none()) {
+            return Extras::default();
+        }
+        let mut id = Vec::new();
+        if let Some(format) = self.entrance.conf.unique_id_format.as_ref().filter(|_| Extras::wants_id(group)) {
+            self.look(conn, true, |ctx| format.write(ctx, &mut id));
+        }
+        Extras::gather(group, &id, |format, out| {
+            self.look(conn, true, |ctx| format.write(ctx, out));
+        })
     }
 
     fn look<R>(&mut self, conn: &mut Conn, last: bool, f: impl FnOnce(&mut evenkeel_acl::Ctx<'_>) -> R) -> R {

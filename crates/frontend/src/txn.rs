@@ -24,6 +24,7 @@ use crate::decision::Heads;
 use crate::end::End;
 use crate::exchange::{Exchange, Outcome, Terms, is_idempotent};
 use crate::finish::{Past, Tally, Told};
+use crate::greeting::Extras;
 use crate::judge::Judged;
 use crate::log::RequestLine;
 use crate::messages::{capture, capture_cookie, forwarded_for, host_name, host_of_old};
@@ -539,6 +540,7 @@ impl Course<'_> {
             false => self.wanted_server(conn, txn, group),
         };
         let names = self.names(conn, txn, group);
+        let extras = self.extras(conn, txn, group);
         let wishes = &txn.memo.wishes;
         let arrived = self.tally.began.saturating_duration_since(conn.admission.worker.process.started);
         Asked {
@@ -552,6 +554,7 @@ impl Course<'_> {
             },
             upgrades: txn.req.upgrade().is_some(),
             names,
+            extras,
         }
     }
 
@@ -570,6 +573,17 @@ impl Course<'_> {
             }
         };
         Names::Each(group.slots.iter().map(|slot| slot.conf.tls.as_ref().and_then(|tls| name(&tls.sni))).collect())
+    }
+
+    /// What the PROXY headers of servers that want one tell of the request.
+    fn extras(&self, conn: &mut Conn, txn: &mut Txn, group: &Group) -> Extras {
+        if group.slots.iter().all(|slot| slot.conf.send_proxy.is_none()) {
+            return Extras::default();
+        }
+        let id = txn.memo.unique_id.get_mut().clone();
+        Extras::gather(group, &id, |format, out| {
+            self.look(conn, txn, Phase::Request, |ctx| format.write(ctx, out));
+        })
     }
 
     /// `use-server`: the server the first rule that matches names, while it is in service.

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use evenkeel_backend::{Chooser, Group, Idle, Lease, Rank, Server, Share, Slot, Waiter, dial};
+use evenkeel_backend::{Chooser, Group, Idle, Lease, Rank, Server, Share, Slot, Waiter, dial, greet};
 use evenkeel_config::{Mode, Proto, Reuse, Ws};
 use evenkeel_wire::h2::{ClientSettings, Multiplexed, Scheme};
 use evenkeel_wire::{Stream, TlsStream};
@@ -17,9 +17,9 @@ use crate::attempt::Asked;
 use crate::clock;
 use crate::conn::Conn;
 use crate::end::End;
-use crate::h2;
 use crate::timer::{Expired, within};
 use crate::worker::{Local, Worker};
+use crate::{greeting, h2};
 
 /// A connection to a server for one transaction.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub(crate) struct Upstream {
     pub(crate) scheme: &'static Scheme,
     /// The name asked for by SNI.
     name: Option<Box<str>>,
+    /// The PROXY header it began with: it is its client's alone.
+    greeting: Option<Box<[u8]>>,
     epoch: u32,
     server: Arc<Server>,
 }
@@ -190,7 +192,8 @@ pub(crate) async fn connect(
     asked: &Asked,
 ) -> Result<Upstream, Refused> {
     let Chosen { slot, lease } = chosen;
-    let way = Way::to(group, slot, asked);
+    let greeting = greeting::of(conn, group, slot, &asked.extras);
+    let way = Way::to(group, slot, asked, greeting.as_deref());
     let server = lease.server().clone();
     let worker = conn.admission.worker.clone();
     let up = |stream: Stream, reused: bool, epoch: u32| Upstream {
@@ -199,19 +202,24 @@ pub(crate) async fn connect(
         reused,
         scheme: way.scheme(),
         name: way.name.map(Into::into),
+        greeting: greeting.clone(),
         epoch,
         server: server.clone(),
     };
     if let Some(mut own) = conn.own.take() {
         let good = !fresh && Arc::ptr_eq(&own.server, &server) && own.epoch == server.epoch();
-        if good && own.name.as_deref() == way.name && !own.stream.is_readable_now() {
+        let same = own.name.as_deref() == way.name && own.greeting == greeting;
+        if good && same && !own.stream.is_readable_now() {
             worker.note_reuse(group, &server);
             own.lease = up(Stream::Lent, true, 0).lease;
             own.reused = true;
             return Ok(*own);
         }
     }
-    if !fresh && let Some(idle) = pooled(conn, group, &server, way.name) {
+    if !fresh
+        && greeting.is_none()
+        && let Some(idle) = pooled(conn, group, &server, way.name)
+    {
         worker.note_reuse(group, &server);
         return Ok(up(idle.stream, true, idle.epoch));
     }
@@ -264,6 +272,8 @@ struct Way<'a> {
     slot: &'a Slot,
     /// The name asked for by SNI.
     name: Option<&'a str>,
+    /// The PROXY header to begin with.
+    greeting: Option<&'a [u8]>,
     /// It may be a stream of a connection that others use too.
     may_share: bool,
     /// HTTP/1 and nothing else will do.
@@ -271,7 +281,7 @@ struct Way<'a> {
 }
 
 impl<'a> Way<'a> {
-    fn to(group: &'a Group, slot: usize, asked: &'a Asked) -> Way<'a> {
+    fn to(group: &'a Group, slot: usize, asked: &'a Asked, greeting: Option<&'a [u8]>) -> Way<'a> {
         let at = &group.slots[slot];
         let http = group.conf.mode == Mode::Http;
         let offers = at.conf.proto != Some(Proto::H1)
@@ -284,8 +294,8 @@ impl<'a> Way<'a> {
                 Ws::H1 => true,
                 Ws::H2 => false,
             };
-        let may_share = http && offers && !only_h1 && group.conf.reuse != Reuse::Never;
-        Way { slot: at, name: asked.name_for(slot), may_share, only_h1: only_h1 || !http || !offers }
+        let may_share = http && offers && !only_h1 && group.conf.reuse != Reuse::Never && greeting.is_none();
+        Way { slot: at, name: asked.name_for(slot), greeting, may_share, only_h1: only_h1 || !http || !offers }
     }
 
     fn scheme(&self) -> &'static Scheme {
@@ -295,6 +305,9 @@ impl<'a> Way<'a> {
     /// Makes a connection, with TLS where the server has it.
     async fn open(&self, keepalive: bool) -> Result<Stream, End> {
         let stream = dial(&self.slot.conf, keepalive).await.map_err(|e| End::connect_failed(&e))?;
+        if let Some(header) = self.greeting {
+            greet(&stream, header).await.map_err(|e| End::connect_failed(&e))?;
+        }
         let Some(connector) = &self.slot.connector else { return Ok(stream) };
         let Stream::Plain(socket) = stream else { return Ok(stream) };
         let http1: [&[u8]; 1] = [b"http/1.1"];
@@ -363,7 +376,8 @@ impl Upstream {
         &self.server
     }
 
-    /// Keeps the connection after a response that allows it: for its client under `never`, else in the worker's pool.
+    /// Keeps the connection after a response that allows it: for its client under `never` and when it was announced, else in
+    /// the worker's pool.
     pub(crate) fn keep(mut self, conn: &mut Conn, group: &Group, client_stays: bool, limit: Option<u32>) {
         self.lease = None;
         // A stream is used once; its connection is kept by itself.
@@ -371,6 +385,8 @@ impl Upstream {
             return;
         }
         match group.conf.reuse {
+            _ if self.greeting.is_some() && !client_stays => {}
+            _ if self.greeting.is_some() => conn.own = Some(Box::new(self)),
             Reuse::Never if client_stays => conn.own = Some(Box::new(self)),
             Reuse::Never => {}
             Reuse::Safe | Reuse::Aggressive | Reuse::Always => {

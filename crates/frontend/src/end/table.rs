@@ -190,8 +190,8 @@ ends! {
         "the PROXY header of the connection is not valid",
         "look at what the balancer in front sends: its checksum, its length, a line that ends without CR LF";
     ProxyHeaderClosed = "EV172" "proxy_header_closed", Client, b'C' Request, None, None,
-        "the client closed the connection before its PROXY header was whole",
-        "nothing: the health check of a balancer that does not announce itself looks like this";
+        "the client closed the connection in the middle of its PROXY header",
+        "nothing when it is rare; else look for what cuts connections between the balancer in front and this one";
     ProxyHeaderTimeout = "EV173" "proxy_header_timeout", Client, b'c' Request, None, None,
         "the PROXY header was not whole within timeout.handshake",
         "look at what connects here: the balancer in front sends the header with its first packet";
