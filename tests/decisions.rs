@@ -53,3 +53,30 @@ fn a_reload_says_what_became_of_a_map() {
     let again = proxy.reload(&config);
     assert!(String::from_utf8_lossy(&again.stdout).contains("no change"), "{again:?}");
 }
+
+/// A reload leaves what traffic made of a variable, unless the line is another.
+#[test]
+fn variables_of_the_file_are_set_at_the_start() {
+    let config = |color: &str| {
+        format!(
+            "[global]\nthreads = 1\nadmin = {{ listen = \"@admin@\" }}\n\
+             set-var = [\"proc.color str({color})\", \"proc.limit int(3)\"]\n\
+             set-var-fmt = [\"proc.text '%[var(proc.color)] %[var(proc.limit)]'\"]\ntune.vars.proc-max-size = \"1k\"\n\
+             [listen.web]\nbind = [\"@web@\"]\nhttp-request = [\n\
+             \"set-var(proc.limit) int(9) if {{ path /nine }}\",\n\
+             \"set-var-fmt(proc.color) '%[req.hdr(x-long)]' if {{ req.hdr(x-long) -m found }}\",\n\
+             \"return status 200 hdr x-vars '%[var(proc.text)] %[var(proc.color)] %[var(proc.limit)]'\",\n]\n"
+        )
+    };
+    let mut proxy = Proxy::start(&config("red"));
+    assert_eq!(values(&ask(&proxy, "web", "/"), "x-vars"), ["red 3 red 3"]);
+    assert_eq!(values(&ask(&proxy, "web", "/nine"), "x-vars"), ["red 3 red 9"]);
+    let long = "x".repeat(2000);
+    let mut client = RawClient::connect(proxy.addr("web")).unwrap();
+    let answer = client.ask(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {long}\r\n\r\n")).unwrap();
+    assert_eq!(values(&answer, "x-vars"), ["red 3 red 9"], "a text that is longer than the limit is not kept");
+    assert!(proxy.reload(&config("red")).status.success());
+    assert_eq!(values(&ask(&proxy, "web", "/"), "x-vars"), ["red 3 red 9"]);
+    assert!(proxy.reload(&config("blue")).status.success());
+    assert_eq!(values(&ask(&proxy, "web", "/"), "x-vars"), ["red 3 blue 9"]);
+}

@@ -13,7 +13,7 @@ use evenkeel_proto::Head;
 use crate::fetch::{ProxyFacts, TlsFacts};
 use crate::sample::Sample;
 use crate::stick::{Table, Tracked};
-use crate::vars::{ProcVars, Stored, VarRef, VarScope, Vars};
+use crate::vars::{ProcVars, Stored, VarLimits, VarRef, VarScope, Vars};
 
 /// The moments at which rules run, in order; the same words in docs, logs and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -554,6 +554,10 @@ pub trait World {
     fn table(&self, at: usize) -> Option<&Arc<Table>>;
     /// The variables of the process.
     fn proc_vars(&self) -> &ProcVars;
+    /// Bytes that variables may take.
+    fn var_limits(&self) -> VarLimits {
+        VarLimits::DEFAULT
+    }
     /// A random number.
     fn random(&self) -> u64;
     /// The name of this machine.
@@ -681,10 +685,13 @@ impl Ctx<'_> {
 
     /// Sets a variable; `false` when its scope is full.
     pub fn set_var(&self, name: &VarRef, value: &Sample<'_>) -> bool {
+        let limits = self.world.var_limits();
         match name.scope {
-            VarScope::Proc => self.world.proc_vars().set(name, value),
-            VarScope::Sess => self.session.vars.borrow_mut().set(name, value),
-            VarScope::Txn | VarScope::Req | VarScope::Res => self.memo.vars.borrow_mut().set(name, value),
+            VarScope::Proc => self.world.proc_vars().set_limited(name, value, &limits),
+            VarScope::Sess => self.session.vars.borrow_mut().set_limited(name, value, &limits),
+            VarScope::Txn | VarScope::Req | VarScope::Res => {
+                self.memo.vars.borrow_mut().set_limited(name, value, &limits)
+            }
         }
     }
 

@@ -24,6 +24,7 @@ mod rules;
 mod sample;
 mod scene;
 pub mod shadow;
+mod start;
 pub mod stick;
 #[cfg(test)]
 mod testing;
@@ -47,8 +48,9 @@ pub use print::canonical;
 pub use rules::{Choice, Conditions, RuleLine, RuleSet, Switch, Verdict};
 pub use sample::{AddressText, Sample, Type};
 pub use scene::{Described, Scene};
+pub use start::StartVars;
 pub use trace::{Place, Saw, Step, Tested, Trace};
-pub use vars::{ProcVars, Stored, VarRef, VarScope, Vars};
+pub use vars::{ProcVars, Stored, VarLimits, VarRef, VarScope, Vars};
 
 /// What the driver of a transaction counts into the tracked entries of stick tables.
 pub mod count {

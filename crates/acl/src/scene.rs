@@ -15,7 +15,7 @@ use crate::ctx::{
     Session, World,
 };
 use crate::stick::Table;
-use crate::vars::ProcVars;
+use crate::vars::{ProcVars, VarLimits};
 
 /// A world that knows what it was told.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub struct Described {
     pub vars: ProcVars,
     /// What [`World::random`] gives.
     pub random: u64,
+    /// Bytes that variables may take.
+    pub var_limits: VarLimits,
     /// The name of the machine.
     pub hostname: String,
     /// Seconds that local time is ahead of UTC.
@@ -52,6 +54,7 @@ impl Default for Described {
             tables: Vec::new(),
             vars: ProcVars::default(),
             random: 0x5eed,
+            var_limits: VarLimits::DEFAULT,
             hostname: "localhost".into(),
             utc_offset: 0,
             leave_stores: false,
@@ -75,6 +78,10 @@ impl World for Described {
 
     fn proc_vars(&self) -> &ProcVars {
         &self.vars
+    }
+
+    fn var_limits(&self) -> VarLimits {
+        self.var_limits
     }
 
     fn random(&self) -> u64 {

@@ -130,12 +130,34 @@ impl Stored {
     }
 }
 
+fn size_of_sample(value: &Sample<'_>) -> usize {
+    OVERHEAD
+        + match value {
+            Sample::Str(text) | Sample::Bin(text) => text.len(),
+            _ => 0,
+        }
+}
+
 /// What a variable takes besides its text.
 const OVERHEAD: usize = 64;
-/// Bytes that one scope of one connection or transaction may hold.
-pub const SCOPE_BYTES: usize = 64 << 10;
-/// Bytes that the variables of the process may hold.
-pub const PROC_BYTES: usize = 16 << 20;
+
+/// Bytes that variables may take (`tune.vars.*-max-size`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VarLimits {
+    /// Those of the process.
+    pub proc: usize,
+    /// Those of one connection.
+    pub sess: usize,
+    /// Those of one transaction, with `req` and `res`.
+    pub txn: usize,
+    /// Those of scope `req`, and those of scope `res`.
+    pub reqres: usize,
+}
+
+impl VarLimits {
+    /// 16 MiB for the process, 64 KiB for each of the others.
+    pub const DEFAULT: VarLimits = VarLimits { proc: 16 << 20, sess: 64 << 10, txn: 64 << 10, reqres: 64 << 10 };
+}
 
 /// The variables of one holder: a connection, or a transaction with its two halves.
 #[derive(Clone, Debug, Default)]
@@ -152,15 +174,25 @@ impl Vars {
 
     /// Sets it; `false` when there is no room.
     pub fn set(&mut self, name: &VarRef, value: &Sample<'_>) -> bool {
-        self.set_within(name, value, SCOPE_BYTES)
+        self.set_limited(name, value, &VarLimits::DEFAULT)
+    }
+
+    /// Sets it within `limits`; `false` when there is no room.
+    pub(crate) fn set_limited(&mut self, name: &VarRef, value: &Sample<'_>, limits: &VarLimits) -> bool {
+        match name.scope {
+            VarScope::Proc => self.set_within(name, value, limits.proc),
+            VarScope::Sess => self.set_within(name, value, limits.sess),
+            VarScope::Txn => self.set_within(name, value, limits.txn),
+            VarScope::Req | VarScope::Res => {
+                let of_scope = self.list.iter().filter(|(scope, id, ..)| *scope == name.scope && *id != name.id);
+                let held: usize = of_scope.map(|(.., value)| value.size()).sum();
+                held + size_of_sample(value) <= limits.reqres && self.set_within(name, value, limits.txn)
+            }
+        }
     }
 
     fn set_within(&mut self, name: &VarRef, value: &Sample<'_>, limit: usize) -> bool {
-        let size = OVERHEAD
-            + match value {
-                Sample::Str(text) | Sample::Bin(text) => text.len(),
-                _ => 0,
-            };
+        let size = size_of_sample(value);
         let known = self.list.iter().position(|(scope, id, ..)| *id == name.id && *scope == name.scope);
         let freed = known.map_or(0, |at| self.list[at].3.size());
         if self.used - freed + size > limit {
@@ -233,8 +265,13 @@ impl ProcVars {
 
     /// Sets it; `false` when there is no room.
     pub fn set(&self, name: &VarRef, value: &Sample<'_>) -> bool {
+        self.set_limited(name, value, &VarLimits::DEFAULT)
+    }
+
+    /// Sets it within `limits`; `false` when there is no room.
+    pub fn set_limited(&self, name: &VarRef, value: &Sample<'_>, limits: &VarLimits) -> bool {
         let mut vars = self.vars.write();
-        let done = vars.set_within(name, value, PROC_BYTES);
+        let done = vars.set_within(name, value, limits.proc);
         self.count.store(vars.list.len(), Ordering::Release);
         done
     }
@@ -269,9 +306,29 @@ mod tests {
         assert_eq!((vars.get(&a), vars.get(&b)), (Some(&Stored::Int(1)), Some(&Stored::Str(b"two".to_vec()))));
         vars.end(VarScope::Req);
         assert_eq!((vars.get(&a), vars.get(&b)), (Some(&Stored::Int(1)), None));
-        let long = vec![b'x'; SCOPE_BYTES];
+        let long = vec![b'x'; VarLimits::DEFAULT.reqres];
         assert!(!vars.set(&b, &Sample::Str(&long)) && vars.get(&b).is_none());
         assert!(vars.unset(&a) && !vars.unset(&a));
         assert_eq!(vars.used, 0);
+    }
+
+    /// HAProxy's order: what is finer counts towards what is coarser.
+    #[test]
+    fn limits_are_those_of_each_scope() {
+        let room = |bytes: usize| OVERHEAD + bytes;
+        let limits = VarLimits { proc: room(1), sess: room(2), txn: 2 * room(3), reqres: room(4) };
+        let name = |text: &str| VarRef::parse(text).unwrap();
+        let text = |length: usize| Stored::Str(vec![b'x'; length]);
+        let fits = |vars: &mut Vars, n: &str, length| vars.set_limited(&name(n), &text(length).sample(), &limits);
+        for (n, most) in [("sess.a", 2), ("req.a", 4), ("res.a", 4)] {
+            let mut vars = Vars::default();
+            assert!(!fits(&mut vars, n, most + 1) && fits(&mut vars, n, most), "{n}");
+        }
+        let mut vars = Vars::default();
+        assert!(fits(&mut vars, "req.a", 4) && !fits(&mut vars, "req.b", 0) && fits(&mut vars, "req.a", 3));
+        assert!(!fits(&mut vars, "txn.a", 4) && fits(&mut vars, "txn.a", 3));
+        let proc = ProcVars::default();
+        assert!(!proc.set_limited(&name("proc.a"), &text(2).sample(), &limits));
+        assert!(proc.set_limited(&name("proc.a"), &text(1).sample(), &limits));
     }
 }

@@ -25,7 +25,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use global::global;
+pub(crate) use global::{global, set_vars};
 pub(crate) use library::{Sections as Shared, library};
 pub(crate) use proxy::{Built, BuiltFrontend, Reference};
 pub(crate) use rules::all as rules;

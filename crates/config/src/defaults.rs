@@ -137,6 +137,9 @@ pub const H2_RESETS: u32 = 500;
 /// `tune.h2.fe.max-frames-at-once`; HAProxy has none.
 pub const H2_CONTROL_FRAMES: u32 = 10_000;
 
+/// The least and the greatest `tune.vars.*-max-size`, bytes.
+pub const VARS_RANGE: (u64, u64) = (0, 1024 * 1024 * 1024);
+
 /// `tune.stick-counters`; HAProxy's.
 pub const STICK_COUNTERS: usize = 3;
 /// The greatest `tune.stick-counters`: the room a connection has for them.

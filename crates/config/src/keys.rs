@@ -294,7 +294,7 @@ mod tests {
     fn home(table: &str, section: &str) -> (String, &'static str) {
         let header = match (table, section) {
             ("global", _) => "[global]".to_owned(),
-            ("tune" | "tune.http" | "tune.ssl" | "tune.h2" | "tune.h2.fe" | "tune.h2.be", _) => {
+            ("tune" | "tune.http" | "tune.vars" | "tune.ssl" | "tune.h2" | "tune.h2.fe" | "tune.h2.be", _) => {
                 format!("[global.{table}]")
             }
             ("admin" | "why" | "ssl-default-bind" | "ssl-default-server", _) => format!("[global.{table}]"),

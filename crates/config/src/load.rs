@@ -138,9 +138,11 @@ fn config<'d>(documents: &'d [Spanned<DeTable<'d>>], includes: bool, cx: &mut Cx
     let (proxies, names) = proxies(&raw, cx);
     let tls = build::tls(global.as_ref(), &shared.crt_stores, folder(cx), cx);
     cx.tls = tls;
-    let global = build::global(global.as_ref(), cx);
+    let global_node = global;
+    let mut global = build::global(global_node.as_ref(), cx);
     let nodes = proxies.iter().map(|(section, name, node)| (section.kind, *name, node));
     cx.library = Rc::new(build::library(nodes, &shared, &global, folder(cx), cx));
+    global.set_vars = build::set_vars(global_node.as_ref(), cx);
     let mut built = build::Built::default();
     let mut used = vec![Used::default(); defaults.list.len()];
     let layers: Vec<Layers<'_, '_>> = proxies

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use evenkeel_acl::stick::TableDef;
 use evenkeel_acl::{Conditions, RuleSet, Switch};
+use evenkeel_acl::{StartVars, VarLimits};
 use ipnet::IpNet;
 
 pub use evenkeel_tls::options::{BindTls, CertSource, ServerTls};
@@ -99,6 +100,8 @@ pub struct Global {
     pub test_before_reload: bool,
     /// The ring of decision records that `evenkeel why` reads.
     pub why: DecisionLog,
+    /// Variables of scope `proc` that are set at the start (`set-var`, `set-var-fmt`).
+    pub set_vars: StartVars,
 }
 
 /// `global.why`: which decisions are kept, and for how many requests.
@@ -133,6 +136,8 @@ pub struct Tune {
     pub pool_purge_delay: Duration,
     /// Bytes of log lines that may wait for the log thread; what comes on top is dropped and counted.
     pub log_buffer: usize,
+    /// Bytes that variables may take (`tune.vars`).
+    pub vars: VarLimits,
     /// Counters a connection or request may track (`tune.stick-counters`).
     pub stick_counters: usize,
     /// TLS.

@@ -578,6 +578,8 @@ fn global_fields(config: &Config) -> Vec<Field> {
         field("tune.stick-counters", global.tune.stick_counters),
         field("test-before-reload", global.test_before_reload),
         hidden("why", &global.why),
+        hidden("set-var", &global.set_vars),
+        hidden("tune.vars", global.tune.vars),
         field("tune.pool-purge-delay", show_duration(global.tune.pool_purge_delay)),
     ]
 }

@@ -164,6 +164,7 @@ impl Supervisor {
         let log_thread = logs.start().map_err(|e| format!("cannot start the log thread: {e}"))?;
         let groups = snapshot.groups.clone();
         let process = Arc::new(Process::new(workers, limits::maxconn(config.global.maxconn, descriptors)));
+        process.set_vars(&config.global.set_vars, None);
         let snapshot = Arc::new(snapshot);
         let shared =
             Arc::new(Shared { snapshot: Arc::new(ArcSwap::new(snapshot.clone())), process, logs: logs.clone() });
@@ -354,6 +355,7 @@ impl Supervisor {
         let snapshot = Arc::new(snapshot);
         self.picture.status.generations.borrow_mut().push(Arc::downgrade(&snapshot));
         self.shared.process.maxconn.store(limits::maxconn(config.global.maxconn, self.descriptors), SeqCst);
+        self.shared.process.set_vars(&config.global.set_vars, Some(&old.config.global.set_vars));
         let gone = self.registry.commit(&groups);
         snapshot.tables.commit();
         self.shared.snapshot.store(snapshot);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use evenkeel_acl::stick::Table;
 use evenkeel_acl::{
     BackendCount, Body, Count, Ctx, FrontendCount, Memo, Phase, ProcVars, ProcessCount, Progress, ServerCount, Session,
-    World,
+    VarLimits, World,
 };
 use evenkeel_backend::{Group, Server};
 use evenkeel_proto::Head;
@@ -94,6 +94,10 @@ impl World for Around<'_> {
 
     fn proc_vars(&self) -> &ProcVars {
         &self.worker.process.vars
+    }
+
+    fn var_limits(&self) -> VarLimits {
+        self.snapshot.config.global.tune.vars
     }
 
     fn random(&self) -> u64 {

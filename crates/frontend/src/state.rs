@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::task::Waker;
-use std::time::{Instant, SystemTime};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use evenkeel_acl::ProcVars;
+use evenkeel_acl::{Now, ProcVars, StartVars};
 use evenkeel_config::Config;
 use evenkeel_stats::{Counter, FrontendSheet, Gauge, Sharded};
 use parking_lot::Mutex;
 
+use crate::around::hostname;
 use crate::decision::Decisions;
 use crate::end::End;
 
@@ -108,6 +109,14 @@ impl Process {
     /// Milliseconds since the start: the clock of stick tables.
     pub fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Sets the variables of the file, but for those that `earlier` set already.
+    pub fn set_vars(&self, wanted: &StartVars, earlier: Option<&StartVars>) {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = Now { mono_ms: self.now_ms(), unix_us: i64::try_from(unix.as_micros()).unwrap_or(i64::MAX) };
+        // A line without a value was warned of when the file was loaded.
+        wanted.apply(earlier, now, hostname(), &self.vars);
     }
 
     /// Counts a TLS handshake that begins at `now_ms`; `false` when this second has had its `limit` (0: no limit).

@@ -1,7 +1,10 @@
 //! `[global]`.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
+
+use evenkeel_acl::{Env, Now, ProcVars, RuleLine, StartVars, VarLimits};
 
 use super::{Cx, is_token, log, some_time};
 use crate::address::{self, Address};
@@ -45,6 +48,12 @@ pub(crate) fn global(node: Option<&Node<'_>>, cx: &mut Cx<'_>) -> Global {
             pool_purge_delay: find("tune.pool-purge-delay").and_then(Val::time).unwrap_or(defaults::POOL_PURGE_DELAY),
             log_buffer: bytes("tune.log-buffer", defaults::LOG_BUFFER),
             stick_counters: number("tune.stick-counters", defaults::STICK_COUNTERS),
+            vars: VarLimits {
+                proc: bytes("tune.vars.proc-max-size", VarLimits::DEFAULT.proc),
+                sess: bytes("tune.vars.sess-max-size", VarLimits::DEFAULT.sess),
+                txn: bytes("tune.vars.txn-max-size", VarLimits::DEFAULT.txn),
+                reqres: bytes("tune.vars.reqres-max-size", VarLimits::DEFAULT.reqres),
+            },
             ssl: SslTune {
                 lifetime: find("tune.ssl.lifetime").and_then(Val::time).unwrap_or(defaults::SSL_LIFETIME),
                 cache_size: number("tune.ssl.cachesize", defaults::SSL_CACHE),
@@ -59,6 +68,8 @@ pub(crate) fn global(node: Option<&Node<'_>>, cx: &mut Cx<'_>) -> Global {
             },
         },
         test_before_reload: find("test-before-reload").and_then(Val::bool).unwrap_or(false),
+        // They are rules, which need what all sections define.
+        set_vars: StartVars::default(),
         why: DecisionLog {
             entries: number("why.entries", defaults::WHY_ENTRIES),
             sample: u32::try_from(number("why.sample", defaults::WHY_SAMPLE as usize)).unwrap_or(0),
@@ -66,6 +77,34 @@ pub(crate) fn global(node: Option<&Node<'_>>, cx: &mut Cx<'_>) -> Global {
             redact: redacted(find("why.redact"), cx),
         },
     }
+}
+
+/// `set-var` and `set-var-fmt`, once the library is complete.
+pub(crate) fn set_vars(node: Option<&Node<'_>>, cx: &mut Cx<'_>) -> StartVars {
+    let library = Rc::clone(&cx.library);
+    let env = Env { library: &library, proxy: "" };
+    let mut vars = StartVars::default();
+    let mut lines = Vec::new();
+    for (key, format) in [("set-var", false), ("set-var-fmt", true)] {
+        for value in node.and_then(|node| node.find(key)).map(Val::list).unwrap_or_default() {
+            let Some(text) = value.text() else { continue };
+            let place = cx.files.place(value.at);
+            let line = RuleLine { text, file: &place.file, line: place.line };
+            match vars.add(&line, format, &env) {
+                Ok(()) => lines.push(value),
+                Err(errors) => super::rules::report_text(errors, value, cx),
+            }
+        }
+    }
+    let now = Now { mono_ms: 0, unix_us: 0 };
+    for index in vars.apply(None, now, "localhost", &ProcVars::default()) {
+        cx.sink
+            .warn(codes::NO_EFFECT, lines[index].at, "the variable is not set: what it is set to has no value yet")
+            .hint(
+                "there is no connection and no request at the start: use constants, env, hostname or other variables",
+            );
+    }
+    vars
 }
 
 fn h2(node: Option<&Node<'_>>) -> H2Side {

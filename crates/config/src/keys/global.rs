@@ -3,6 +3,8 @@
 use super::log::LOGS;
 use super::tls::{DEFAULT_BIND, DEFAULT_SERVER, TUNE_H2, TUNE_SSL};
 use super::{COUNT, Fallback, Key, Kind, Sections, TIME, Table, key};
+use evenkeel_acl::VarLimits;
+
 use crate::defaults;
 
 /// `[global]`.
@@ -203,6 +205,24 @@ const GLOBAL_KEYS: &[Key] = &[
         "ssl-default-server = { ca-file = \"/etc/ssl/internal-ca.pem\" }",
     ),
     key(
+        "set-var",
+        Sections::ANY,
+        Kind::Many(&Kind::Text("a line such as \"proc.site str(main)\"")),
+        Fallback::Says("none"),
+        "set-var",
+        "Variables of scope proc that are set at the start, each a name and an expression; before those of `set-var-fmt`. A reload sets only those whose lines are new or changed.",
+        "set-var = [\"proc.limit int(100)\"]",
+    ),
+    key(
+        "set-var-fmt",
+        Sections::ANY,
+        Kind::Many(&Kind::Text("a line such as \"proc.node '%[hostname]'\"")),
+        Fallback::Says("none"),
+        "set-var-fmt",
+        "As `set-var`, each a name and a text with items.",
+        "set-var-fmt = [\"proc.node 'node %[hostname]'\"]",
+    ),
+    key(
         "tune",
         Sections::ANY,
         Kind::Table(&TUNE),
@@ -356,6 +376,15 @@ static TUNE: Table = Table {
             "pool-max-conn = 100",
         ),
         key(
+            "vars",
+            Sections::ANY,
+            Kind::Table(&TUNE_VARS),
+            Fallback::Says("see there"),
+            "tune.vars.*",
+            "Memory that variables may take.",
+            "vars.sess-max-size = \"128k\"",
+        ),
+        key(
             "stick-counters",
             Sections::ANY,
             Kind::Int(1, defaults::MAX_STICK_COUNTERS as i64),
@@ -374,7 +403,7 @@ static TUNE: Table = Table {
             "pool-purge-delay = \"30s\"",
         ),
     ],
-    later: &["h1", "quic", "vars", "rcvbuf", "sndbuf", "maxrewrite", "listener", "idletimer", "comp"],
+    later: &["h1", "quic", "rcvbuf", "sndbuf", "maxrewrite", "listener", "idletimer", "comp"],
     renamed: &[
         ("maxhdr", "write `tune.http.maxhdr`"),
         ("logurilen", "write `tune.http.logurilen`"),
@@ -416,4 +445,55 @@ static TUNE_HTTP: Table = Table {
     ],
     later: &["cookielen"],
     renamed: &[],
+};
+
+const VARS_SIZE: Kind = Kind::Size(defaults::VARS_RANGE.0, defaults::VARS_RANGE.1, true);
+
+/// `tune.vars`.
+static TUNE_VARS: Table = Table {
+    name: "tune.vars",
+    doc: "Memory that variables may take, 64 bytes for each besides its text; a rule that would exceed it sets nothing.",
+    keys: &[
+        key(
+            "proc-max-size",
+            Sections::ANY,
+            VARS_SIZE,
+            Fallback::Bytes(VarLimits::DEFAULT.proc as u64),
+            "tune.vars.proc-max-size",
+            "Variables of the process.",
+            "proc-max-size = \"64k\"",
+        ),
+        key(
+            "sess-max-size",
+            Sections::ANY,
+            VARS_SIZE,
+            Fallback::Bytes(VarLimits::DEFAULT.sess as u64),
+            "tune.vars.sess-max-size",
+            "Variables of one client connection.",
+            "sess-max-size = \"64k\"",
+        ),
+        key(
+            "txn-max-size",
+            Sections::ANY,
+            VARS_SIZE,
+            Fallback::Bytes(VarLimits::DEFAULT.txn as u64),
+            "tune.vars.txn-max-size",
+            "Variables of one transaction, those of scopes req and res included.",
+            "txn-max-size = \"64k\"",
+        ),
+        key(
+            "reqres-max-size",
+            Sections::ANY,
+            VARS_SIZE,
+            Fallback::Bytes(VarLimits::DEFAULT.reqres as u64),
+            "tune.vars.reqres-max-size",
+            "Variables of scope req, and as much again of scope res.",
+            "reqres-max-size = \"64k\"",
+        ),
+    ],
+    later: &[],
+    renamed: &[(
+        "global-max-size",
+        "each scope has a limit of its own: `proc-max-size` and `sess-max-size`, times `maxconn`",
+    )],
 };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use evenkeel_acl::stick::{DataSel, Key, Kind, Table};
 use evenkeel_acl::{
-    BackendCount, Described, FrontendCount, Memo, ProcVars, ProcessCount, Sample, ServerCount, Session, VarRef,
+    BackendCount, Described, FrontendCount, Memo, Now, ProcVars, ProcessCount, Sample, ServerCount, Session, VarRef,
     VarScope,
 };
 use evenkeel_config as config;
@@ -84,6 +84,8 @@ impl Given {
                 ((backend.name.clone(), server.name.clone()), state)
             })
         });
+        let proc_vars = ProcVars::default();
+        config.global.set_vars.apply(None, Now { mono_ms: MONO_MS, unix_us: 0 }, "localhost", &proc_vars);
         Given {
             servers: disabled.collect(),
             backends: HashMap::new(),
@@ -91,7 +93,7 @@ impl Given {
             rates: Rates::default(),
             process: Vec::new(),
             tables: config.tables.iter().map(|def| Arc::new(Table::new(def))).collect(),
-            proc_vars: ProcVars::default(),
+            proc_vars,
             vars: Vec::new(),
             response: None,
             hostname: "localhost".to_owned(),
@@ -170,6 +172,7 @@ impl Given {
             tables: self.tables.clone(),
             vars: self.proc_vars.copy(),
             hostname: self.hostname.clone(),
+            var_limits: config.global.tune.vars,
             leave_stores: true,
             ..Described::default()
         };
