@@ -52,6 +52,7 @@ struct Dialling {
 
 /// What [`Pools::share`] found.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the common variant is the large one, and it lives for a moment")]
 pub enum Share<'p> {
     /// A stream on a connection that stands.
     Stream(h2::Stream),

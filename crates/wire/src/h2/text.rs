@@ -79,12 +79,9 @@ pub fn request(parts: &request::Parts, ends: bool, out: &mut Buf) -> Result<(), 
             }
         }
         // A body whose length nobody knows is chunked on HTTP/1.1.
-        None if !ends && !parts.headers.contains_key(http::header::CONTENT_LENGTH) => {
-            if parts.method != http::Method::CONNECT {
-                out.put(b"transfer-encoding: chunked\r\n");
-            }
-        }
-        None => {}
+        None if ends || parts.headers.contains_key(http::header::CONTENT_LENGTH) => {}
+        None if parts.method == http::Method::CONNECT => {}
+        None => out.put(b"transfer-encoding: chunked\r\n"),
     }
     out.put(b"\r\n");
     if out.full { Err(TooLarge) } else { Ok(()) }
