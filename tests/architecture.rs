@@ -42,7 +42,7 @@ fn rules() -> BTreeMap<&'static str, Rule> {
         (
             "backend",
             Rule {
-                siblings: &["balance", "health", "config", "proto", "stats", "tls", "wire"],
+                siblings: &["acl", "balance", "health", "config", "proto", "stats", "tls", "wire"],
                 never: &["hyper", "clap", "prometheus", "askama"],
             },
         ),

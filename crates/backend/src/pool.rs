@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use evenkeel_acl::TlsFacts;
 use evenkeel_wire::Stream;
 use evenkeel_wire::h2::{self, Multiplexed};
 use tokio::sync::Notify;
@@ -24,6 +25,8 @@ pub struct Idle {
     pub epoch: u32,
     /// The name asked for by SNI: a connection is used again only for requests that ask for the same.
     pub name: Option<Box<str>>,
+    /// What its TLS handshake came to.
+    pub tls: Option<Arc<TlsFacts>>,
 }
 
 impl Idle {
@@ -39,6 +42,7 @@ struct Shared {
     epoch: u32,
     /// The name asked for by SNI: requests for another name have a connection of their own.
     name: Option<Box<str>>,
+    tls: Option<Arc<TlsFacts>>,
     /// It had no stream at the last purge.
     unused: bool,
 }
@@ -54,8 +58,8 @@ struct Dialling {
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "the common variant is the large one, and it lives for a moment")]
 pub enum Share<'p> {
-    /// A stream on a connection that stands.
-    Stream(h2::Stream),
+    /// A stream on a connection that stands, and what its TLS handshake came to.
+    Stream(h2::Stream, Option<Arc<TlsFacts>>),
     /// Somebody makes a connection: wait for [`Wait::over`], then ask again.
     Wait(Wait),
     /// None has room: make one and [`Dial::keep`] it. Others wait for it meanwhile.
@@ -84,11 +88,17 @@ pub struct Dial<'p> {
 
 impl Dial<'_> {
     /// Opens the first stream, and shares the connection with all who come.
-    pub fn keep(self, connection: Multiplexed, epoch: u32, name: Option<&str>) -> h2::Stream {
+    pub fn keep(
+        self,
+        connection: Multiplexed,
+        epoch: u32,
+        name: Option<&str>,
+        tls: Option<Arc<TlsFacts>>,
+    ) -> h2::Stream {
         let stream = connection.open();
         let mut servers = self.pools.servers.borrow_mut();
         let pool = pool(&mut servers, &self.server);
-        pool.shared.push(Shared { connection, epoch, name: name.map(Into::into), unused: false });
+        pool.shared.push(Shared { connection, epoch, name: name.map(Into::into), tls, unused: false });
         stream
     }
 }
@@ -182,7 +192,7 @@ impl Pools {
         pool.shared.retain(|s| !s.connection.is_closed() && s.epoch == server.epoch());
         if let Some(shared) = pool.shared.iter_mut().find(|s| s.name.as_deref() == name && s.connection.has_room()) {
             shared.unused = false;
-            return Share::Stream(shared.connection.open());
+            return Share::Stream(shared.connection.open(), shared.tls.clone());
         }
         match &pool.dialling {
             Some(dialling) if dialling.waiting.get() < crowd => Share::Wait(Wait(dialling.clone())),

@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
-use evenkeel_acl::{Session, count};
+use evenkeel_acl::{Session, TlsFacts, count};
 use evenkeel_config::{BindAddress, Mode, Proto};
 use evenkeel_proto::Buf;
-use evenkeel_wire::Stream;
+use evenkeel_wire::{Stream, TlsStream};
 
 use crate::clock;
 use crate::establish::{self, Secured};
@@ -52,6 +53,21 @@ impl Conn {
 }
 
 impl Conn {
+    /// Notes that the TLS handshake is over, where a request came before that.
+    pub(crate) fn note_handshake(&mut self) {
+        if let Some(facts) = &self.session.tls
+            && facts.early
+            && self.stream.tls().is_some_and(|tls| !tls.is_early())
+        {
+            self.session.tls = Some(Arc::new(TlsFacts { early: false, ..TlsFacts::clone(facts) }));
+        }
+    }
+
+    /// Whether what the client sent may be a replay: it came before the end of the TLS handshake.
+    pub(crate) fn is_early(&self) -> bool {
+        self.stream.tls().is_some_and(TlsStream::is_early)
+    }
+
     /// Counts a connection that speaks HTTP/2.
     pub(crate) fn count_h2(&self) {
         let frontend = &self.admission.listening.frontend;

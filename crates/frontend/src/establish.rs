@@ -152,6 +152,16 @@ async fn secure(
         Ok(Err(error)) => return Err(End::client_handshake(&error)),
         Err(Expired) => return Err(End::TlsTimeout),
     }
+    let over_h2 = tls.alpn().as_deref() == Some(b"h2");
+    if tls.is_early() && over_h2 {
+        // A stream does not know the state of its connection: what may be a replay is not begun on HTTP/2.
+        let done = within(&mut conn.timer, accepted, limit, poll_fn(|cx| tls.poll_handshake_done(cx))).await;
+        match done {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(End::client_handshake(&error)),
+            Err(Expired) => return Err(End::TlsTimeout),
+        }
+    }
     let resumed = tls.handshake_kind() == Some(HandshakeKind::Resumed);
     if let Some(verifier) = chosen.client.as_ref().filter(|_| resumed) {
         // What a session was let in with holds, and is looked at again so that rules see it as it is now.

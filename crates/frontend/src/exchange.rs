@@ -277,31 +277,29 @@ impl<'a> Exchange<'a> {
     /// As [`Exchange::poll_head`], for a server that speaks HTTP/2: its heads come whole.
     fn poll_h2_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Outcome>, End>> {
         let Some(h2) = self.server.h2() else { return Poll::Pending };
-        loop {
-            if self.res.block().capacity() == 0 {
-                self.res.replace_block(self.stock.small());
+        if self.res.block().capacity() == 0 {
+            self.res.replace_block(self.stock.small());
+        }
+        let Poll::Ready(answered) = h2.poll_response(cx, self.res.block_mut()) else {
+            let watch = self.terms.abort_on_close && self.up_state != UpState::Running;
+            if watch && client_left(self.client, cx, &mut self.client_speaks) {
+                return Poll::Ready(Err(End::ClientClosedWaiting));
             }
-            let Poll::Ready(answered) = h2.poll_response(cx, self.res.block_mut()) else {
-                let watch = self.terms.abort_on_close && self.up_state != UpState::Running;
-                if watch && client_left(self.client, cx, &mut self.client_speaks) {
-                    return Poll::Ready(Err(End::ClientClosedWaiting));
+            return Poll::Pending;
+        };
+        match answered {
+            Answered::Head => {
+                self.heard = true;
+                match self.try_head()? {
+                    Some(done) => Poll::Ready(Ok(done)),
+                    // Heads come whole: one that goes on is too large for a head.
+                    None => Poll::Ready(Err(End::ResponseHeadTooLarge)),
                 }
-                return Poll::Pending;
-            };
-            match answered {
-                Answered::Head => {
-                    self.heard = true;
-                    if let Some(done) = self.try_head()? {
-                        return Poll::Ready(Ok(done));
-                    }
-                    // Only a head that is whole comes here.
-                    return Poll::Ready(Err(End::ResponseHeadTooLarge));
-                }
-                Answered::TooLarge => return Poll::Ready(Err(End::ResponseHeadTooLarge)),
-                Answered::Gone(gone) => {
-                    self.unprocessed = gone.unprocessed;
-                    return Poll::Ready(Err(self.server_gone(gone.by_peer && !gone.unprocessed)));
-                }
+            }
+            Answered::TooLarge => Poll::Ready(Err(End::ResponseHeadTooLarge)),
+            Answered::Gone(gone) => {
+                self.unprocessed = gone.unprocessed;
+                Poll::Ready(Err(self.server_gone(gone.by_peer && !gone.unprocessed)))
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use evenkeel_acl::stick::Tracked;
-use evenkeel_acl::{Memo, Progress, count};
+use evenkeel_acl::{Memo, Progress, TlsFacts, Wire, count};
 use evenkeel_backend::{BackendState, Group, Server};
 use evenkeel_config::{DecisionLog, LogFormat, ServerAddress};
 use evenkeel_stats::TrafficSheet;
@@ -57,6 +57,10 @@ pub(crate) struct Tally {
     server_id: u32,
     /// Where it listens; `None` for a Unix socket.
     server_addr: Option<SocketAddr>,
+    /// What its connection speaks, what TLS it has, and whether it was used before.
+    server_wire: Wire,
+    server_tls: Option<Arc<TlsFacts>>,
+    server_reused: bool,
 }
 
 /// A transaction that ended, as far as it may be remembered.
@@ -119,6 +123,9 @@ impl Tally {
             server: None,
             server_id: 0,
             server_addr: None,
+            server_wire: Wire::Http1,
+            server_tls: None,
+            server_reused: false,
         }
     }
 
@@ -136,6 +143,9 @@ impl Tally {
             server: server.map(|server| &*server.name),
             server_id: self.server_id,
             server_addr: self.server_addr,
+            server_wire: self.server_wire,
+            server_tls: self.server_tls.as_deref(),
+            reused: self.server_reused,
             times: evenkeel_acl::Times {
                 request: t.request,
                 queue: t.queue,
@@ -195,6 +205,13 @@ impl Tally {
         sheet.sessions.inc();
         sheet.session_rate.inc(clock::rate_ms());
         self.backend = Some(InBackend(group.state.clone()));
+    }
+
+    /// The connection to the server stands.
+    pub(crate) fn connected_by(&mut self, up: &Upstream) {
+        self.server_wire = if up.stream.h2().is_some() { Wire::Http2 } else { Wire::Http1 };
+        self.server_tls = up.tls.clone();
+        self.server_reused = up.reused;
     }
 
     /// A server was chosen.

@@ -261,8 +261,7 @@ impl<'c> Course<'c> {
         match wait {
             // The request is there whole as far as these rules may look: they were told so.
             Wait::More => Ok(()),
-            // There is no handshake under way once a request is there.
-            Wait::Handshake => Ok(()),
+            Wait::Handshake => self.wait_for_handshake(conn).await,
             Wait::Pause(ms) => {
                 self.pause(conn, txn, Duration::from_millis(ms)).await;
                 Ok(())
@@ -292,6 +291,27 @@ impl<'c> Course<'c> {
             false => std::task::Poll::Pending,
         });
         within(timer, clock::now(), Some(time), left).await.is_err()
+    }
+
+    /// `wait-for-handshake`: nobody can replay what came before once the handshake is over.
+    async fn wait_for_handshake(&self, conn: &mut Conn) -> Result<(), End> {
+        if !conn.is_early() {
+            return Ok(());
+        }
+        let limit = self.entrance.conf.timeout.handshake;
+        let Conn { stream, timer, .. } = conn;
+        let done = match stream.tls() {
+            Some(tls) => within(timer, clock::now(), limit, poll_fn(|cx| tls.poll_handshake_done(cx))).await,
+            None => Ok(Ok(())),
+        };
+        match done {
+            Ok(Ok(())) => {
+                conn.note_handshake();
+                Ok(())
+            }
+            Ok(Err(error)) => Err(End::client_handshake(&error)),
+            Err(_) => Err(End::TlsTimeout),
+        }
     }
 
     /// `wait-for-body`: reads until the body, or enough of it, is in the buffer.

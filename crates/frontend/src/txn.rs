@@ -155,6 +155,7 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
     sheet.requests.inc();
     sheet.request_rate.inc(clock::rate_ms());
     conn.session.requests = conn.requests;
+    conn.note_handshake();
     tally.serial = conn.admission.worker.serial.get() + 1;
     conn.admission.worker.serial.set(tally.serial);
     let cut = tune.log_uri_len;
@@ -459,6 +460,10 @@ impl Course<'_> {
             self.tally.end = End::ClientClosedWaiting;
             return Next::Close;
         }
+        if conn.is_early() {
+            // RFC 8470 §5.1: the server may answer 425 to what it does not want replayed. A full head goes without the field.
+            let _ = txn.req.set(b"Early-Data", b"1");
+        }
         self.tally.times.queue = 0;
         self.attempt(conn, txn, at).await
     }
@@ -617,6 +622,7 @@ impl Course<'_> {
                 Err(end) => return self.fail(conn, txn, end).await,
             };
             let server = up.server().clone();
+            self.tally.connected_by(&up);
             match self.exchange(conn, txn, group, up).await {
                 Ok(next) => return next,
                 // The pooled connection was dead: nothing was lost, nothing is blamed.
@@ -646,7 +652,7 @@ impl Course<'_> {
             client_keeps: self.client_may_stay(conn, txn),
             server_closes: server_mode != ConnectionMode::KeepAlive,
             judged: self.judges_responses(),
-            scheme: &up.scheme,
+            scheme: up.scheme,
             admission: &conn.admission,
         };
         let sent_at = clock::now();

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use evenkeel_acl::TlsFacts;
 use evenkeel_backend::{Chooser, Group, Idle, Lease, Rank, Server, Share, Slot, Waiter, dial, greet};
 use evenkeel_config::{Mode, Proto, Reuse, Ws};
 use evenkeel_wire::h2::{ClientSettings, Multiplexed, Scheme};
@@ -31,6 +32,8 @@ pub(crate) struct Upstream {
     pub(crate) reused: bool,
     /// How the server is reached, for `:scheme`.
     pub(crate) scheme: &'static Scheme,
+    /// What its TLS handshake came to.
+    pub(crate) tls: Option<Arc<TlsFacts>>,
     /// The name asked for by SNI.
     name: Option<Box<str>>,
     /// The PROXY header it began with: it is its client's alone.
@@ -196,8 +199,9 @@ pub(crate) async fn connect(
     let way = Way::to(group, slot, asked, greeting.as_deref());
     let server = lease.server().clone();
     let worker = conn.admission.worker.clone();
-    let up = |stream: Stream, reused: bool, epoch: u32| Upstream {
+    let up = |stream: Stream, tls: Option<Arc<TlsFacts>>, reused: bool, epoch: u32| Upstream {
         stream,
+        tls,
         lease: Some(lease),
         reused,
         scheme: way.scheme(),
@@ -211,7 +215,7 @@ pub(crate) async fn connect(
         let same = own.name.as_deref() == way.name && own.greeting == greeting;
         if good && same && !own.stream.is_readable_now() {
             worker.note_reuse(group, &server);
-            own.lease = up(Stream::Lent, true, 0).lease;
+            own.lease = up(Stream::Lent, None, true, 0).lease;
             own.reused = true;
             return Ok(*own);
         }
@@ -221,7 +225,7 @@ pub(crate) async fn connect(
         && let Some(idle) = pooled(conn, group, &server, way.name)
     {
         worker.note_reuse(group, &server);
-        return Ok(up(idle.stream, true, idle.epoch));
+        return Ok(up(idle.stream, idle.tls, true, idle.epoch));
     }
     let began = clock::now();
     let limit = asked.connect.or(group.conf.timeout.connect);
@@ -231,9 +235,9 @@ pub(crate) async fn connect(
             break None;
         }
         match worker.pools.share(&server, way.name, settings.max_streams) {
-            Share::Stream(stream) => {
+            Share::Stream(stream, tls) => {
                 worker.note_reuse(group, &server);
-                return Ok(up(stream.into(), true, server.epoch()));
+                return Ok(up(stream.into(), tls, true, server.epoch()));
             }
             Share::Wait(wait) => {
                 if within(&mut conn.timer, began, limit, wait.over()).await.is_err() {
@@ -251,8 +255,9 @@ pub(crate) async fn connect(
         Ok(Err(end)) => return Err(Refused { slot, end }),
         Err(Expired) => return Err(Refused { slot, end: End::ConnectTimeout }),
     };
+    let tls = way.facts(&stream);
     if !way.speaks_h2(&stream) {
-        return Ok(up(stream, false, epoch));
+        return Ok(up(stream, tls, false, epoch));
     }
     let connection = match within(&mut conn.timer, began, limit, Multiplexed::begin(stream, &settings)).await {
         Ok(Ok(connection)) => connection,
@@ -260,11 +265,11 @@ pub(crate) async fn connect(
         Err(Expired) => return Err(Refused { slot, end: End::ConnectTimeout }),
     };
     let stream = match dial {
-        Some(dial) => dial.keep(connection, epoch, way.name),
+        Some(dial) => dial.keep(connection, epoch, way.name, tls.clone()),
         // It serves this request alone and closes after it.
         None => connection.open(),
     };
-    Ok(up(stream.into(), false, epoch))
+    Ok(up(stream.into(), tls, false, epoch))
 }
 
 /// How a server is reached for one request.
@@ -319,6 +324,12 @@ impl<'a> Way<'a> {
         let tls = TlsStream::connect(socket, session);
         poll_fn(|cx| tls.poll_handshake(cx)).await.map_err(|error| End::server_handshake(&error))?;
         Ok(tls.into())
+    }
+
+    /// What the handshake came to.
+    fn facts(&self, stream: &Stream) -> Option<Arc<TlsFacts>> {
+        let (connector, tls) = (self.slot.connector.as_ref()?, stream.tls()?);
+        Some(Arc::new(tls.common(|common| connector.facts(common, self.name))))
     }
 
     /// Whether what was made speaks HTTP/2.
@@ -390,7 +401,13 @@ impl Upstream {
             Reuse::Never if client_stays => conn.own = Some(Box::new(self)),
             Reuse::Never => {}
             Reuse::Safe | Reuse::Aggressive | Reuse::Always => {
-                let idle = Idle { stream: self.stream, reused: self.reused, epoch: self.epoch, name: self.name };
+                let idle = Idle {
+                    stream: self.stream,
+                    reused: self.reused,
+                    epoch: self.epoch,
+                    name: self.name,
+                    tls: self.tls,
+                };
                 conn.admission.worker.pools.put(&self.server, idle, limit);
             }
         }

@@ -36,7 +36,7 @@ impl Origin {
 }
 
 fn idle(stream: Stream, server: &Server) -> Idle {
-    Idle { stream, reused: false, name: None, epoch: server.epoch() }
+    Idle { stream, reused: false, name: None, tls: None, epoch: server.epoch() }
 }
 
 async fn readable(stream: &Stream) {
