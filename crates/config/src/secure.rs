@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use evenkeel_tls::files::Files;
-use evenkeel_tls::options::{BindTls, ServerTls};
+use evenkeel_tls::options::{BindTls, CrtStores, ServerTls};
 use evenkeel_tls::shared::Shared;
 use evenkeel_tls::terminator::Terminator;
 use evenkeel_tls::{Connector, Problem, Severity};
@@ -23,6 +23,9 @@ use crate::shape::{Node, Val};
 pub struct Tls {
     /// By name of the frontend, in the order of its binds.
     terminators: HashMap<Arc<str>, Vec<Option<Arc<Terminator>>>>,
+    /// Every terminator once, with what it was built of.
+    built: Vec<(Arc<BindTls>, Arc<Terminator>)>,
+    stores: CrtStores,
     /// By backend and name of the server.
     connectors: HashMap<(Arc<str>, Arc<str>), Arc<Connector>>,
     /// Certificates, sessions and keys of tickets, which live as long as the process; `None` while nothing has TLS.
@@ -37,14 +40,18 @@ impl Tls {
     }
 
     /// Every terminator, each once.
-    pub fn terminators(&self) -> Vec<Arc<Terminator>> {
-        let mut found: Vec<Arc<Terminator>> = Vec::new();
-        for terminator in self.terminators.values().flatten().flatten() {
-            if !found.iter().any(|known| Arc::ptr_eq(known, terminator)) {
-                found.push(Arc::clone(terminator));
-            }
-        }
-        found
+    pub fn terminators(&self) -> impl Iterator<Item = &Arc<Terminator>> {
+        self.built.iter().map(|(_, terminator)| terminator)
+    }
+
+    /// The same with what each was built of.
+    pub fn built(&self) -> &[(Arc<BindTls>, Arc<Terminator>)] {
+        &self.built
+    }
+
+    /// What `@store/alias` means.
+    pub fn stores(&self) -> &CrtStores {
+        &self.stores
     }
 
     /// What lasts over reloads: certificates, sessions, keys of tickets. `None` while nothing has TLS.
@@ -120,6 +127,10 @@ impl Cx<'_> {
             let built =
                 Terminator::new(options, &self.tls.stores, &shared, &self.files(), now, &mut problems).map(Arc::new);
             self.tell(problems, node.as_slice(), at);
+            if let Some(built) = &built {
+                self.secure.made.built.push((Arc::clone(options), Arc::clone(built)));
+                self.secure.made.stores.clone_from(&self.tls.stores);
+            }
             self.secure.ends.push((Arc::clone(options), built.clone()));
             built
         });

@@ -350,7 +350,7 @@ fn what_is_built_is_found_and_survives_a_reload() {
     let one = tls.terminator("web", 1).unwrap();
     assert!(Arc::ptr_eq(one, tls.terminator("web", 3).unwrap()));
     assert!(!Arc::ptr_eq(one, tls.terminator("web", 4).unwrap()));
-    assert_eq!(tls.terminators().len(), 2);
+    assert_eq!(tls.terminators().count(), 2);
     let (a, b) = (tls.connector("web", "a").unwrap(), tls.connector("web", "b").unwrap());
     assert!(!Arc::ptr_eq(a, b) && a.is_like(b));
     assert!(tls.connector("web", "c").is_none());

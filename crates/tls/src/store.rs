@@ -50,6 +50,19 @@ impl CertStore {
         found
     }
 
+    /// The certificate of a file, as it is in use or was last.
+    pub fn get(&self, path: &Path) -> Option<Arc<Cert>> {
+        self.kept.lock().get(path)?.cert.upgrade()
+    }
+
+    /// Takes a certificate that did not come from its file: loading finds it from now on, until the file changes.
+    pub fn put(&self, cert: &Arc<Cert>) {
+        if let Some(kept) = self.kept.lock().get_mut(&cert.path) {
+            kept.cert = Arc::downgrade(cert);
+            kept.said.clear();
+        }
+    }
+
     /// Forgets what nobody uses; called after a reload.
     pub fn sweep(&self) {
         self.kept.lock().retain(|_, kept| kept.cert.strong_count() > 0);
@@ -83,6 +96,36 @@ impl Loader<'_> {
         let found = self.find(source, key, &mut said);
         problems.extend(said.into_iter().map(|problem| problem.at(key, index)));
         found
+    }
+
+    /// Loads one certificate of a source once more: `path` is the file it came from, `source` what [`Loader::resolve`] said.
+    /// What did not change is the same certificate.
+    pub fn again(
+        &self,
+        source: &CertSource,
+        path: &Path,
+        key: &'static str,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Arc<Cert>> {
+        let of_folder = CertSource::default();
+        let source = if (self.files.list)(&source.cert).is_some() { &of_folder } else { source };
+        match (self.files.read)(path) {
+            Ok(bytes) => self.one(source, path, &bytes, key, problems),
+            Err(error) => {
+                problems.push(unreadable(path, key, &error));
+                None
+            }
+        }
+    }
+
+    /// A source with `@store/alias` looked up; what names the certificate decides before its store.
+    pub(crate) fn resolve(&self, source: &CertSource) -> CertSource {
+        match source.cert.to_str().and_then(|reference| self.stores.find(reference)) {
+            Some(stored) => {
+                CertSource { ocsp_update: source.ocsp_update.or(stored.ocsp_update), ..CertSource::clone(stored) }
+            }
+            None => source.clone(),
+        }
     }
 
     fn find(&self, source: &CertSource, key: &'static str, problems: &mut Vec<Problem>) -> Vec<Arc<Cert>> {
@@ -464,6 +507,38 @@ mod tests {
         assert!(folder.store.is_empty());
         folder.store.sweep();
         assert!(folder.store.kept.lock().is_empty());
+    }
+
+    #[test]
+    fn what_was_put_is_found_until_the_file_changes() {
+        let (folder, ca) = (Folder::new(), Ca::new("root"));
+        let path = folder.write("a.pem", ca.issue(&["a.example"]).combined());
+        let (first, _) = folder.load(&path);
+        let mut problems = Vec::new();
+        let sent = ca.issue(&["sent.example"]).combined();
+        let sent = Arc::new(Cert::from_pem(&path, sent.as_bytes(), NOW, &mut problems).unwrap());
+        folder.store.put(&sent);
+        drop(first);
+        let loader = Loader { files: &Files::SYSTEM, store: &folder.store, stores: &folder.stores, now: NOW };
+        let again = |path: &Path| {
+            let mut problems = Vec::new();
+            (loader.again(&CertSource::new(folder.at.path()), path, "certificates", &mut problems), problems)
+        };
+        assert!(Arc::ptr_eq(&folder.load(&path).0[0], &sent));
+        assert!(Arc::ptr_eq(&again(&path).0.unwrap(), &sent));
+        assert!(Arc::ptr_eq(&folder.store.get(&path).unwrap(), &sent));
+        folder.write("a.pem", ca.issue(&["b.example"]).combined());
+        assert_eq!(&*again(&path).0.unwrap().names[0], "b.example");
+        folder.write("a.pem", "no");
+        let (none, problems) = again(&path);
+        assert!(none.is_none() && any_error(&problems), "{problems:?}");
+        assert!(again(&folder.at.path().join("none.pem")).0.is_none());
+        // A path that was never loaded is not kept: nothing would ever drop it.
+        let stray = ca.issue(&["stray.example"]).combined();
+        folder
+            .store
+            .put(&Arc::new(Cert::from_pem(Path::new("stray.pem"), stray.as_bytes(), NOW, &mut Vec::new()).unwrap()));
+        assert!(folder.store.get(Path::new("stray.pem")).is_none());
     }
 
     #[test]

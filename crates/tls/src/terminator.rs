@@ -50,6 +50,8 @@ pub struct Served {
     pub cert: Arc<Cert>,
     /// Asks for client certificates.
     pub client: Option<Arc<ClientVerifier>>,
+    /// How the certificate was named; several certificates share that of their folder or bundle.
+    pub source: Arc<CertSource>,
     profile: Arc<Profile>,
     filters: Arc<[Filter]>,
 }
@@ -144,7 +146,7 @@ impl Terminator {
             return false;
         }
         let entries = table.entries.iter().map(|entry| match entry.cert.path == cert.path {
-            true => Arc::new(Served::new(Arc::clone(cert), Arc::clone(&entry.profile), Arc::clone(&entry.filters))),
+            true => Arc::new(entry.with_cert(Arc::clone(cert))),
             false => Arc::clone(entry),
         });
         self.table.store(Arc::new(Table::new(entries.collect(), table.defaults.clone())));
@@ -182,6 +184,11 @@ impl Terminator {
             .filter(|entry| seen.insert(Arc::as_ptr(&entry.cert)))
             .map(|entry| Arc::clone(&entry.cert))
             .collect()
+    }
+
+    /// All that is served, in the order of the configuration: a certificate appears as often as it is named.
+    pub fn served(&self) -> Vec<Arc<Served>> {
+        self.table.load().entries.clone()
     }
 
     /// Names that certificates are served for, wildcards counted as one.
@@ -229,7 +236,7 @@ impl Table {
 }
 
 impl Served {
-    fn new(cert: Arc<Cert>, profile: Arc<Profile>, filters: Arc<[Filter]>) -> Served {
+    fn new(cert: Arc<Cert>, source: Arc<CertSource>, profile: Arc<Profile>, filters: Arc<[Filter]>) -> Served {
         let key = match &profile.own_schemes {
             None => Arc::clone(&cert.key),
             Some(schemes) => {
@@ -239,7 +246,11 @@ impl Served {
         };
         let mut config = profile.template.clone();
         config.cert_resolver = Arc::new(SingleCertAndKey::from(key));
-        Served { config: Arc::new(config), cert, client: profile.client.clone(), profile, filters }
+        Served { config: Arc::new(config), cert, client: profile.client.clone(), source, profile, filters }
+    }
+
+    fn with_cert(&self, cert: Arc<Cert>) -> Served {
+        Served::new(cert, Arc::clone(&self.source), Arc::clone(&self.profile), Arc::clone(&self.filters))
     }
 
     fn with_config(&self, config: Arc<ServerConfig>) -> Served {
@@ -247,6 +258,7 @@ impl Served {
             config,
             cert: Arc::clone(&self.cert),
             client: self.client.clone(),
+            source: Arc::clone(&self.source),
             profile: Arc::clone(&self.profile),
             filters: Arc::clone(&self.filters),
         }
@@ -300,15 +312,23 @@ impl Builder<'_> {
         let none: Arc<[Filter]> = Arc::new([]);
         for (index, source) in sources.iter().enumerate() {
             let certs = self.loader.load(source, key, Some(index), &mut self.said);
-            places.extend(self.add(certs, profile, &none));
+            places.extend(self.add(certs, source, profile, &none));
         }
         places
     }
 
-    fn add(&mut self, certs: Vec<Arc<Cert>>, profile: Option<&Arc<Profile>>, filters: &Arc<[Filter]>) -> Vec<u32> {
+    fn add(
+        &mut self,
+        certs: Vec<Arc<Cert>>,
+        source: &CertSource,
+        profile: Option<&Arc<Profile>>,
+        filters: &Arc<[Filter]>,
+    ) -> Vec<u32> {
         let from = self.entries.len() as u32;
         if let Some(profile) = profile {
-            let served = |cert| Arc::new(Served::new(cert, Arc::clone(profile), Arc::clone(filters)));
+            let source = Arc::new(self.loader.resolve(source));
+            let served =
+                |cert| Arc::new(Served::new(cert, Arc::clone(&source), Arc::clone(profile), Arc::clone(filters)));
             self.entries.extend(certs.into_iter().map(served));
         }
         (from..self.entries.len() as u32).collect()
@@ -343,7 +363,7 @@ impl Builder<'_> {
                 }
             }
             let is_default = line.filters.contains(&Filter::Default);
-            let places = self.add(certs, profile.as_ref(), &line.filters.into());
+            let places = self.add(certs, &line.source, profile.as_ref(), &line.filters.into());
             if is_default {
                 defaults.extend(places);
             }
