@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use evenkeel_config::{Check, ServerAddress};
+use evenkeel_config::{self as config, Check, SendProxy, ServerAddress};
 use evenkeel_health::{Change, Compiled, Left, Machine, Report, change_line, compile, jittered, probe};
 use tokio::task::JoinHandle;
 
@@ -45,6 +45,7 @@ struct Shared {
 struct Loop {
     check: Arc<Check>,
     address: ServerAddress,
+    send_proxy: Option<Arc<SendProxy>>,
     task: JoinHandle<()>,
 }
 
@@ -84,13 +85,19 @@ impl Checker {
         if let Some(known) = known
             && same_address
             && known.check == *check
+            && known.send_proxy == slot.conf.send_proxy
             && !known.task.is_finished()
         {
             return known;
         }
         begin(slot, check, same_address);
-        let work = run(self.shared.clone(), slot.server.clone(), slot.conf.address.clone(), check.clone());
-        Loop { check: check.clone(), address: slot.conf.address.clone(), task: tokio::task::spawn_local(work) }
+        let work = run(self.shared.clone(), slot.server.clone(), slot.conf.clone(), check.clone());
+        Loop {
+            check: check.clone(),
+            address: slot.conf.address.clone(),
+            send_proxy: slot.conf.send_proxy.clone(),
+            task: tokio::task::spawn_local(work),
+        }
     }
 }
 
@@ -126,14 +133,14 @@ fn forget(slot: &Slot) {
 /// The first checks of a configuration are spread over at most this long.
 const FIRST_SPREAD: Duration = Duration::from_secs(1);
 
-async fn run(shared: Rc<Shared>, server: Arc<Server>, address: ServerAddress, check: Arc<Check>) {
+async fn run(shared: Rc<Shared>, server: Arc<Server>, conf: Arc<config::Server>, check: Arc<Check>) {
     let mut rng = fastrand::Rng::new();
-    let compiled = compile(&check);
+    let compiled = compile(&check).for_server(&check, &conf);
     // The checks of a backend start spread over one interval, so that a start or reload is no burst (`spread-checks`).
     tokio::time::sleep(check.interval.mul_f64(rng.f64()).min(FIRST_SPREAD)).await;
     loop {
         if server.admin() != Admin::Maint {
-            once(&shared, &server, &address, &compiled).await;
+            once(&shared, &server, &conf.address, &compiled).await;
         }
         let wait = server.with_check(|state| state.machine.as_ref().map_or(check.interval, |m| m.wait(&check)));
         tokio::time::sleep(jittered(wait, check.jitter, &mut rng)).await;

@@ -6,7 +6,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use evenkeel_config::{Check, CheckKind, ExpectWhat, HttpCheck, Pattern, ServerAddress, ValueMatch};
+use evenkeel_config::{
+    Check, CheckKind, ExpectWhat, HttpCheck, Pattern, ProxyVersion, SendProxy, Server, ServerAddress, ValueMatch,
+};
+use evenkeel_proto::proxy::{Addresses, Command, Encoder};
 use http::header::{CONNECTION, HOST, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use http_body_util::Full;
@@ -20,6 +23,29 @@ pub struct Compiled {
     pub(crate) kind: Result<Kind, String>,
     addr: Option<std::net::IpAddr>,
     port: Option<u16>,
+    pub(crate) greeting: Option<Greeting>,
+}
+
+/// The PROXY header a check begins with: it is about the check itself, and says so.
+#[derive(Clone, Debug)]
+pub(crate) enum Greeting {
+    /// Of version 1, with the addresses of the connection.
+    Line,
+    /// Of version 2: the command LOCAL.
+    Block(Vec<u8>),
+}
+
+impl Greeting {
+    fn new(send: Option<&SendProxy>) -> Greeting {
+        let Some(send) = send.filter(|send| send.version == ProxyVersion::V2) else { return Greeting::Line };
+        let mut block = Vec::new();
+        let mut encoder = Encoder::new(&mut block, Command::Local, &Addresses::Unspecified, send.options.crc32c);
+        if send.options.ssl {
+            encoder.ssl(0, 0, []);
+        }
+        encoder.finish();
+        Greeting::Block(block)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -62,10 +88,17 @@ pub fn compile(check: &Check) -> Compiled {
         CheckKind::Tcp => Ok(Kind::Connect),
         CheckKind::Http(http) => compile_http(http).map(|http| Kind::Http(Box::new(http))),
     };
-    Compiled { timeout: check.timeout, kind, addr: check.addr, port: check.port }
+    Compiled { timeout: check.timeout, kind, addr: check.addr, port: check.port, greeting: None }
 }
 
 impl Compiled {
+    /// The check as `server` wants it, which gave its settings where `check` has none.
+    #[must_use]
+    pub fn for_server(mut self, check: &Check, server: &Server) -> Compiled {
+        self.greeting = check.sends_proxy(server).then(|| Greeting::new(server.send_proxy.as_deref()));
+        self
+    }
+
     /// Where the check of a server at `server` goes (`addr`, `port`).
     pub(crate) fn target(&self, server: &ServerAddress) -> ServerAddress {
         match (server, self.addr, self.port) {

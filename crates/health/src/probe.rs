@@ -5,20 +5,22 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 
 use evenkeel_config::ServerAddress;
+use evenkeel_proto::proxy::line;
 use http::Response;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::ext::ReasonPhrase;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 
-use crate::compile::{Compiled, Http, Kind, Rule};
+use crate::compile::{Compiled, Greeting, Http, Kind, Rule};
 use crate::report::{CheckStatus, Report};
 
 /// Bytes of a body that are looked at, and of a head that are accepted.
@@ -62,17 +64,51 @@ enum Stream {
     Unix(UnixStream),
 }
 
+impl Stream {
+    /// Sends the header that tells the server that this is a check.
+    async fn greet(&mut self, greeting: &Greeting) -> io::Result<()> {
+        let mut text = Vec::new();
+        let bytes = match greeting {
+            Greeting::Block(block) => block,
+            Greeting::Line => {
+                line(&mut text, self.ends());
+                &text
+            }
+        };
+        match self {
+            Stream::Tcp(stream) => stream.write_all(bytes).await,
+            Stream::Unix(stream) => stream.write_all(bytes).await,
+        }
+    }
+
+    fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        match self {
+            Stream::Tcp(stream) => stream.local_addr().ok().zip(stream.peer_addr().ok()),
+            Stream::Unix(_) => None,
+        }
+    }
+}
+
 async fn judge(check: &Compiled, server: &ServerAddress, deadline: Instant) -> Verdict {
     let kind = match &check.kind {
         Ok(kind) => kind,
         Err(fault) => return Verdict::new(CheckStatus::SockErr).info(fault),
     };
-    let stream = match timeout_at(deadline, connect(&check.target(server))).await {
+    let mut stream = match timeout_at(deadline, connect(&check.target(server))).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return refused(&error),
         Err(_) => return Verdict::new(CheckStatus::L4Tout),
     };
+    if let Some(greeting) = &check.greeting {
+        match timeout_at(deadline, stream.greet(greeting)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return refused(&error),
+            Err(_) => return Verdict::new(CheckStatus::L4Tout),
+        }
+    }
     let http = match kind {
+        // The reset could reach the server before it has read the header.
+        Kind::Connect if check.greeting.is_some() => return Verdict::new(CheckStatus::L4Ok),
         Kind::Connect => {
             if let Stream::Tcp(stream) = &stream {
                 // A reset leaves no TIME_WAIT behind, and a server that has not accepted yet sees no empty session.

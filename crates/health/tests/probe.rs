@@ -418,3 +418,51 @@ async fn mutated_answers_end_in_a_report() {
         );
     }
 }
+
+/// What a check of this server sends, up to the end of the connection or of `stop` bytes.
+async fn sent_by_check(keys: &str, stop: usize) -> (Report, SocketAddr, Vec<u8>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let text = format!("[backend.b]\nserver = [{{ name = \"s\", address = \"{address}\", {keys} }}]\n");
+    let config = evenkeel_config::config_from_str(&text).unwrap_or_else(|rendered| panic!("{text}\n{rendered}"));
+    let server = &config.backends[0].servers[0];
+    let check = server.check.as_ref().unwrap();
+    let compiled = compile(check).for_server(check, server);
+    let receive = async {
+        let (mut stream, peer) = listener.accept().await.unwrap();
+        let mut bytes = Vec::new();
+        // A check that only connects ends with a reset.
+        while bytes.len() < stop && stream.read_buf(&mut bytes).await.is_ok_and(|more| more > 0) {}
+        // An HTTP check wants an answer.
+        let _ = stream.write_all(OK).await;
+        (peer, bytes)
+    };
+    let (report, (peer, bytes)) = tokio::join!(probe::run(&compiled, &server.address), receive);
+    (report, peer, bytes)
+}
+
+/// What HAProxy 2.6 sends; its line has the addresses of the check too.
+#[tokio::test]
+async fn a_check_says_that_it_is_one_where_the_server_wants_a_proxy_header() {
+    let local = b"\r\n\r\n\0\r\nQUIT\n \0\0\0".as_slice();
+    let full = b"\r\n\r\n\0\r\nQUIT\n \0\0\x0f\x03\0\x04\x88\x9d\xa1\xdf \0\x05\0\0\0\0\0".as_slice();
+    let options = r#"send-proxy = "v2", proxy-v2-options = ["ssl", "authority", "crc32c", "unique-id"]"#;
+    for (keys, expected) in [
+        (r#"send-proxy = "v2", check = true"#.to_owned(), local),
+        (format!("{options}, check = true"), full),
+        (r#"send-proxy = "v2", check = { send-proxy = false }"#.to_owned(), b""),
+        ("check = true".to_owned(), b""),
+    ] {
+        let (report, _, bytes) = sent_by_check(&keys, usize::MAX).await;
+        assert_eq!((report.status, bytes.as_slice()), (CheckStatus::L4Ok, expected), "{keys}");
+    }
+    for keys in [r#"send-proxy = true, check = true"#, "check = { send-proxy = true }"] {
+        let (_, peer, bytes) = sent_by_check(keys, usize::MAX).await;
+        let line = String::from_utf8(bytes).unwrap();
+        assert!(line.starts_with(&format!("PROXY TCP4 127.0.0.1 127.0.0.1 {} ", peer.port())), "{line:?}");
+    }
+    let http = r#"send-proxy = "v2", check = { http = { uri = "/up" } }"#;
+    let (report, _, bytes) = sent_by_check(http, local.len() + 10).await;
+    assert_eq!(report.status, CheckStatus::L7Ok);
+    assert_eq!(bytes[..local.len() + 8], *[local, b"GET /up "].concat());
+}
