@@ -69,7 +69,8 @@ fn a_conversation() {
             in_time(pair, call.send(mine));
             assert!(in_time(pair, call.until(theirs)), "{pair}");
         }
-        in_time(pair, call.end());
+        // The answer is whole by now, and the stream may have been ended for us.
+        let _ = call.end();
         assert!(in_time(pair, call.finish()).complete, "{pair}");
     });
 }

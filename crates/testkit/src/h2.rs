@@ -277,7 +277,8 @@ impl H2 {
                 }
                 return Ok(event);
             }
-            if let Some(code) = stream.reset {
+            // A server may end a whole answer by a reset, to be spared the rest of the request (RFC 9113 section 8.1).
+            if let Some(code) = stream.reset.filter(|_| shared.server || !stream.ended) {
                 return Ok(Event::Reset(code));
             }
             if stream.ended {
