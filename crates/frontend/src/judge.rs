@@ -11,6 +11,7 @@ use std::time::Duration;
 use evenkeel_acl::{Body, Cause, Close, Ctx, How, Phase, Reply, RuleSet, Session, Verdict, Wait};
 use evenkeel_config::ErrorPage;
 use evenkeel_proto::{Buf, Connection, Decoder, Framing, Head, Method, Parsed, Version};
+use evenkeel_wire::h2;
 
 use crate::around::{Around, Parts};
 use crate::clock;
@@ -327,7 +328,7 @@ impl<'c> Course<'c> {
             return Ok(());
         }
         let since = clock::now();
-        txn.take_in_body().map_err(End::bad_request)?;
+        txn.take_in_body(conn.stream.h2()).map_err(End::bad_request)?;
         if txn.req.expects_continue() && txn.req.surplus().is_empty() {
             // RFC 9110 §10.1.1: the client waits for this word, and the server will not say it again.
             if !send(conn, &mut self.tally, Some(time), b"HTTP/1.1 100 Continue\r\n\r\n").await {
@@ -335,13 +336,19 @@ impl<'c> Course<'c> {
             }
             txn.req.remove(b"expect");
         }
+        if txn.req.block_mut().spare_mut().is_empty() {
+            // The head of an HTTP/2 stream comes in a buffer of its size.
+            let stock = &conn.admission.worker.stock;
+            stock.give_back(txn.req.move_block(stock.small()));
+        }
         let enough = |txn: &Txn| txn.whole || (at_least > 0 && txn.body.len() as u64 >= at_least);
         while !enough(txn) && !txn.req.block_mut().spare_mut().is_empty() {
             match conn.stream.try_read(txn.req.block_mut().spare_mut()) {
+                Ok(0) if conn.stream.h2().is_some() => txn.whole = true,
                 Ok(0) => return Err(End::ClientClosedInBody),
                 Ok(n) => {
                     txn.req.block_mut().advance(n);
-                    txn.take_in_body().map_err(End::bad_request)?;
+                    txn.take_in_body(conn.stream.h2()).map_err(End::bad_request)?;
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     let Conn { stream, timer, .. } = conn;
@@ -361,9 +368,14 @@ impl<'c> Course<'c> {
 
 impl Txn {
     /// Copies the payload that came so far to where rules look at it.
-    fn take_in_body(&mut self) -> Result<(), evenkeel_proto::Malformed> {
+    fn take_in_body(&mut self, h2: Option<&h2::Stream>) -> Result<(), evenkeel_proto::Malformed> {
         self.body.clear();
         self.body.extend_from_slice(self.req.surplus());
+        if let Some(h2) = h2 {
+            // What a stream carries is payload, and its end is the end.
+            self.whole = h2.is_ended();
+            return Ok(());
+        }
         let decoded = Decoder::new(self.req.framing()).decode(&mut self.body)?;
         self.body.truncate(decoded.payload);
         self.whole = decoded.done;

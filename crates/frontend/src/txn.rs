@@ -215,15 +215,13 @@ async fn read_head(
     limits: &Limits,
     tally: &mut Tally,
 ) -> Result<(), NoHead> {
-    let mut block = match conn.leftover.take() {
-        Some(block) => block,
-        None => conn.admission.worker.stock.small(),
-    };
     if let Some(h2) = conn.stream.h2() {
-        let written = h2.take_request(&mut block).unwrap_or(Err(h2::TooLarge));
-        txn.req.replace_block(block);
+        let written = h2.take_request(limits.max_head).unwrap_or(Err(h2::TooLarge));
         // Whatever HTTP/2 let pass is judged as HTTP/1 is: no other head reaches a rule or a server.
-        return match written.map(|()| txn.req.parse_request(limits)) {
+        return match written.map(|block| {
+            txn.req.replace_block(block);
+            txn.req.parse_request(limits)
+        }) {
             Ok(Ok(Parsed::Complete)) => {
                 txn.req.set_version(Version::Http2);
                 Ok(())
@@ -232,6 +230,10 @@ async fn read_head(
             Ok(Ok(Parsed::Partial)) | Err(h2::TooLarge) => Err(NoHead::Malformed(Malformed::HeadTooLarge)),
         };
     }
+    let block = match conn.leftover.take() {
+        Some(block) => block,
+        None => conn.admission.worker.stock.small(),
+    };
     txn.req.replace_block(block);
     let mut fresh = !txn.req.block().is_empty();
     loop {

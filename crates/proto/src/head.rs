@@ -146,6 +146,17 @@ impl Head {
         std::mem::replace(&mut self.block, block)
     }
 
+    /// Moves the received bytes into `roomier`, so that more can be read behind them; the old block is returned. Nothing changes
+    /// when they do not fit.
+    pub fn move_block(&mut self, mut roomier: Buf) -> Buf {
+        roomier.clear();
+        if roomier.capacity() < self.block.len() {
+            return roomier;
+        }
+        roomier.extend_from_slice(self.block.filled());
+        std::mem::replace(&mut self.block, roomier)
+    }
+
     /// Whether a head was parsed.
     #[inline]
     #[must_use]

@@ -103,14 +103,16 @@ impl Stream {
         Stream { recv: RefCell::new(recv), send: RefCell::new(send), gone: Cell::new(None), _place: place }
     }
 
-    /// Takes the client's request as text; `None` when it was taken before.
+    /// Takes the client's request as text, in a buffer of just its size; `None` when it was taken before.
     ///
     /// # Errors
-    /// It does not fit `out`.
-    pub fn take_request(&self, out: &mut Buf) -> Option<Result<(), TooLarge>> {
+    /// It is longer than `limit`.
+    pub fn take_request(&self, limit: usize) -> Option<Result<Buf, TooLarge>> {
         let mut recv = self.recv.borrow_mut();
         let parts = recv.request.take()?;
-        Some(text::request(&parts, recv.ended, out))
+        let length = text::request_length(&parts).min(limit);
+        let mut out = Buf::with_capacity(length);
+        Some(text::request(&parts, recv.ended, &mut out).map(|()| out))
     }
 
     /// Opens the stream with `req`; `ends` says that no body follows.

@@ -87,6 +87,17 @@ pub fn request(parts: &request::Parts, ends: bool, out: &mut Buf) -> Result<(), 
     if out.full { Err(TooLarge) } else { Ok(()) }
 }
 
+/// At least as many bytes as [`request`] writes.
+pub fn request_length(parts: &request::Parts) -> usize {
+    // What is written around the fields: the line, Host, the framing, or an upgrade with its key.
+    const AROUND: usize = 160;
+    let uri = &parts.uri;
+    let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
+    let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let fields: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    AROUND + parts.method.as_str().len() + 2 * authority + path + fields
+}
+
 /// Writes a response as HTTP/1.1; a 200 to an extended CONNECT as the 101 that HTTP/1.1 says instead (RFC 8441 §5).
 ///
 /// # Errors

@@ -166,6 +166,20 @@ fn what_does_not_fit_is_told() {
     }
 }
 
+#[test]
+fn the_length_is_never_guessed_too_short() {
+    for text in ["/", "https://a.example:8443/x?y=1", "*"] {
+        for fields in [&[][..], &[("host", "a"), ("cookie", "a"), ("cookie", "b"), ("x-long", "0123456789")]] {
+            for ends in [true, false] {
+                let mut parts = parts("POST", text, fields);
+                assert!(request_length(&parts) >= written(&parts, ends).len());
+                parts.extensions.insert(Protocol::from_static("websocket"));
+                assert!(request_length(&parts) >= written(&parts, ends).len());
+            }
+        }
+    }
+}
+
 /// Whatever HTTP/2 lets pass: it is refused, or what comes out of the parser is one message with one host.
 #[test]
 fn no_head_smuggles() {
