@@ -1,5 +1,7 @@
 //! What several of the test targets of this package share; the tests themselves run the `evenkeel` binary from outside.
 
+pub mod watch;
+
 /// A cell of the stats CSV by the names of its proxy, service and column; empty when there is no such row.
 ///
 /// # Panics

@@ -89,8 +89,18 @@ fn builder(limits: &H2Side, max_head: usize) -> Builder {
         .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
         .max_send_buffer_size(MAX_SEND)
         .reset_stream_duration(Duration::from_secs(1))
+        .max_pending_accept_reset_streams(pending_resets(limits))
         .enable_connect_protocol();
     builder
+}
+
+/// Streams that may be reset before they were looked at: those that the budget of resets passes, so that the budget and not
+/// the library is what a rapid reset is told by.
+fn pending_resets(limits: &H2Side) -> usize {
+    const MOST: usize = 100_000;
+    // Half of the streams opened may be reset besides.
+    let passed = usize::try_from(limits.max_resets).unwrap_or(MOST).saturating_mul(2);
+    if passed == 0 { MOST } else { passed.min(MOST) }
 }
 
 /// Bytes of one stream that may wait for the client's window: beyond that its server is not read on.
