@@ -80,3 +80,20 @@ fn variables_of_the_file_are_set_at_the_start() {
     assert!(proxy.reload(&config("blue")).status.success());
     assert_eq!(values(&ask(&proxy, "web", "/"), "x-vars"), ["red 3 blue 9"]);
 }
+
+/// HAProxy's `%bi`, `%bp` and `bc_src`: where the server sees the connection come from.
+#[test]
+fn our_address_towards_the_server_is_known() {
+    let origin = Origin::start(Script::always("hello"));
+    let proxy = Proxy::start(&format!(
+        "[listen.web]\nbind = [\"@web@\"]\nserver = [\"{}\"]\nsource = \"127.0.0.7\"\nlog = [\"stdout\"]\n\
+         log-format = \"FROM %bi %{{+X}}bp %[bc_reused]\"\nhttp-response = [\"set-header X-From %[bc_src]:%[bc_src_port]\"]\n",
+        origin.addr()
+    ));
+    let answer = ask(&proxy, "web", "/");
+    let [from] = values(&answer, "x-from")[..] else { panic!("{answer:?}") };
+    let port = from.strip_prefix("127.0.0.7:").unwrap_or_else(|| panic!("{from}"));
+    let line = proxy.process().wait_line(0, "of the access log", |line| line.starts_with("FROM "));
+    let port: u16 = port.parse().unwrap();
+    assert_eq!(line, format!("FROM 127.0.0.7 {port:04X} 0"));
+}

@@ -189,7 +189,21 @@ fn config<'d>(documents: &'d [Spanned<DeTable<'d>>], includes: bool, cx: &mut Cx
         tests,
         order: built.order,
         files: names.map(PathBuf::from).collect(),
+        asks_server_src: asks_server_src(cx.files),
     }
+}
+
+/// Whether our address towards a server may be asked for. Read off the text: a flag may stand between `%` and the name.
+fn asks_server_src(files: &Files<'_>) -> bool {
+    let texts = (0..files.count()).map(|file| &files.source(At::new(file, 0..0)).text);
+    let alias = |text: &str| {
+        text.match_indices('%').any(|(at, _)| {
+            let name = text[at + 1..].split_once('}').filter(|_| text[at + 1..].starts_with('{')).map(|(_, rest)| rest);
+            let name = name.unwrap_or(&text[at + 1..]);
+            name.starts_with("bi") || name.starts_with("bp")
+        })
+    };
+    texts.into_iter().any(|text| text.contains("bc_src") || alias(text))
 }
 
 /// What a relative path in a section is relative to: the folder of the first file.

@@ -45,6 +45,9 @@ pub struct Config {
     pub order: Vec<Section>,
     /// The files this was read from, in reading order.
     pub files: Vec<PathBuf>,
+    /// Whether a rule or a format may ask for our address towards the server, which costs a system call a connection:
+    /// `bc_src`, `%bi` or `%bp` stands somewhere in the files.
+    pub asks_server_src: bool,
 }
 
 /// One section of the file.

@@ -61,6 +61,8 @@ pub(crate) struct Tally {
     server_wire: Wire,
     server_tls: Option<Arc<TlsFacts>>,
     server_reused: bool,
+    /// Our address on it, where it may be asked for.
+    server_src: Option<SocketAddr>,
 }
 
 /// A transaction that ended, as far as it may be remembered.
@@ -126,6 +128,7 @@ impl Tally {
             server_wire: Wire::Http1,
             server_tls: None,
             server_reused: false,
+            server_src: None,
         }
     }
 
@@ -146,6 +149,7 @@ impl Tally {
             server_wire: self.server_wire,
             server_tls: self.server_tls.as_deref(),
             reused: self.server_reused,
+            server_src: self.server_src,
             times: evenkeel_acl::Times {
                 request: t.request,
                 queue: t.queue,
@@ -208,7 +212,8 @@ impl Tally {
     }
 
     /// The connection to the server stands.
-    pub(crate) fn connected_by(&mut self, up: &Upstream) {
+    pub(crate) fn connected_by(&mut self, up: &Upstream, src: bool) {
+        self.server_src = if src { up.stream.local_addr() } else { None };
         self.server_wire = if up.stream.h2().is_some() { Wire::Http2 } else { Wire::Http1 };
         self.server_tls = up.tls.clone();
         self.server_reused = up.reused;

@@ -624,7 +624,7 @@ impl Course<'_> {
                 Err(end) => return self.fail(conn, txn, end).await,
             };
             let server = up.server().clone();
-            self.tally.connected_by(&up);
+            self.tally.connected_by(&up, local.snapshot.config.asks_server_src);
             match self.exchange(conn, txn, group, up).await {
                 Ok(next) => return next,
                 // The pooled connection was dead: nothing was lost, nothing is blamed.
