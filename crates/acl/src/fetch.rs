@@ -22,6 +22,7 @@ mod constant;
 mod cookie;
 mod header;
 mod hello;
+mod named;
 mod param;
 mod payload;
 mod process;
@@ -136,6 +137,7 @@ static ALL: LazyLock<Vec<&'static Fetch>> = LazyLock::new(|| {
         constant::TABLE,
         cookie::TABLE,
         header::TABLE,
+        named::TABLE,
         param::TABLE,
         payload::TABLE,
         process::TABLE,

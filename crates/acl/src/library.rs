@@ -9,6 +9,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::acl::Acls;
 use crate::auth::UserList;
 use crate::pattern::Stores;
 use crate::stick::TableDef;
@@ -62,6 +63,8 @@ pub struct Library {
     pub stores: RefCell<Stores>,
     /// Capture slots by frontend name: (request, response); rules that capture with `len` add theirs.
     pub captures: RefCell<HashMap<Arc<str>, Captured>>,
+    /// The acls of each section that are compiled so far, for `acl(name)`.
+    pub acls: RefCell<HashMap<Arc<str>, Acls>>,
     /// How many counters a transaction may track.
     pub stick_counters: usize,
     /// How files are read.
@@ -79,6 +82,7 @@ impl Default for Library {
             pages: Vec::new(),
             stores: RefCell::default(),
             captures: RefCell::default(),
+            acls: RefCell::default(),
             stick_counters: 3,
             read: Box::new(|_| Err(io::Error::new(io::ErrorKind::Unsupported, "files are not read here"))),
             variable: |name| std::env::var_os(name).map(std::os::unix::ffi::OsStringExt::into_vec),

@@ -405,3 +405,17 @@ fn mistakes_in_the_rules_of_defaults() {
     // The acls of a defaults section are its own.
     assert_eq!(told(&format!("[defaults.d]\nacl.x = \"path /\"\n{two}http-request = [\"deny if x\"]\n")), 1);
 }
+
+#[test]
+fn an_acl_is_asked_for_by_its_name() {
+    let loaded = evenkeel_config::load_sources(
+        &[evenkeel_config::Source {
+            name: "a.toml".into(),
+            text: format!("{WEB}acl.api = \"path_beg /api\"\nlog-format = \"%[acl(api)]\"\nhttp-request = [\"deny if {{ acl(!api,METH_GET) }}\"]\n")
+                .into(),
+        }],
+        &evenkeel_config::LoadOptions::closed(),
+    );
+    assert!(loaded.config.is_some() && loaded.diagnostics.is_empty(), "{}", loaded.render(false));
+    assert!(config_from_str(&format!("{WEB}http-request = [\"deny if {{ acl(none) }}\"]\n")).is_err());
+}

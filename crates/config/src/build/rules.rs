@@ -60,6 +60,9 @@ fn rules(layers: &Layers<'_, '_>, mode: Mode, cx: &mut Cx<'_>) -> Rules {
     // HAProxy's order: those of defaults first, each list with the acls of its own section.
     let nodes = layers.under.iter().rev().copied().chain([layers.own]);
     let parts: Vec<Part<'_, '_>> = nodes.map(|node| Part::of(node, &env, cx)).collect();
+    if let Some(own) = parts.last() {
+        library.acls.borrow_mut().insert(Arc::from(layers.name), own.acls.clone());
+    }
     let mut lists = Lists { layers, mode, parts, env };
     let mut built = Rules {
         tcp_connection: lists.set(RuleKind::TcpConnection, cx),
@@ -98,7 +101,7 @@ fn rules(layers: &Layers<'_, '_>, mode: Mode, cx: &mut Cx<'_>) -> Rules {
     }
     for part in &lists.parts {
         for entry in part.named() {
-            if !part.used.contains(entry.name) {
+            if !part.used.contains(entry.name) && !asked_by_name(entry.name, cx) {
                 cx.sink.warn(codes::UNUSED_ACL, entry.key_at, format!("no rule uses the acl `{}`", entry.name));
             }
         }
@@ -116,6 +119,17 @@ pub(crate) const INHERITED: [RuleKind; 7] = [
     RuleKind::HttpResponse,
     RuleKind::HttpAfterResponse,
 ];
+
+/// Whether an `acl(...)` anywhere in the files asks for an acl of that name.
+fn asked_by_name(name: &str, cx: &Cx<'_>) -> bool {
+    (0..cx.files.count()).any(|file| {
+        let text = &cx.files.source(At::new(file, 0..0)).text;
+        text.match_indices("acl(").any(|(at, _)| {
+            let names = text[at + 4..].split(')').next().unwrap_or_default();
+            names.split(',').any(|one| one.trim().trim_start_matches('!') == name)
+        })
+    })
+}
 
 /// A section that rules are taken from: a proxy, or defaults of it.
 struct Part<'n, 'd> {
