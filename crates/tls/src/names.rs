@@ -112,7 +112,8 @@ pub enum Filter {
     Exact(Box<str>),
     /// One label before this name.
     Wild(Box<str>),
-    /// `!name`: not this name, although a wildcard or the certificate says so.
+    /// `!name`: not this name, although a wildcard or the certificate says so. A line of such filters alone serves the
+    /// certificate's other names, as HAProxy's manual says; HAProxy 2.6 serves none of them.
     Not(Box<str>),
     /// `!*`: none of the certificate's own names.
     NotOwn,

@@ -1,6 +1,6 @@
 //! What all binds share and no reload loses: certificates by path, keys of tickets, sessions, the log of secrets.
 //!
-//! One for the process, made at its start and handed to every [`Terminator`](crate::Terminator).
+//! One for the process, made at its start and handed to every [`Terminator`].
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,13 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use rustls::KeyLog;
 
+use crate::cert::Cert;
 use crate::files::Files;
 use crate::keylog::KeyLogFile;
 use crate::problem::Problem;
 use crate::sessions::Sessions;
 use crate::store::CertStore;
+use crate::terminator::Terminator;
 use crate::tickets::Ring;
 
 /// State of TLS that lives as long as the process.
@@ -80,6 +82,13 @@ impl Shared {
     /// Sessions kept for resumption without tickets.
     pub fn sessions(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// Serves a certificate given at run time on every bind that served one of its path; returns on how many. A reload keeps it while
+    /// the file stays as it is. What is checked before, by making the [`Cert`], cannot fail here.
+    pub fn commit<'t>(&self, cert: &Arc<Cert>, binds: impl IntoIterator<Item = &'t Terminator>) -> usize {
+        self.certs.renew(cert);
+        binds.into_iter().filter(|bind| bind.replace(cert)).count()
     }
 
     /// Renews random keys when it is time; to be called once a minute or so by one thread.

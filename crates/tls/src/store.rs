@@ -63,6 +63,14 @@ impl CertStore {
         }
     }
 
+    /// Takes a certificate given at run time for the one of its path, so that a reload keeps it while the file stays as it is.
+    pub fn renew(&self, cert: &Arc<Cert>) {
+        if let Some(kept) = self.kept.lock().get_mut(&cert.path) {
+            kept.cert = Arc::downgrade(cert);
+            kept.said.clear();
+        }
+    }
+
     /// Forgets what nobody uses; called after a reload.
     pub fn sweep(&self) {
         self.kept.lock().retain(|_, kept| kept.cert.strong_count() > 0);

@@ -4,7 +4,7 @@
 //! `rustls::ServerConfig` made beforehand, so what rustls asks of it has one answer. Certificates are replaced at run time by
 //! swapping the whole table; connections keep what they were given. Never: sockets, sessions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -36,6 +36,8 @@ const MAX_EARLY_DATA: u32 = 16 * 1024;
 #[derive(Debug)]
 pub struct Terminator {
     strict_sni: bool,
+    /// Of the bind, for certificates that say nothing themselves.
+    ocsp_update: bool,
     table: ArcSwap<Table>,
     /// Files and folders named by the configuration.
     sources: Vec<PathBuf>,
@@ -176,14 +178,20 @@ impl Terminator {
 
     /// The certificates served, each once, in the order of the configuration.
     pub fn certificates(&self) -> Vec<Arc<Cert>> {
-        let mut seen = std::collections::HashSet::new();
+        self.distinct(|_| true)
+    }
+
+    /// The certificates whose OCSP responses are to be fetched, each once. [`Cert::staple`] checks a response and
+    /// [`Shared::commit`] serves what comes of it.
+    pub fn wanting_ocsp(&self) -> Vec<Arc<Cert>> {
+        self.distinct(|entry| entry.source.ocsp_update.unwrap_or(self.ocsp_update))
+    }
+
+    fn distinct(&self, wanted: impl Fn(&Served) -> bool) -> Vec<Arc<Cert>> {
+        let mut seen = HashSet::new();
         let table = self.table.load();
-        table
-            .entries
-            .iter()
-            .filter(|entry| seen.insert(Arc::as_ptr(&entry.cert)))
-            .map(|entry| Arc::clone(&entry.cert))
-            .collect()
+        let entries = table.entries.iter().filter(|entry| wanted(entry) && seen.insert(Arc::as_ptr(&entry.cert)));
+        entries.map(|entry| Arc::clone(&entry.cert)).collect()
     }
 
     /// All that is served, in the order of the configuration: a certificate appears as often as it is named.
@@ -303,7 +311,8 @@ impl Builder<'_> {
         let sources = sources.cloned().collect();
         let defaults = (named.into(), self.first().into());
         let table = Table::new(std::mem::take(&mut self.entries), defaults);
-        Some(Terminator { strict_sni: bind.strict_sni, table: ArcSwap::from_pointee(table), sources })
+        let table = ArcSwap::from_pointee(table);
+        Some(Terminator { strict_sni: bind.strict_sni, ocsp_update: bind.ocsp_update, table, sources })
     }
 
     /// Adds certificates under the names they have; returns their places.

@@ -566,6 +566,28 @@ fn a_staple_is_taken_off_when_its_time_is_over() {
 }
 
 #[test]
+fn what_is_committed_at_run_time_outlives_a_reload_of_the_same_file() {
+    let site = Site::new();
+    let leaf = site.cert("1.pem", &["one.example"]);
+    std::fs::write(site.path("1.pem.issuer"), &site.ca.pem).unwrap();
+    let bind = BindTls { ocsp_update: true, ..site.bind(&["1.pem"]) };
+    let (first, second) = (site.terminator(&bind), site.terminator(&bind));
+    let wanting = first.wanting_ocsp();
+    assert_eq!(wanting.len(), 1);
+    let der = response(&leaf.der, &site.ca.der, &site.ca.key, GOOD, (NOW, Some(NOW + 60)), &[]);
+    let stapled = Arc::new(wanting[0].staple(der.clone(), NOW).unwrap());
+    assert_eq!(site.shared.commit(&stapled, [&first, &second]), 2);
+    drop((first, second, wanting));
+    let again = site.terminator(&bind);
+    assert_eq!(again.certificates()[0].key.ocsp, Some(der));
+    let renewed = site.cert("1.pem", &["one.example"]);
+    let again = site.terminator(&bind);
+    assert_eq!(again.certificates()[0].der(), renewed.der);
+    assert_eq!(again.certificates()[0].key.ocsp, None);
+    assert!(site.terminator(&site.bind(&["1.pem"])).wanting_ocsp().is_empty());
+}
+
+#[test]
 fn secrets_are_logged_only_when_asked_for() {
     let site = Site::new();
     site.cert("1.pem", &["one.example"]);
