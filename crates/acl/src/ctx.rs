@@ -432,6 +432,8 @@ pub struct Progress<'a> {
     pub sessions: [u64; 4],
     /// Positions in the queues of server and backend (`%sq %bq`).
     pub queued: [u64; 2],
+    /// HTTP/2 error codes of client and server, where one reset its stream.
+    pub resets: [Option<u32>; 2],
     /// Attempts after the first (`%rc`).
     pub retries: u32,
     /// Whether it went to another server than the one first chosen.

@@ -33,6 +33,8 @@ pub(crate) struct Conn {
     pub(crate) timer: Timer,
     /// When it was accepted.
     pub(crate) accepted: Instant,
+    /// Milliseconds that the PROXY header and the TLS handshake took, until a request has noted them.
+    pub(crate) handshake: i64,
     /// Requests begun on it.
     pub(crate) requests: u32,
     /// Bytes of the next request that came with the last one.
@@ -131,6 +133,7 @@ pub(crate) fn spawn(stream: Stream, src: Option<SocketAddr>, admission: Admissio
         served,
         timer: Timer::default(),
         accepted,
+        handshake: 0,
         requests: 0,
         leftover: None,
         own: None,

@@ -61,6 +61,10 @@ pub(crate) struct Tally {
     server_wire: Wire,
     server_tls: Option<Arc<TlsFacts>>,
     server_reused: bool,
+    /// HTTP/2 error codes of client and server, where one reset its stream.
+    pub(crate) resets: [Option<u32>; 2],
+    /// Milliseconds that the PROXY header and the TLS handshake took, for the first request after them.
+    pub(crate) handshake: i64,
     /// Our address on it, where it may be asked for.
     server_src: Option<SocketAddr>,
 }
@@ -128,6 +132,8 @@ impl Tally {
             server_wire: Wire::Http1,
             server_tls: None,
             server_reused: false,
+            resets: [None; 2],
+            handshake: 0,
             server_src: None,
         }
     }
@@ -151,6 +157,7 @@ impl Tally {
             reused: self.server_reused,
             server_src: self.server_src,
             times: evenkeel_acl::Times {
+                handshake: self.handshake,
                 request: t.request,
                 queue: t.queue,
                 connect: t.connect,
@@ -165,6 +172,7 @@ impl Tally {
             bytes_up: self.bytes_up,
             status: self.status,
             server_status: self.server_status,
+            resets: self.resets,
             retries: self.retries,
             redispatched: self.redispatched,
             serial: self.serial,
@@ -445,6 +453,7 @@ impl Tally {
                 server_ahead: self.waited.server_ahead,
                 backend_ahead: self.waited.backend_ahead,
             },
+            resets: self.resets,
             retries: self.retries,
             redispatched: self.redispatched,
             request,

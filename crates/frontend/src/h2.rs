@@ -16,7 +16,7 @@ use bytes::Bytes;
 use evenkeel_acl::Wire;
 use evenkeel_config::H2Side;
 use evenkeel_wire::Stream;
-use evenkeel_wire::h2::{self, Budget, Flood, Io, Scanner, Watch};
+use evenkeel_wire::h2::{self, Budget, Flood, IdlePing, Io, Scanner, Watch};
 
 use crate::clock;
 use crate::conn::Conn;
@@ -45,7 +45,11 @@ pub(crate) async fn serve(mut conn: Conn) {
         Ok(Err(_)) => return txn::broke(&mut conn, watch.flood.get().map_or(End::H2Broken, End::flood)),
         Err(_) => return txn::broke(&mut conn, End::ClientSilent),
     };
-    let life = Life { connection, watch, limits, patience, crew: Rc::new(Crew::default()), leaving: None, serial: 0 };
+    let ping = conn.admission.listening.bind.conf.idle_ping;
+    let mut connection = connection;
+    let ping = ping.and_then(|every| Some(IdlePing::new(connection.ping_pong()?, every)));
+    let life =
+        Life { connection, watch, limits, patience, crew: Rc::new(Crew::default()), leaving: None, serial: 0, ping };
     if let Some(end) = life.run(&mut conn).await {
         txn::broke(&mut conn, end);
     }
@@ -156,6 +160,8 @@ struct Life {
     leaving: Option<Instant>,
     /// Streams so far.
     serial: u32,
+    /// `idle-ping`.
+    ping: Option<IdlePing>,
 }
 
 impl Life {
@@ -184,6 +190,9 @@ impl Life {
             }
             if let Some(flood) = self.watch.flood.get() {
                 return self.poll_cut(cx, flood);
+            }
+            if self.ping.as_mut().is_some_and(|ping| ping.poll_dead(cx, &self.watch).is_ready()) {
+                return Poll::Ready(Some(End::H2Silent));
             }
             if admission.is_leaving() {
                 self.leave();
@@ -247,7 +256,7 @@ impl Life {
 }
 
 /// Runs the transaction of one stream.
-fn stream(conn: &Conn, stream: h2::Stream, serial: u32, crew: &Rc<Crew>) {
+fn stream(conn: &mut Conn, stream: h2::Stream, serial: u32, crew: &Rc<Crew>) {
     let member = Member::join(crew);
     let now = clock::now();
     let mut session = conn.session.fork(conn.admission.worker.now_ms());
@@ -260,6 +269,7 @@ fn stream(conn: &Conn, stream: h2::Stream, serial: u32, crew: &Rc<Crew>) {
         served: Some(conn.admission.listening.served()),
         timer: Timer::default(),
         accepted: now,
+        handshake: std::mem::take(&mut conn.handshake),
         requests: serial - 1,
         leftover: None,
         own: None,

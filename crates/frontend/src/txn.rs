@@ -13,7 +13,7 @@ use evenkeel_acl::{Cause as ReplyCause, Choice, Memo, Phase, VarScope, Wire, cou
 use evenkeel_backend::{Group, Rank};
 use evenkeel_config::{ConnectionMode, ErrorPage, Sni};
 use evenkeel_proto::{Buf, Framing, Head, Limits, Malformed, Method, Parsed, Version};
-use evenkeel_wire::h2;
+use evenkeel_wire::{Stream, h2};
 
 use crate::attempt::{Asked, Attempts, Names};
 use crate::bufs::Stock;
@@ -156,6 +156,7 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
     sheet.request_rate.inc(clock::rate_ms());
     conn.session.requests = conn.requests;
     conn.note_handshake();
+    tally.handshake = std::mem::take(&mut conn.handshake);
     tally.serial = conn.admission.worker.serial.get() + 1;
     conn.admission.worker.serial.set(tally.serial);
     let cut = tune.log_uri_len;
@@ -700,6 +701,8 @@ impl Course<'_> {
             // Where rules saw it, they may have changed it since.
             self.tally.server_status = self.tally.server_status.or(self.tally.status);
         }
+        let code = |stream: &Stream| stream.h2().and_then(h2::Stream::gone).filter(|gone| gone.by_peer)?.code;
+        self.tally.resets = [code(&conn.stream), code(&up.stream)];
         let next = match outcome {
             Outcome::Done => {
                 self.tally.end = End::Normal;

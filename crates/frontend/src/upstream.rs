@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel_acl::TlsFacts;
 use evenkeel_backend::{Chooser, Group, Idle, Lease, Rank, Server, Share, Slot, Waiter, dial, greet};
-use evenkeel_config::{Mode, Proto, Reuse, Ws};
+use evenkeel_config::{self as config, Mode, Proto, Reuse, Ws};
 use evenkeel_wire::h2::{ClientSettings, Multiplexed, Scheme};
 use evenkeel_wire::{Stream, TlsStream};
 
@@ -229,7 +229,7 @@ pub(crate) async fn connect(
     }
     let began = clock::now();
     let limit = asked.connect.or(group.conf.timeout.connect);
-    let settings = h2_settings(&worker);
+    let settings = h2_settings(&worker, &group.slots[slot].conf);
     let dial = loop {
         if !way.may_share {
             break None;
@@ -342,7 +342,7 @@ impl<'a> Way<'a> {
     }
 }
 
-fn h2_settings(worker: &Worker) -> ClientSettings {
+fn h2_settings(worker: &Worker, server: &config::Server) -> ClientSettings {
     let local = worker.local();
     let tune = &local.snapshot.config.global.tune;
     let limits = &tune.h2.be;
@@ -354,6 +354,7 @@ fn h2_settings(worker: &Worker) -> ClientSettings {
         table: limits.header_table_size,
         max_head: u32::try_from(tune.bufsize).unwrap_or(u32::MAX),
         budget: h2::budget(limits),
+        idle_ping: server.idle_ping,
     }
 }
 

@@ -8,6 +8,7 @@
 mod budget;
 mod client;
 mod io;
+mod ping;
 mod stream;
 pub mod text;
 
@@ -16,6 +17,7 @@ pub use http::uri::Scheme;
 
 pub use client::{ClientSettings, Multiplexed};
 pub use io::{Io, Watch};
+pub use ping::IdlePing;
 pub use stream::{Answered, Gone, Stream};
 pub use text::TooLarge;
 

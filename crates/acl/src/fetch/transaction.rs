@@ -21,6 +21,9 @@ const SLOT: Arg = Arg::one("idx", ArgKind::Int);
 fetch_table! {
     "bc.timer.connect" "bc.timer.connect" [] Int First SINCE_SERVER |ctx, _, visit| timer(ctx, |times| times.connect, visit),
         "Milliseconds it took to connect to the server, as `%Tc`; -1: it did not come to that.", "bc.timer.connect gt 100";
+    "bs.rst_code" "bs.rst_code" [] Int First AT_END
+        |ctx, _, visit| give(ctx.progress.resets[1].map(|code| Sample::Int(code.into())), visit),
+        "The code with which the server reset the HTTP/2 stream, or its connection.", "bs.rst_code 7";
     "capture.req.hdr" "capture.req.hdr(<idx>)" [SLOT] Str First SINCE_REQUEST
         |ctx, args, visit| slot(ctx, &ctx.memo.captured_request, args, visit), prepare check_slot,
         "What capture slot <idx> of the request holds, from 0 in the order of declaration.", "capture.req.hdr(0) -m found";
@@ -38,7 +41,7 @@ fetch_table! {
         "The path and query of the request as it came, whatever rules made of it.", "capture.req.uri -m beg /api/";
     "capture.req.ver" "capture.req.ver" [] Str First SINCE_REQUEST
         |ctx, _, visit| give(request(ctx).map(|head| Sample::Str(long_version(head.version()))), visit),
-        "The version of the request: `HTTP/1.0` or `HTTP/1.1`.", "capture.req.ver HTTP/1.1";
+        "The version of the request: `HTTP/1.0`, `HTTP/1.1` or `HTTP/2.0`.", "capture.req.ver HTTP/1.1";
     "capture.res.hdr" "capture.res.hdr(<idx>)" [SLOT] Str First SINCE_RESPONSE
         |ctx, args, visit| slot(ctx, &ctx.memo.captured_response, args, visit), prepare check_slot,
         "What capture slot <idx> of the response holds, from 0 in the order of declaration.", "capture.res.hdr(0) -m found";
@@ -50,6 +53,9 @@ fetch_table! {
         "Milliseconds that the PROXY header and the TLS handshake took, as `%Th`.", "fc.timer.handshake gt 100";
     "fc.timer.total" "fc.timer.total" [] Int First AT_END |ctx, _, visit| timer(ctx, |times| times.total, visit),
         "Milliseconds from the accepted connection, or the request before, to the end, as `%Tt`.", "fc.timer.total gt 1000";
+    "fs.rst_code" "fs.rst_code" [] Int First AT_END
+        |ctx, _, visit| give(ctx.progress.resets[0].map(|code| Sample::Int(code.into())), visit),
+        "The code with which the client reset the HTTP/2 stream, or its connection.", "fs.rst_code 8";
     "last_rule_file" "last_rule_file" [] Str First SINCE_REQUEST
         |ctx, _, visit| give(
             ctx.memo.wishes.last_rule.as_ref().map(|place| Sample::Str(place.file.as_bytes())), visit,

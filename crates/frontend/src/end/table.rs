@@ -144,6 +144,9 @@ ends! {
     H2Windows = "EV147" "h2_windows", Client, b'P' Data, None, None,
         "the client sent more WINDOW_UPDATE and PRIORITY frames than tune.h2.fe.max-frames-at-once allows",
         "no client needs that many: deny the address";
+    H2Silent = "EV148" "h2_silent", Client, b'c' Data, None, None,
+        "the client did not answer a ping within idle-ping, and its connection was closed",
+        "nothing: a phone that left its network looks like this";
     TunnelClientReset = "EV150" "tunnel_client_reset", Client, b'C' Data, None, None,
         "the client reset the connection while both sides could still send",
         "nothing when it is rare: a client that ends without a farewell";

@@ -82,6 +82,8 @@ pub struct Record<'a> {
     pub queues: Queues,
     /// Retries.
     pub retries: u32,
+    /// HTTP/2 error codes of client and server, where one reset its stream.
+    pub resets: [Option<u32>; 2],
     /// Whether another server than the first was tried.
     pub redispatched: bool,
     /// Request line; `None` = it could not be parsed.
@@ -272,6 +274,11 @@ impl Record<'_> {
         ] {
             object.number(name, i64::from(level));
         }
+        for (name, code) in [("client_reset_code", self.resets[0]), ("server_reset_code", self.resets[1])] {
+            if let Some(code) = code {
+                object.number(name, code.into());
+            }
+        }
         object.name("redispatched");
         object.out.extend_from_slice(if self.redispatched { b"true" } else { b"false" });
         object.out.push(b'}');
@@ -371,6 +378,7 @@ mod tests {
             end: End::Normal,
             queues: Queues { process: 1, frontend: 1, backend: 1, server: 1, ..Queues::default() },
             retries: 0,
+            resets: [None; 2],
             redispatched: false,
             request: Some(RequestLine { method: b"GET", target: b"/index.html", version: "HTTP/1.1" }),
         }

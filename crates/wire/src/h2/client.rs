@@ -4,8 +4,11 @@
 //! [`Stream`] while there is room: as many as the server allows, and never more than we do.
 
 use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +16,7 @@ use h2::client::{Builder, SendRequest};
 
 use super::budget::{Budget, Scanner};
 use super::io::{Io, Watch};
+use super::ping::IdlePing;
 use super::stream::Stream;
 
 /// `tune.h2.be`.
@@ -32,6 +36,8 @@ pub struct ClientSettings {
     pub max_head: u32,
     /// What the server may make us do.
     pub budget: Budget,
+    /// Silence after which the server is asked whether it lives (`idle-ping`).
+    pub idle_ping: Option<Duration>,
 }
 
 /// A connection.
@@ -68,7 +74,7 @@ impl Multiplexed {
     /// The connection broke before our preface was written.
     pub async fn begin(stream: crate::Stream, settings: &ClientSettings) -> io::Result<Multiplexed> {
         let watch = Watch::new();
-        let io = Io::new(stream, Vec::new(), Scanner::of_server(settings.budget), watch);
+        let io = Io::new(stream, Vec::new(), Scanner::of_server(settings.budget), watch.clone());
         let mut builder = Builder::new();
         builder
             .enable_push(false)
@@ -79,7 +85,7 @@ impl Multiplexed {
             .max_header_list_size(settings.max_head)
             .initial_max_send_streams(settings.max_streams as usize)
             .reset_stream_duration(Duration::from_secs(1));
-        let (sender, connection) = builder.handshake::<_, Bytes>(io).await.map_err(io::Error::other)?;
+        let (sender, mut connection) = builder.handshake::<_, Bytes>(io).await.map_err(io::Error::other)?;
         let shared = Rc::new(Shared {
             closed: Cell::new(false),
             streams: Cell::new(0),
@@ -87,9 +93,18 @@ impl Multiplexed {
             max: settings.max_streams,
         });
         let ours = shared.clone();
+        let mut ping = settings.idle_ping.and_then(|every| Some(IdlePing::new(connection.ping_pong()?, every)));
         tokio::task::spawn_local(async move {
-            // Each stream learns of the error by itself.
-            let _ = connection.await;
+            // Each stream learns of the error by itself; of a server that is silent for good, by the end of the connection.
+            poll_fn(|cx| {
+                if watch.flood.get().is_some()
+                    || ping.as_mut().is_some_and(|ping| ping.poll_dead(cx, &watch).is_ready())
+                {
+                    return Poll::Ready(());
+                }
+                Pin::new(&mut connection).poll(cx).map(drop)
+            })
+            .await;
             ours.closed.set(true);
         });
         Ok(Multiplexed { sender, shared })
