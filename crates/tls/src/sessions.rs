@@ -1,6 +1,6 @@
 //! Sessions kept for resumption without tickets: one bounded table for all workers, living as long as the process.
 //!
-//! A bind sees it through a [`Cache`], which puts its context before every key, so that no session is resumed where other
+//! A bind sees it through a `Cache`, which puts its context before every key, so that no session is resumed where other
 //! certificates are asked for, and which ends each session in its time. Sharded, as every worker writes to it.
 
 use std::collections::{HashMap, VecDeque};

@@ -106,7 +106,7 @@ impl Loader<'_> {
         found
     }
 
-    /// Loads one certificate of a source once more: `path` is the file it came from, `source` what [`Loader::resolve`] said.
+    /// Loads one certificate of a source once more: `path` is the file it came from, `source` what `Loader::resolve` said.
     /// What did not change is the same certificate.
     pub fn again(
         &self,

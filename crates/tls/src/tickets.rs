@@ -2,7 +2,7 @@
 //!
 //! A [`Ring`] is a list of keys swapped as a whole; one encrypts, all decrypt. It is either random and [rotated](Ring::rotate), or
 //! read from a file in the form of HAProxy's `tls-ticket-keys`, where the last but one encrypts, so that a new key can reach every
-//! node before any uses it. A [`Ticketer`] is what one bind sees: its context is authenticated with every ticket, so no session is
+//! node before any uses it. A `Ticketer` is what one bind sees: its context is authenticated with every ticket, so no session is
 //! resumed where other certificates are asked for.
 //!
 //! A ticket is the key's name (16 bytes), a salt (16), a nonce (12), then AES-256-GCM of the time it was made and the session. Each
