@@ -130,6 +130,10 @@ pub struct Scene {
     pub backend: Option<(Arc<str>, u32)>,
     /// Name and number of the server, once chosen.
     pub server: Option<(Arc<str>, u32)>,
+    /// The termination letters, once it ended.
+    pub letters: String,
+    /// Capture slots of the frontend, for requests and for responses.
+    pub captures: [usize; 2],
 }
 
 impl Scene {
@@ -155,6 +159,8 @@ impl Scene {
             listener: ("".into(), 1),
             backend: None,
             server: None,
+            letters: String::new(),
+            captures: [0, 0],
         })
     }
 
@@ -187,6 +193,9 @@ impl Scene {
                 server_id: self.server.as_ref().map_or(0, |(_, id)| *id),
                 status,
                 server_status: status,
+                began_us: self.now.unix_us,
+                letters: &self.letters,
+                captures: self.captures,
                 ..Progress::default()
             },
             world: &self.world,

@@ -321,7 +321,7 @@ mod tests {
             ("userlist", _) => "[userlist.x]".to_owned(),
             ("user" | "group", _) => format!("[[userlist.x.{table}]]"),
             ("test", _) => "[[test]]".to_owned(),
-            ("test.given.tables", _) => "[[test]]\n[[test.given.tables]]".to_owned(),
+            ("test.given.tables" | "test.expect.tracked", _) => format!("[[test]]\n[[{table}]]"),
             (test, _) if test.starts_with("test.") => format!("[[test]]\n[{test}]"),
             _ => panic!("{table} has no home"),
         };

@@ -263,7 +263,8 @@ fn a_test_is_read_whole() {
         given = { servers = { \"web/s2\" = \"maint\" }, tables = [{ table = \"web\", key = \"203.0.113.9\", data = { \
         http_req_rate = 120, \"gpc(1)\" = 3 } }], vars = { \"txn.a\" = \"b\" }, response = { status = 404, headers = { A = \"b\" }, body = \"no\" } }\n\
         expect = { backend = \"web\", server = [\"s2\", \"10.0.0.1:80\"], status = 301, header = { location = \"/x\", a = true, b = false }, \
-        body = \"y\", action = \"redirect\", sent = { method = \"GET\", url = \"/z\", header = { c = \"d\" } } }");
+        body = \"y\", action = \"redirect\", sent = { method = \"GET\", url = \"/z\", header = { c = \"d\" } }, log = \"one\", \
+        tracked = { table = \"web\", key = \"203.0.113.9\", data = { \"gpc(1)\" = 4 } } }");
     let arc = |text: &str| Arc::<str>::from(text);
     let want = Test {
         name: arc("one"),
@@ -307,6 +308,8 @@ fn a_test_is_read_whole() {
                 target: Some(arc("/z")),
                 headers: vec![(arc("c"), ExpectedField::Is(arc("d")))],
             }),
+            log: vec![arc("one")],
+            tracked: vec![GivenEntry { table: 0, key: arc("203.0.113.9"), data: vec![(arc("gpc(1)"), 4)] }],
         },
     };
     assert_eq!(config.tests, [want]);

@@ -276,6 +276,14 @@ fn expected(node: &Node<'_>, built: &Built, cx: &mut Cx<'_>) -> Expected {
             target: node.find("url").and_then(arc),
             headers: expected_fields(node.find("header"), cx),
         }),
+        log: node.find("log").map(Val::list).unwrap_or_default().iter().filter_map(arc).collect(),
+        tracked: node
+            .find("tracked")
+            .map(Val::list)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|value| table_entry(value.table()?, cx))
+            .collect(),
     }
 }
 

@@ -215,6 +215,14 @@ static ENTRY: Table = Table {
     renamed: &[("name", "write `table`"), ("counters", "write `data`")],
 };
 
+static TRACKED: Table = Table {
+    name: "test.expect.tracked",
+    doc: "An entry of a stick table that the request of a test tracks.",
+    keys: ENTRY.keys,
+    later: ENTRY.later,
+    renamed: ENTRY.renamed,
+};
+
 static RESPONSE: Table = Table {
     name: "test.given.response",
     doc: "What the server of a test answers.",
@@ -302,8 +310,26 @@ static EXPECT: Table = Table {
             "The request as the server gets it.",
             "sent = { url = \"/users\", header = { X-Forwarded-Proto = \"https\" } }",
         ),
+        key(
+            "log",
+            Sections::ANY,
+            Kind::Many(&Kind::Text("a text")),
+            Fallback::Says("any"),
+            "",
+            "Texts that its line of the access log contains, in the frontend's format, \"json\" excepted; times are -1, numbers of a running process 0.",
+            "log = [\"web app/app1\", \"GET /users\"]",
+        ),
+        key(
+            "tracked",
+            Sections::ANY,
+            Kind::Many(&Kind::Table(&TRACKED)),
+            Fallback::Says("any"),
+            "",
+            "Entries of stick tables that it tracks, with the data they have at the end.",
+            "tracked = [{ table = \"limits\", key = \"203.0.113.9\", data = { http_req_rate = 1 } }]",
+        ),
     ],
-    later: &["log", "tracked"],
+    later: &[],
     renamed: &[("headers", "write `header = { .. }`"), ("location", "write `header.location`")],
 };
 

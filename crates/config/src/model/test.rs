@@ -115,6 +115,10 @@ pub struct Expected {
     pub action: Option<ExpectedAction>,
     /// The request as the server gets it.
     pub sent: Option<ExpectedSent>,
+    /// Texts that the access log line contains.
+    pub log: Vec<Arc<str>>,
+    /// Entries of stick tables that it tracks, with some of their data.
+    pub tracked: Vec<GivenEntry>,
 }
 
 /// What is expected of a field.

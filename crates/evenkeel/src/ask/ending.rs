@@ -77,6 +77,7 @@ impl Engine<'_> {
 
     pub(super) fn end(&mut self, action: &str, end: End) {
         let entry = end.entry();
+        self.scene.letters = format!("{}--", String::from_utf8_lossy(&end.letters()));
         self.outcome(action, entry.sentence, None);
         if end.is_error() {
             self.walk.outcome.code = Some(entry.code.to_owned());

@@ -10,7 +10,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use evenkeel_acl::{
-    Choice, Close, Ctx, Phase, Reply, RuleSet, Scene, Switch, TlsFacts, Trace, VarScope, Verdict, Wait, count,
+    Choice, Close, Ctx, Env, Library, LogFormat, Phase, Reply, RuleSet, Scene, Switch, TlsFacts, Trace, VarScope,
+    Verdict, Wait, count,
 };
 use evenkeel_config::{self as config, Config, Mode};
 use evenkeel_frontend::End;
@@ -65,6 +66,9 @@ pub fn simulate(config: &Config, question: &Question, given: &Given) -> Result<W
     Ok(engine.done())
 }
 
+/// `set-log-level silent`.
+const SILENT: u8 = 8;
+
 /// A request on its way.
 pub(super) struct Engine<'c> {
     pub(super) config: &'c Config,
@@ -110,8 +114,33 @@ impl<'c> Engine<'c> {
 
     /// Notes what is only known at the end.
     pub(super) fn done(mut self) -> Walk {
+        self.log();
         self.walk.tracked = effects::tracked(&self.scene.session, &self.scene.memo, self.scene.now.mono_ms);
         self.walk
+    }
+
+    /// The line of the access log, where its format is one of items.
+    fn log(&mut self) {
+        let front = self.front;
+        let library = Library::default();
+        let env = Env { library: &library, proxy: &front.name };
+        let builtin = match front.log_format {
+            config::LogFormat::Http => Some(LogFormat::HTTP),
+            config::LogFormat::Tcp => Some(LogFormat::TCP),
+            config::LogFormat::Json => None,
+        };
+        let builtin = builtin.and_then(|text| LogFormat::compile(text, &env).ok());
+        let Some(format) = front.log_text.as_deref().or(builtin.as_ref()) else { return };
+        if self.scene.memo.wishes.log_level == Some(SILENT) {
+            return;
+        }
+        if self.scene.letters.is_empty() {
+            "----".clone_into(&mut self.scene.letters);
+        }
+        self.scene.captures = [front.captures.request.len(), front.captures.response.len()];
+        let mut line = Vec::new();
+        self.look(Phase::Done, |ctx| format.write(ctx, &mut line));
+        self.walk.log = Some(String::from_utf8_lossy(&line).into_owned());
     }
 
     /// From accept on.

@@ -18,6 +18,26 @@ const CREDENTIALS: &[&str] = &["http_auth_bearer", "http_auth_pass", "http_auth_
 /// Fetches of all fields at once.
 const WHOLE: &[&str] = &["req.hdrs", "req.hdrs_bin", "res.hdrs", "res.hdrs_bin"];
 
+/// Converters that leave nothing of a credential that could be used as one.
+const HARMLESS: &[&str] = &[
+    "crc32",
+    "crc32c",
+    "digest",
+    "djb2",
+    "hmac",
+    "jwt_header_query",
+    "jwt_payload_query",
+    "jwt_verify",
+    "length",
+    "sdbm",
+    "sha1",
+    "sha2",
+    "wt6",
+    "xxh3",
+    "xxh32",
+    "xxh64",
+];
+
 /// Hides the secrets of `walk`.
 pub fn hide(walk: &mut Walk, config: &Config) {
     let mut known = Known::of(walk, config);
@@ -83,13 +103,21 @@ impl Known {
 
     /// Whether a text, an expression or an action, reads a secret.
     fn reads(&self, text: &str) -> bool {
-        let text = text.to_ascii_lowercase();
+        // Each expression by itself: what one of them makes harmless says nothing of the next.
+        text.to_ascii_lowercase().split(|c: char| c.is_whitespace() || "[]".contains(c)).any(|one| self.expression(one))
+    }
+
+    fn expression(&self, text: &str) -> bool {
+        if text.split(',').skip(1).any(|converter| HARMLESS.contains(&converter.split('(').next().unwrap_or_default()))
+        {
+            return false;
+        }
         let end_of_word = |c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c));
         text.split(end_of_word).any(|word| {
             CREDENTIALS.contains(&word) && self.fields.contains("authorization")
                 || WHOLE.contains(&word) && !self.fields.is_empty()
                 || is_cookies(word) && ["cookie", "set-cookie"].iter().any(|name| self.fields.contains(*name))
-        }) || calls(&text).any(|(name, argument)| match name {
+        }) || calls(text).any(|(name, argument)| match name {
             "var" => self.vars.iter().any(|var| var.eq_ignore_ascii_case(argument)),
             _ if name.starts_with("capture.") => self.slots.contains(&format!("{name}({argument})")),
             _ => name.contains("hdr") && self.fields.contains(argument),

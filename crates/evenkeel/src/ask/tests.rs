@@ -462,6 +462,37 @@ expect = { backend = "limits", server = "127.0.0.1:1", status = 200, action = "f
 }
 
 #[test]
+fn tests_look_at_the_log_and_at_what_is_tracked() {
+    let text = format!(
+        "{}{}",
+        LIMITED.replacen("[frontend.web]\n", "[frontend.web]\ncapture.request = [{ header = \"Host\", len = 9 }]\n", 1),
+        r#"
+[[test]]
+name = "good"
+request = { url = "http://a/x?y=1", src = "192.0.2.1" }
+expect = { log = ["192.0.2.1:", "web app/127.0.0.1:1 ", " ---- ", "{a} \"GET /x?y=1 HTTP/1.1\""], tracked = [{ table = "limits", key = "192.0.2.1", data = { http_req_rate = 1 } }] }
+
+[[test]]
+name = "limited"
+request = { url = "http://a/", src = "192.0.2.1" }
+given = { tables = [{ table = "limits", key = "192.0.2.1", data = { http_req_rate = 5 } }] }
+expect = { log = [" 429 ", " PR-- "], tracked = [{ table = "limits", key = "192.0.2.1", data = { http_req_rate = 6 } }] }
+
+[[test]]
+name = "bad"
+request = { url = "http://a/", src = "192.0.2.1" }
+expect = { log = "nowhere", tracked = [{ table = "limits", key = "192.0.2.2" }, { table = "limits", key = "192.0.2.1", data = { http_req_rate = 7 } }] }
+"#
+    );
+    let report = run_tests(&load(&text), &[]);
+    assert_eq!((report.passed, report.failed), (2, 1), "{}", report.text(Style::default(), true));
+    let bad = &report.tests[2].failures;
+    let what: Vec<&str> = bad.iter().map(|failure| failure.what.as_str()).collect();
+    assert_eq!(what, ["log", "tracked.limits", "tracked.limits.http_req_rate"]);
+    assert_eq!((bad[1].got.as_str(), bad[2].got.as_str()), ("192.0.2.1", "1"));
+}
+
+#[test]
 fn turns_do_not_decide_whether_a_test_holds() {
     let two = |expected: &str| {
         let text = format!(
@@ -503,6 +534,7 @@ fn text_is_for_a_person_and_json_comes_back() {
     assert!(show::text(&walk, Style { color: true, verbose: true }).contains("\u{1b}["));
     let json = serde_json::to_string(&walk).unwrap();
     let mut back: Walk = serde_json::from_str(&json).unwrap();
+    back.log.clone_from(&walk.log);
     back.answer.as_mut().unwrap().whole = walk.answer.as_ref().unwrap().whole.clone();
     assert_eq!(back, walk);
 }
@@ -621,6 +653,7 @@ http-request = [
   "set-header X-Copy %[var(txn.copy)]",
   "set-header X-Second %[req.hdr(x-copy)]",
   "set-header X-Plain %[src]",
+  "set-header X-Length %[req.hdr(authorization),length]",
   "deny if { http_auth_pass -m str none }",
   "deny if { req.cook(sid) -m str none } or { capture.req.hdr(0) -m sub none }",
   "deny if { var(txn.copy) -m str none }",
@@ -657,7 +690,7 @@ server = ["127.0.0.1:1"]
             // The word is in the name of a fetch.
             assert!(secret == "pass" || !verbose.contains(secret) && !json.contains(secret), "{secret}: {verbose}");
         }
-        assert!(verbose.contains("+ X-Plain: 203.0.113.9"), "{verbose}");
+        assert!(verbose.contains("+ X-Plain: 203.0.113.9") && verbose.contains("+ X-Length: 18"), "{verbose}");
     }
 }
 

@@ -88,7 +88,7 @@ fn one(config: &Config, test: &Test) -> (Option<Walk>, Vec<Mismatch>) {
         .and_then(|()| simulate(config, &Question::of_test(&test.request), &given));
     match walk {
         Ok(walk) => {
-            let failures = compare(&test.expect, &walk);
+            let failures = compare(config, &test.expect, &walk);
             (Some(walk), failures)
         }
         Err(why) => {
@@ -99,7 +99,7 @@ fn one(config: &Config, test: &Test) -> (Option<Walk>, Vec<Mismatch>) {
 }
 
 /// What does not hold.
-fn compare(expect: &Expected, walk: &Walk) -> Vec<Mismatch> {
+fn compare(config: &Config, expect: &Expected, walk: &Walk) -> Vec<Mismatch> {
     let mut wrong = Vec::new();
     let mut check = |what: &str, holds: bool, expected: &str, got: &str| {
         if !holds {
@@ -151,6 +151,28 @@ fn compare(expect: &Expected, walk: &Walk) -> Vec<Mismatch> {
             }
         }
         fields("sent.header", &wanted.headers, sent.map_or(&none, |sent| &sent.headers), &mut check);
+    }
+    for text in &expect.log {
+        let got = walk.log.as_ref().map_or_else(|| "no line".to_owned(), |line| format!("{line:?}"));
+        let holds = walk.log.as_ref().is_some_and(|line| line.contains(&**text));
+        check("log", holds, &format!("a line with {text:?}"), &got);
+    }
+    for wanted in &expect.tracked {
+        let table = &*config.tables[wanted.table].name;
+        let what = format!("tracked.{table}");
+        let found = walk.tracked.iter().find(|entry| entry.table == table && entry.key == *wanted.key);
+        let Some(found) = found else {
+            let keys: Vec<&str> =
+                walk.tracked.iter().filter(|entry| entry.table == table).map(|entry| &*entry.key).collect();
+            let got = if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") };
+            check(&what, false, &wanted.key, &got);
+            continue;
+        };
+        for (name, value) in &wanted.data {
+            let got = found.values.iter().find(|(known, _)| **known == **name).map(|(_, value)| *value);
+            let text = got.map_or_else(|| "nothing".to_owned(), |got| got.to_string());
+            check(&format!("{what}.{name}"), got == Some(*value), &value.to_string(), &text);
+        }
     }
     wrong
 }

@@ -37,6 +37,9 @@ pub struct Walk {
     /// Of a past request: what was captured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub captured: Vec<Captured>,
+    /// The line of the access log, of a described request. It may hold secrets, and is for tests alone.
+    #[serde(skip)]
+    pub log: Option<String>,
     /// What to know when reading this.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
