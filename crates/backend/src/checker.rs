@@ -9,8 +9,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use evenkeel_config::{self as config, Check, SendProxy, ServerAddress};
+use evenkeel_config::{self as config, Check, Proto, SendProxy, ServerAddress};
 use evenkeel_health::{Change, Compiled, Left, Machine, Report, change_line, compile, jittered, probe};
+use evenkeel_tls::Connector;
 use tokio::task::JoinHandle;
 
 use crate::group::{Group, Slot};
@@ -46,7 +47,26 @@ struct Loop {
     check: Arc<Check>,
     address: ServerAddress,
     send_proxy: Option<Arc<SendProxy>>,
+    proto: Option<Proto>,
+    connector: Option<Arc<Connector>>,
     task: JoinHandle<()>,
+}
+
+impl Loop {
+    /// Whether it checks as it would be checked now. Settings of TLS that did not change have the connector they had.
+    fn serves(&self, slot: &Slot, check: &Arc<Check>) -> bool {
+        let same_tls = match (&self.connector, &slot.check_connector) {
+            (Some(known), Some(now)) => Arc::ptr_eq(known, now),
+            (None, None) => true,
+            _ => false,
+        };
+        self.address == slot.conf.address
+            && self.check == *check
+            && self.send_proxy == slot.conf.send_proxy
+            && self.proto == slot.conf.proto
+            && same_tls
+            && !self.task.is_finished()
+    }
 }
 
 impl Drop for Loop {
@@ -82,20 +102,19 @@ impl Checker {
 
     fn ensure(&self, known: Option<Loop>, slot: &Slot, check: &Arc<Check>) -> Loop {
         let same_address = known.as_ref().is_some_and(|k| k.address == slot.conf.address);
-        if let Some(known) = known
-            && same_address
-            && known.check == *check
-            && known.send_proxy == slot.conf.send_proxy
-            && !known.task.is_finished()
-        {
+        if let Some(known) = known.filter(|known| known.serves(slot, check)) {
             return known;
         }
         begin(slot, check, same_address);
-        let work = run(self.shared.clone(), slot.server.clone(), slot.conf.clone(), check.clone());
+        let connector = slot.check_connector.clone();
+        let compiled = compile(check).for_server(check, &slot.conf, connector.as_ref());
+        let work = run(self.shared.clone(), slot.server.clone(), slot.conf.clone(), check.clone(), compiled);
         Loop {
             check: check.clone(),
             address: slot.conf.address.clone(),
             send_proxy: slot.conf.send_proxy.clone(),
+            proto: slot.conf.proto,
+            connector,
             task: tokio::task::spawn_local(work),
         }
     }
@@ -133,9 +152,14 @@ fn forget(slot: &Slot) {
 /// The first checks of a configuration are spread over at most this long.
 const FIRST_SPREAD: Duration = Duration::from_secs(1);
 
-async fn run(shared: Rc<Shared>, server: Arc<Server>, conf: Arc<config::Server>, check: Arc<Check>) {
+async fn run(
+    shared: Rc<Shared>,
+    server: Arc<Server>,
+    conf: Arc<config::Server>,
+    check: Arc<Check>,
+    compiled: Compiled,
+) {
     let mut rng = fastrand::Rng::new();
-    let compiled = compile(&check).for_server(&check, &conf);
     // The checks of a backend start spread over one interval, so that a start or reload is no burst (`spread-checks`).
     tokio::time::sleep(check.interval.mul_f64(rng.f64()).min(FIRST_SPREAD)).await;
     loop {

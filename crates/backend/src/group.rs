@@ -18,6 +18,8 @@ pub struct Slot {
     pub conf: Arc<config::Server>,
     /// Begins TLS with it, where it has TLS.
     pub connector: Option<Arc<Connector>>,
+    /// Begins TLS of its checks, where they have TLS.
+    pub check_connector: Option<Arc<Connector>>,
 }
 
 /// A backend of one snapshot.

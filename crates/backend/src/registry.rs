@@ -59,8 +59,13 @@ impl Registry {
                     let (name, indexes) = (server.name.clone(), self.indexes.clone());
                     Known { server: Arc::new(Server::new(state.clone(), name, indexes, self.workers)), conf: None }
                 });
-                let connector = tls.connector(&conf.name, &server.name).cloned();
-                Slot { server: known.server.clone(), conf: server.clone(), connector }
+                let built = || tls.connector(&conf.name, &server.name).cloned();
+                Slot {
+                    server: known.server.clone(),
+                    conf: server.clone(),
+                    connector: server.tls.as_ref().and_then(|_| built()),
+                    check_connector: server.check.as_ref().filter(|c| c.has_tls(server)).and_then(|_| built()),
+                }
             })
             .collect();
         Group { conf: conf.clone(), state, slots }

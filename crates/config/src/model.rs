@@ -629,8 +629,10 @@ pub struct Check {
     pub tls: Option<bool>,
     /// The name it asks for with TLS; `None`: see [`Check::server_name`].
     pub sni: Option<Arc<str>>,
-    /// Protocols it offers with TLS.
+    /// Protocols it offers with TLS; empty: those of the server.
     pub alpn: Vec<Arc<[u8]>>,
+    /// What it speaks; `None`: see [`Check::speaks`].
+    pub proto: Option<Proto>,
     /// Whether it begins with a PROXY header; `None`: see [`Check::sends_proxy`].
     pub send_proxy: Option<bool>,
 }
@@ -651,13 +653,24 @@ impl Check {
         self.send_proxy.unwrap_or(server.send_proxy.is_some() && !self.is_elsewhere())
     }
 
-    /// The name it asks for with TLS: its own, else the host of its request.
+    /// The name it asks for with TLS: its own, else the host of its request without the port.
     pub fn server_name(&self) -> Option<&str> {
-        match &self.kind {
-            _ if self.sni.is_some() => self.sni.as_deref(),
-            CheckKind::Http(http) => http.host.as_deref(),
-            CheckKind::Tcp => None,
+        let host = match &self.kind {
+            _ if self.sni.is_some() => return self.sni.as_deref(),
+            CheckKind::Http(http) => http.host.as_deref()?,
+            CheckKind::Grpc(grpc) => grpc.host.as_deref()?,
+            CheckKind::Tcp => return None,
+        };
+        match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => Some(name),
+            _ => Some(host),
         }
+    }
+
+    /// What it speaks whatever is negotiated: as it says, else as its server, also where it goes elsewhere. Protocols of its
+    /// own to offer leave it to the answer.
+    pub fn speaks(&self, server: &Server) -> Option<Proto> {
+        self.proto.or(server.proto.filter(|_| self.alpn.is_empty()))
     }
 }
 
@@ -681,6 +694,17 @@ pub enum CheckKind {
     Tcp,
     /// An HTTP request.
     Http(HttpCheck),
+    /// A call of `grpc.health.v1.Health/Check`.
+    Grpc(GrpcCheck),
+}
+
+/// A check of a gRPC server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrpcCheck {
+    /// The service asked about; empty: the server as a whole.
+    pub service: Arc<str>,
+    /// `:authority` of the call; absent: the name asked for with TLS, else the address.
+    pub host: Option<Arc<str>>,
 }
 
 /// An HTTP check (`option httpchk`, `http-check send`).

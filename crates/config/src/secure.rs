@@ -59,7 +59,7 @@ impl Tls {
         self.shared.as_ref()
     }
 
-    /// What begins TLS with a server; there is one for each that has [`Server::tls`](crate::Server::tls).
+    /// What begins TLS with a server; there is one for each that has [`Server::tls`](crate::Server::tls), or whose check has TLS.
     pub fn connector(&self, backend: &str, server: &str) -> Option<&Arc<Connector>> {
         // A key of two `Arc`s cannot be looked up by two texts without making them; this is asked at load only.
         self.connectors.get(&(Arc::from(backend), Arc::from(server)))

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use evenkeel_config::plan::plan;
 use evenkeel_config::{
-    BindTls, CertSource, Config, LoadOptions, Loaded, Proto, ProxyVersion, ServerTls, Sni, Source, UpstreamTls, Ws,
-    load_sources,
+    BindTls, CertSource, CheckKind, Config, LoadOptions, Loaded, Proto, ProxyVersion, ServerTls, Sni, Source,
+    UpstreamTls, Ws, load_sources,
 };
 use evenkeel_tls::options::{CaSource, Verify, Version};
 
@@ -189,7 +189,7 @@ fn proxy_headers_checks_and_protocols_are_read() {
                 idle-ping = \"5s\" }, { address = \":2\", accept-proxy = true }]\n\
                 server = [{ name = \"a\", address = \"10.0.0.1:1\", send-proxy = \"v2\", proxy-v2-options = [\"ssl\", \"crc32c\"], \
                 set-proxy-v2-tlv-fmt = { 0xE1 = \"%[src]\", 7 = \"x\" }, proto = \"h2\", ws = \"h1\", \
-                check = { tls = true, alpn = [\"h2\"], host = \"app\" } }, \
+                check = { tls = true, alpn = [\"h2\"], host = \"app:8443\" } }, \
                 { name = \"b\", address = \"10.0.0.1:2\", send-proxy = true, tls = { verify = \"none\" }, check = { port = 3, sni = \"x\" } }]\n\
                 timeout.handshake = \"3s\"\n";
     let config = config(text);
@@ -211,8 +211,31 @@ fn proxy_headers_checks_and_protocols_are_read() {
     // A check elsewhere takes nothing over.
     let check = a.check.as_ref().unwrap();
     assert_eq!((check.has_tls(a), check.sends_proxy(a), check.server_name()), (true, true, Some("app")));
+    // Its own protocols to offer leave it to the answer.
+    assert_eq!((check.speaks(a), a.proto), (None, Some(Proto::H2)));
     let check = b.check.as_ref().unwrap();
     assert_eq!((check.has_tls(b), check.sends_proxy(b), check.server_name()), (false, false, Some("x")));
+}
+
+#[test]
+fn a_check_may_have_tls_where_traffic_has_none_and_ask_over_grpc() {
+    let text = "[listen.web]\nbind = \":1\"\n\
+                default-server.tls = { verify = \"none\" }\n\
+                server = [{ name = \"a\", address = \"10.0.0.1:1\", tls = false, proto = \"h2\", check = { tls = true, type = \"grpc\", service = \"x.Y\" } }, \
+                { name = \"b\", address = \"10.0.0.1:2\", tls = false, check = { port = 3, proto = \"h1\" } }, \
+                { name = \"c\", address = \"10.0.0.1:3\", check = { host = \"[::1]:80\" } }]\n";
+    let loaded = load(text);
+    let (config, tls) = (loaded.config.unwrap(), loaded.tls);
+    let [a, b, c] = &config.backends[0].servers[..] else { panic!("three servers") };
+    assert!(a.tls.is_none() && b.tls.is_none() && c.tls.is_some());
+    let built = |name| tls.connector("web", name).is_some();
+    assert_eq!((built("a"), built("b"), built("c")), (true, false, true));
+    let check = a.check.as_ref().unwrap();
+    assert_eq!((check.speaks(a), check.server_name()), (Some(Proto::H2), None));
+    let CheckKind::Grpc(grpc) = &check.kind else { panic!("{check:?}") };
+    assert_eq!((&*grpc.service, &grpc.host), ("x.Y", &None));
+    assert_eq!(b.check.as_ref().unwrap().speaks(b), Some(Proto::H1));
+    assert_eq!(c.check.as_ref().unwrap().server_name(), Some("[::1]"));
 }
 
 /// The code, the text under the caret, and what is put into a listen named `web`.
@@ -239,6 +262,26 @@ const CASES: &[(&str, &str, &str)] = &[
         "EK0228",
         "0x1FF",
         "server = [{ name = \"a\", address = \"10.0.0.1:1\", send-proxy = \"v2\", set-proxy-v2-tlv-fmt = { 0x1FF = \"x\" } }]",
+    ),
+    (
+        "EK0131",
+        "service",
+        "server = [{ name = \"a\", address = \"10.0.0.1:1\", check = { type = \"http\", service = \"x\" } }]",
+    ),
+    (
+        "EK0131",
+        "service",
+        "server = [{ name = \"a\", address = \"10.0.0.1:1\", check = { type = \"tcp\", service = \"x\" } }]",
+    ),
+    (
+        "EK0131",
+        "uri",
+        "server = [{ name = \"a\", address = \"10.0.0.1:1\", check = { service = \"x\", uri = \"/\" } }]",
+    ),
+    (
+        "EK0131",
+        "\"h1\"",
+        "server = [{ name = \"a\", address = \"10.0.0.1:1\", check = { type = \"grpc\", proto = \"h1\" } }]",
     ),
     ("EK0229", "\"none.pem\"", "bind = [{ address = \":1\", tls = \"none.pem\" }]"),
     ("EK0229", "\"alone.crt\"", "bind = [{ address = \":1\", tls = { certificate = [\"site.pem\", \"alone.crt\"] } }]"),

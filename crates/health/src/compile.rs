@@ -4,17 +4,21 @@
 //! carried as a check that fails with the reason.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_config::{
-    Check, CheckKind, ExpectWhat, HttpCheck, Pattern, ProxyVersion, SendProxy, Server, ServerAddress, ValueMatch,
+    Check, CheckKind, ExpectWhat, GrpcCheck, HttpCheck, Pattern, Proto, ProxyVersion, SendProxy, Server, ServerAddress,
+    ValueMatch,
 };
 use evenkeel_proto::proxy::{Addresses, Command, Encoder};
+use evenkeel_tls::Connector;
 use http::header::{CONNECTION, HOST, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version};
-use http_body_util::Full;
 use hyper::body::Bytes;
 use regex::bytes::Regex;
+
+use crate::grpc;
 
 /// A check ready to run; see [`crate::probe::run`].
 #[derive(Clone, Debug)]
@@ -24,6 +28,19 @@ pub struct Compiled {
     addr: Option<std::net::IpAddr>,
     port: Option<u16>,
     pub(crate) greeting: Option<Greeting>,
+    pub(crate) secure: Option<Secure>,
+    /// What is spoken whatever is negotiated.
+    pub(crate) proto: Option<Proto>,
+}
+
+/// TLS of a check.
+#[derive(Clone, Debug)]
+pub(crate) struct Secure {
+    pub(crate) connector: Arc<Connector>,
+    /// The name asked for.
+    pub(crate) name: Option<Box<str>>,
+    /// Protocols to offer instead of the server's.
+    pub(crate) alpn: Option<Vec<Arc<[u8]>>>,
 }
 
 /// The PROXY header a check begins with: it is about the check itself, and says so.
@@ -52,11 +69,20 @@ impl Greeting {
 pub(crate) enum Kind {
     Connect,
     Http(Box<Http>),
+    Grpc(Grpc),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Grpc {
+    pub(crate) host: Option<Arc<str>>,
+    pub(crate) message: Bytes,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
-    pub(crate) request: Request<Full<Bytes>>,
+    /// As HTTP/1 has it.
+    pub(crate) request: Request<()>,
+    pub(crate) body: Bytes,
     /// In the order of the file; never empty.
     pub(crate) expect: Vec<Rule>,
 }
@@ -87,16 +113,65 @@ pub fn compile(check: &Check) -> Compiled {
     let kind = match &check.kind {
         CheckKind::Tcp => Ok(Kind::Connect),
         CheckKind::Http(http) => compile_http(http).map(|http| Kind::Http(Box::new(http))),
+        CheckKind::Grpc(GrpcCheck { service, host }) => {
+            Ok(Kind::Grpc(Grpc { host: host.clone(), message: grpc::message(service) }))
+        }
     };
-    Compiled { timeout: check.timeout, kind, addr: check.addr, port: check.port, greeting: None }
+    let (timeout, proto) = (check.timeout, check.proto);
+    Compiled { timeout, kind, addr: check.addr, port: check.port, greeting: None, secure: None, proto }
 }
 
 impl Compiled {
-    /// The check as `server` wants it, which gave its settings where `check` has none.
+    /// The check as `server` wants it, which gave its settings where `check` has none. `connector` begins its TLS.
     #[must_use]
-    pub fn for_server(mut self, check: &Check, server: &Server) -> Compiled {
+    pub fn for_server(mut self, check: &Check, server: &Server, connector: Option<&Arc<Connector>>) -> Compiled {
         self.greeting = check.sends_proxy(server).then(|| Greeting::new(server.send_proxy.as_deref()));
+        self.proto = check.speaks(server);
+        if check.has_tls(server) {
+            match connector {
+                Some(connector) => {
+                    let (connector, name) = (connector.clone(), check.server_name().map(Box::from));
+                    let alpn = self.alpn(check, &connector);
+                    self.secure = Some(Secure { connector, name, alpn });
+                }
+                // The loader builds one for every check with TLS.
+                None => self.kind = Err("the check has TLS, and there are no settings for it".to_owned()),
+            }
+        }
         self
+    }
+
+    /// What to offer, where that is not what the server's settings say.
+    fn alpn(&self, check: &Check, connector: &Connector) -> Option<Vec<Arc<[u8]>>> {
+        let one = |name: &[u8]| Some(vec![Arc::from(name)]);
+        match (&check.kind, self.proto) {
+            _ if !check.alpn.is_empty() => Some(check.alpn.clone()),
+            (CheckKind::Grpc(_), _) | (CheckKind::Http(_), Some(Proto::H2)) => one(b"h2"),
+            (CheckKind::Http(_), Some(Proto::H1)) if connector.offers(b"h2") => one(b"http/1.1"),
+            _ => None,
+        }
+    }
+
+    /// Whether a stream speaks HTTP/2, over which this was agreed on by ALPN.
+    pub(crate) fn speaks_h2(&self, agreed: Option<&[u8]>) -> bool {
+        match self.proto {
+            Some(proto) => proto == Proto::H2,
+            None => agreed == Some(b"h2"),
+        }
+    }
+
+    /// The host of a request that names none: what is asked for with TLS, else the address.
+    pub(crate) fn authority(&self, target: &ServerAddress) -> String {
+        let name = self.secure.as_ref().and_then(|secure| secure.name.as_deref());
+        match (name, target) {
+            (Some(name), _) => name.to_owned(),
+            (None, ServerAddress::Inet(at)) => match at.is_ipv6() {
+                // A zone is none of HTTP's (RFC 9110 section 4.2).
+                true => format!("[{}]:{}", at.ip(), at.port()),
+                false => at.to_string(),
+            },
+            (None, ServerAddress::Unix(_)) => "localhost".to_owned(),
+        }
     }
 
     /// Where the check of a server at `server` goes (`addr`, `port`).
@@ -173,7 +248,7 @@ fn compile_http(check: &HttpCheck) -> Result<Http, String> {
     let method = Method::from_bytes(check.method.as_bytes()).map_err(|_| fault("method", &check.method))?;
     let uri: Uri = check.uri.parse().map_err(|_| fault("uri", &check.uri))?;
     let body = check.body.as_ref().map(|b| Bytes::copy_from_slice(b.as_bytes())).unwrap_or_default();
-    let mut request = Request::new(Full::new(body));
+    let mut request = Request::new(());
     *request.method_mut() = method;
     *request.uri_mut() = uri;
     *request.version_mut() = if check.host.is_some() { Version::HTTP_11 } else { Version::HTTP_10 };
@@ -211,7 +286,7 @@ fn compile_http(check: &HttpCheck) -> Result<Http, String> {
     if expect.is_empty() {
         expect.push(Rule { not: false, what: What::Status(vec![(200, 399)]) });
     }
-    Ok(Http { request, expect })
+    Ok(Http { request, body, expect })
 }
 
 fn regex(pattern: &Pattern) -> Result<Regex, String> {

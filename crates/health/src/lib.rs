@@ -5,6 +5,9 @@
 #![forbid(unsafe_code)]
 
 mod compile;
+mod grpc;
+mod http;
+mod link;
 mod machine;
 pub mod probe;
 mod report;

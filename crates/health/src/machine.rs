@@ -206,6 +206,7 @@ mod tests {
             tls: None,
             sni: None,
             alpn: Vec::new(),
+            proto: None,
             send_proxy: None,
         };
         let mut machine = Machine::new(2, 3, InitState::FullyUp);

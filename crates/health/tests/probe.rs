@@ -34,6 +34,7 @@ fn check(kind: CheckKind) -> Check {
         tls: None,
         sni: None,
         alpn: Vec::new(),
+        proto: None,
         send_proxy: None,
     }
 }
@@ -427,7 +428,7 @@ async fn sent_by_check(keys: &str, stop: usize) -> (Report, SocketAddr, Vec<u8>)
     let config = evenkeel_config::config_from_str(&text).unwrap_or_else(|rendered| panic!("{text}\n{rendered}"));
     let server = &config.backends[0].servers[0];
     let check = server.check.as_ref().unwrap();
-    let compiled = compile(check).for_server(check, server);
+    let compiled = compile(check).for_server(check, server, None);
     let receive = async {
         let (mut stream, peer) = listener.accept().await.unwrap();
         let mut bytes = Vec::new();
@@ -461,7 +462,7 @@ async fn a_check_says_that_it_is_one_where_the_server_wants_a_proxy_header() {
         let line = String::from_utf8(bytes).unwrap();
         assert!(line.starts_with(&format!("PROXY TCP4 127.0.0.1 127.0.0.1 {} ", peer.port())), "{line:?}");
     }
-    let http = r#"send-proxy = "v2", check = { http = { uri = "/up" } }"#;
+    let http = r#"send-proxy = "v2", check = { uri = "/up" }"#;
     let (report, _, bytes) = sent_by_check(http, local.len() + 10).await;
     assert_eq!(report.status, CheckStatus::L7Ok);
     assert_eq!(bytes[..local.len() + 8], *[local, b"GET /up "].concat());

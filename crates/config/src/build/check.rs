@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Cx, arc, is_token, tls};
-use crate::model::{Check, CheckKind, Expect, ExpectWhat, HttpCheck, InitState, Pattern, ValueMatch};
+use crate::model::{Check, CheckKind, Expect, ExpectWhat, GrpcCheck, HttpCheck, InitState, Pattern, Proto, ValueMatch};
 use crate::nearest::did_you_mean;
 use crate::place::At;
 use crate::shape::{Node, Val};
@@ -24,8 +24,20 @@ pub(super) fn check(layers: &[&Val<'_>], timeout: Option<Duration>, cx: &mut Cx<
     let time = |key: &str| find(key).and_then(Val::time);
     let count =
         |key: &str, default: u32| find(key).and_then(Val::int).and_then(|n| u32::try_from(n).ok()).unwrap_or(default);
-    let http = tables().find_map(|node| is_http(node, cx)).unwrap_or(false);
-    let kind = if http { CheckKind::Http(http_check(&find, cx)) } else { CheckKind::Tcp };
+    let proto = find("proto").and_then(tls::proto);
+    let kind = match tables().find_map(|node| kind_of(node, cx)) {
+        Some("http") => CheckKind::Http(http_check(&find, cx)),
+        Some("grpc") => {
+            if let Some(value) = find("proto").filter(|_| proto == Some(Proto::H1)) {
+                cx.sink.error(codes::CONTRADICTION, value.at, "gRPC is spoken over HTTP/2 alone");
+            }
+            CheckKind::Grpc(GrpcCheck {
+                service: find("service").and_then(arc).unwrap_or_default(),
+                host: find("host").and_then(|value| host(value, cx)),
+            })
+        }
+        _ => CheckKind::Tcp,
+    };
     let interval = time("interval").unwrap_or(defaults::CHECK_INTERVAL);
     let addr = find("addr").and_then(|value| {
         let text = value.text()?;
@@ -55,23 +67,47 @@ pub(super) fn check(layers: &[&Val<'_>], timeout: Option<Duration>, cx: &mut Cx<
         tls: find("tls").and_then(Val::bool),
         sni: find("sni").and_then(arc),
         alpn: tls::alpn(find("alpn"), cx).unwrap_or_default(),
+        proto,
         send_proxy: find("send-proxy").and_then(Val::bool),
     }))
 }
 
-/// What one table says about the type, if anything.
-fn is_http(node: &Node<'_>, cx: &mut Cx<'_>) -> Option<bool> {
-    let http_key = node.entries.iter().find(|entry| HTTP_KEYS.contains(&entry.name));
-    let kind = node.find("type").and_then(Val::text);
-    if let (Some("tcp"), Some(entry)) = (kind, http_key) {
-        cx.sink
-            .error(codes::CONTRADICTION, entry.key_at, format!("a tcp check has no `{}`", entry.name))
-            .hint("remove it, or write `type = \"http\"`");
+/// The type one table gives, in so many words or by what only such a check has.
+fn kind_of(node: &Node<'_>, cx: &mut Cx<'_>) -> Option<&'static str> {
+    let has = |names: &[&str]| node.entries.iter().find(|entry| names.contains(&entry.name));
+    let (http, grpc) = (has(&HTTP_KEYS), has(&["service"]));
+    let said = node.find("type").and_then(Val::text);
+    let kind = match said {
+        Some("http") => "http",
+        Some("grpc") => "grpc",
+        Some(_) => "tcp",
+        None if grpc.is_some() => "grpc",
+        None => http.map(|_| "http")?,
+    };
+    let alien = match kind {
+        "http" => grpc,
+        "grpc" => node.entries.iter().find(|entry| HTTP_KEYS.contains(&entry.name) && entry.name != "host"),
+        _ => http.or(grpc),
+    };
+    if let Some(entry) = alien {
+        let article = if kind == "http" { "an" } else { "a" };
+        let hint = match kind {
+            "tcp" if grpc.is_none() => "remove it, or write `type = \"http\"`",
+            "tcp" | "http" => "remove it, or write `type = \"grpc\"`",
+            _ => "remove it: the call and its answer are those of grpc.health.v1.Health/Check",
+        };
+        let message = format!("{article} {kind} check has no `{}`", entry.name);
+        cx.sink.error(codes::CONTRADICTION, entry.key_at, message).hint(hint);
     }
-    match kind {
-        Some(kind) => Some(kind == "http"),
-        None => http_key.map(|_| true),
+    Some(kind)
+}
+
+fn host(value: &Val<'_>, cx: &mut Cx<'_>) -> Option<Arc<str>> {
+    let text = value.text()?;
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        cx.sink.error(codes::BAD_HEADER, value.at, format!("\"{text}\" is not a host name"));
     }
+    arc(value)
 }
 
 fn http_check<'n, 'd: 'n>(find: &dyn Fn(&str) -> Option<&'n Val<'d>>, cx: &mut Cx<'_>) -> HttpCheck {
@@ -92,13 +128,7 @@ fn http_check<'n, 'd: 'n>(find: &dyn Fn(&str) -> Option<&'n Val<'d>>, cx: &mut C
         }
         arc(value)
     });
-    let host = find("host").and_then(|value| {
-        let text = value.text()?;
-        if !text.bytes().all(|b| b.is_ascii_graphic()) {
-            cx.sink.error(codes::BAD_HEADER, value.at, format!("\"{text}\" is not a host name"));
-        }
-        arc(value)
-    });
+    let host = find("host").and_then(|value| host(value, cx));
     let mut headers = Vec::new();
     for entry in find("headers").and_then(Val::table).map(|node| &node.entries[..]).unwrap_or_default() {
         if !is_token(entry.name) {

@@ -32,8 +32,10 @@ pub(super) fn servers(layers: &Layers<'_, '_>, mode: Mode, cx: &mut Cx<'_>) -> V
         let address = address.and_then(|value| server_address(value, cx));
         let server = common.server(node, cx);
         if let (Some(name), Some(address)) = (name.and_then(arc), address) {
-            if let Some(tls) = &server.tls {
-                let said = common.tls(node);
+            let said = common.tls(node);
+            let checked = server.check.as_ref().is_some_and(|check| check.has_tls(&server));
+            let of_check = || Arc::new(tls::upstream(&said, mode, server.proto, layers.name, cx));
+            if let Some(tls) = server.tls.clone().or_else(|| checked.then(of_check)) {
                 let tables: Vec<_> = said.iter().filter_map(|value| value.table()).collect();
                 let at = said.first().map_or(value.at, |value| value.at);
                 cx.connect_by((layers.name, &name), &tls.options, &tables, at);

@@ -204,6 +204,17 @@ pub(super) fn of_server(
     if layers.first()?.bool() == Some(false) {
         return None;
     }
+    Some(Arc::new(upstream(layers, mode, proto, proxy, cx)))
+}
+
+/// What `server.tls` says, whether it is on or not: a check may have TLS where traffic has none.
+pub(super) fn upstream(
+    layers: &[&Val<'_>],
+    mode: Mode,
+    proto: Option<Proto>,
+    proxy: &str,
+    cx: &mut Cx<'_>,
+) -> UpstreamTls {
     let find = |key: &str| layers.iter().filter_map(|value| value.table()).find_map(|node| node.find(key));
     let base = cx.tls.server.clone();
     let (crt_base, key_base, ca_base) = (cx.tls.crt_base.clone(), cx.tls.key_base.clone(), cx.tls.ca_base.clone());
@@ -237,7 +248,7 @@ pub(super) fn of_server(
             }
         }
     }
-    Some(Arc::new(UpstreamTls { options, sni }))
+    UpstreamTls { options, sni }
 }
 
 /// A sample expression of the request; its text is empty where the sample is undefined.
