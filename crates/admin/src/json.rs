@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::problems::{Problem, problems};
 use crate::values::{Object, Value, rows};
-use crate::view::{BackendView, FrontendView, Mode, ProcessView, ServerState, ServerView, View};
+use crate::view::{BackendView, CertificateView, FrontendView, Mode, ProcessView, ServerState, ServerView, View};
 
 /// HAProxy's typed layout, without white space.
 pub fn typed(view: &View) -> String {
@@ -59,7 +59,7 @@ impl<'a> Cell<'a> {
             value => Typed { kind: entry.typ.word(), value },
         };
         let (obj_type, id) = match row {
-            Object::Process(_) => return None,
+            Object::Process(_) | Object::Certificate(_) => return None,
             Object::Frontend(..) => ("Frontend", 0),
             Object::Backend(..) => ("Backend", 0),
             Object::Server(_, s) => ("Server", s.id),
@@ -107,6 +107,7 @@ struct Api<'a> {
     process: &'a ProcessView,
     problems: Vec<Problem>,
     proxies: Vec<ApiProxy<'a>>,
+    certificates: &'a [CertificateView],
 }
 
 #[derive(Serialize)]
@@ -139,7 +140,7 @@ struct ApiServer<'a> {
     view: &'a ServerView,
 }
 
-/// Our own layout: process, problems (worst first), proxies.
+/// Our own layout: process, problems (worst first), proxies, certificates.
 pub fn api(view: &View) -> String {
     let proxies = view.proxies.iter().map(|p| {
         let (active_servers, backup_servers) = p.usable_servers();
@@ -161,7 +162,12 @@ pub fn api(view: &View) -> String {
             servers: p.servers.iter().map(server).collect(),
         }
     });
-    let api = Api { process: &view.process, problems: problems(view), proxies: proxies.collect() };
+    let api = Api {
+        process: &view.process,
+        problems: problems(view),
+        proxies: proxies.collect(),
+        certificates: &view.certificates,
+    };
     serde_json::to_string(&api).expect("string keys and finite numbers always serialise")
 }
 

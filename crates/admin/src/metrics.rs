@@ -118,6 +118,7 @@ fn label_names(scope: Scope, entry: &Entry) -> Vec<&'static str> {
         Scope::Frontend | Scope::Backend => vec!["proxy"],
         Scope::Listener => vec!["proxy", "listener"],
         Scope::Server => vec!["proxy", "server"],
+        Scope::Certificate => vec!["path", "name"],
     };
     match entry.label {
         Label::None => {}
@@ -144,7 +145,9 @@ impl Collector for FamilyCollector {
         let kind = entries.first().map_or(Kind::Gauge, |e| e.kind);
         let mut metrics = Vec::new();
         let process = (*scope == Scope::Process).then_some(Object::Process(&self.view.process));
-        for object in process.into_iter().chain(rows(&self.view).filter(|r| r.scope() == *scope)) {
+        let certificates = self.view.certificates.iter().map(Object::Certificate);
+        let objects = rows(&self.view).chain(certificates).filter(|r| r.scope() == *scope);
+        for object in process.into_iter().chain(objects) {
             for entry in entries {
                 push(&mut metrics, kind, object, entry);
             }
@@ -165,6 +168,10 @@ fn push(metrics: &mut Vec<Metric>, kind: Kind, object: Object<'_>, entry: &Entry
     }
     if let Object::Server(_, server) = object {
         labels.push(pair("server", &server.name));
+    }
+    if let Object::Certificate(certificate) = object {
+        labels.push(pair("path", &certificate.path));
+        labels.push(pair("name", certificate.name()));
     }
     match (entry.label, object.value(entry)) {
         (Label::State, _) => {
@@ -231,7 +238,7 @@ pub fn markdown() -> String {
     let mut out = String::from(
         "# Metrics\n\nGenerated from the catalogue; `/metrics` serves them in Prometheus text format 0.0.4. Every metric has \
          its own name and, where HAProxy exports the number, HAProxy's name. `?names=evenkeel` or `?names=haproxy` leaves the \
-         other set out, `?scope=global`, `frontend`, `backend` or `server` (repeatable) limits the objects. Times are \
+         other set out, `?scope=global`, `frontend`, `backend`, `server` or `certificate` (repeatable) limits the objects. Times are \
          seconds in metrics and milliseconds in CSV where the table says ms.\n",
     );
     for scope in Scope::ALL {

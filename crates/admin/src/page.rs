@@ -15,8 +15,10 @@ use crate::human;
 use crate::problems::{Problem, Severity, problems};
 use crate::view::{FailureView, ProcessView, ServerState, View};
 
+mod certificates;
 mod rows;
 
+use certificates::Certificates;
 use rows::{Section, WIDTHS, fill, row_id, section};
 
 /// Rows of one proxy that are always written; of what comes on top only rows with a problem are, unless asked for.
@@ -70,6 +72,7 @@ struct Page<'a> {
     failures: Vec<FailureLine<'a>>,
     failures_left_out: String,
     sections: Vec<Section<'a>>,
+    certificates: Certificates,
     widths: [f32; 13],
 }
 
@@ -156,6 +159,7 @@ impl<'a> Page<'a> {
                 _ => String::new(),
             },
             sections: view.proxies.iter().map(|p| section(p, filter, options.all)).collect(),
+            certificates: Certificates::new(&view.certificates, filter, options.all, p.time_unix),
             widths: WIDTHS,
         }
     }
@@ -281,9 +285,10 @@ fn line(p: Problem) -> Line {
         class: p.severity.word(),
         icon,
         object: p.object(),
-        anchor: match &p.server {
-            Some(server) => row_id(&p.proxy, server),
-            None => row_id(&p.proxy, ""),
+        anchor: match (&p.certificate, &p.server) {
+            (Some(path), _) => certificates::id(path),
+            (None, Some(server)) => row_id(&p.proxy, server),
+            (None, None) => row_id(&p.proxy, ""),
         },
         state: p.state,
         detail: p.detail,
@@ -339,7 +344,7 @@ mod tests {
             assert!(strip.contains(text), "{text}");
         }
         assert!(html.contains("did you mean `balance`?"), "the reload's error is on the page");
-        assert!(html.contains("<title>(3) Evenkeel lb1.example</title>"));
+        assert!(html.contains("<title>(4) Evenkeel lb1.example</title>"));
     }
 
     #[test]
@@ -360,6 +365,18 @@ mod tests {
         assert!(page(&view).contains("2 rarer reasons"));
         let all = render(&view, &Options { all: true, ..Options::default() });
         assert_eq!((all.matches("EV260").count(), all.contains("rarer reason")), (REASONS + 2, false));
+    }
+
+    #[test]
+    fn certificates_are_listed_with_what_is_left() {
+        let html = page(&sample::view());
+        let block = &html[html.find("class=\"certificates\"").unwrap()..];
+        let (old, shop, www) = (block.find("expired 2 days ago"), block.find("in 5 days"), block.find("in 71 days"));
+        assert!(old < shop && shop < www && www.is_some(), "{old:?} {shop:?} {www:?}");
+        assert!(html.contains("TLS 6.1M, 72% resumed, 1,204 failed"));
+        let anchor = certificates::id("/etc/evenkeel/certs/old.example.pem");
+        assert!(html.contains(&format!("href=\"#{anchor}\"")) && html.contains(&format!("id=\"{anchor}\"")));
+        assert!(!page(&View::default()).contains("class=\"certificates\""), "nothing has TLS, nothing is said");
     }
 
     #[test]

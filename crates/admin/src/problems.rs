@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use crate::human;
-use crate::view::{CheckResult, ProxyView, ServerState, ServerView, View};
+use crate::view::{CertificateView, CheckResult, Lapse, ProxyView, ServerState, ServerView, View};
 
 /// How bad; the order is the order of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -43,6 +43,9 @@ pub struct Problem {
     pub proxy: String,
     /// The server, if it is about one.
     pub server: Option<String>,
+    /// The file of the certificate, if it is about one; `proxy` is empty then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
     /// The state in a word or two.
     pub state: String,
     /// Why, or what it means for traffic.
@@ -52,11 +55,12 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// `app/app2`, or `app` alone.
+    /// `app/app2`, or `app` alone, or the file of a certificate.
     pub fn object(&self) -> String {
-        match &self.server {
-            Some(server) => format!("{}/{server}", self.proxy),
-            None => self.proxy.clone(),
+        match (&self.certificate, &self.server) {
+            (Some(path), _) => path.clone(),
+            (None, Some(server)) => format!("{}/{server}", self.proxy),
+            (None, None) => self.proxy.clone(),
         }
     }
 }
@@ -69,6 +73,7 @@ pub fn problems(view: &View) -> Vec<Problem> {
         backend(p, &mut out);
         out.extend(p.servers.iter().filter_map(|s| server(p, s)));
     }
+    out.extend(view.certificates.iter().filter_map(|c| certificate(c, view.process.time_unix)));
     out.sort_by_key(|p| (p.severity, p.since_seconds));
     out
 }
@@ -124,6 +129,7 @@ fn server(p: &ProxyView, s: &ServerView) -> Option<Problem> {
         severity,
         proxy: p.name.to_string(),
         server: Some(s.name.to_string()),
+        certificate: None,
         state: s.status().into_owned(),
         detail,
         since_seconds: (s.state() != ServerState::GoingDown).then_some(s.last_change_seconds),
@@ -137,7 +143,32 @@ fn saw(r: &CheckResult) -> String {
 }
 
 fn about(p: &ProxyView, severity: Severity, state: &str, detail: String, since_seconds: Option<u64>) -> Problem {
-    Problem { severity, proxy: p.name.to_string(), server: None, state: state.into(), detail, since_seconds }
+    let proxy = p.name.to_string();
+    Problem { severity, proxy, server: None, certificate: None, state: state.into(), detail, since_seconds }
+}
+
+/// A certificate that clients refuse, or soon will.
+fn certificate(c: &CertificateView, now: u64) -> Option<Problem> {
+    let (severity, state) = match c.lapse {
+        Lapse::Good | Lapse::Month => return None,
+        Lapse::Fortnight | Lapse::Week | Lapse::Day => (Severity::Warning, "LAPSES"),
+        Lapse::Expired => (Severity::Critical, "EXPIRED"),
+        Lapse::NotYet => (Severity::Critical, "NOT YET VALID"),
+    };
+    let detail = match severity {
+        Severity::Critical => format!("{} {}; clients refuse it", c.name(), c.when()),
+        _ => format!("{} {}", c.name(), c.when()),
+    };
+    let certificate = Some(c.path.clone());
+    Some(Problem {
+        severity,
+        proxy: String::new(),
+        server: None,
+        certificate,
+        state: state.into(),
+        detail,
+        since_seconds: (c.lapse == Lapse::Expired).then(|| now.saturating_sub(u64::try_from(c.not_after).unwrap_or(0))),
+    })
 }
 
 #[cfg(test)]
@@ -161,6 +192,19 @@ mod tests {
     fn a_healthy_view_has_no_problem() {
         assert_eq!(problems(&sample::healthy()), []);
         assert_eq!(problems(&View::default()), []);
+    }
+
+    #[test]
+    fn a_certificate_near_its_end_is_a_problem() {
+        let list = problems(&sample::view());
+        let of = |state: &str| list.iter().find(|p| p.state == state).unwrap();
+        assert_eq!(of("EXPIRED").severity, Severity::Critical);
+        assert_eq!(of("EXPIRED").object(), "/etc/evenkeel/certs/old.example.pem");
+        assert_eq!(of("EXPIRED").detail, "old.example expired 2 days ago; clients refuse it");
+        assert_eq!(
+            (of("LAPSES").severity, of("LAPSES").detail.as_str()),
+            (Severity::Warning, "shop.example expires in 5 days")
+        );
     }
 
     #[test]

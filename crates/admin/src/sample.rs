@@ -98,6 +98,9 @@ pub fn view() -> View {
 
     let postgres = proxy(&mut view, "postgres");
     postgres.servers[1].admin = AdminState::Drain;
+    view.certificates.insert(0, certificate(&["old.example"], -3, Lapse::Expired));
+    view.certificates.insert(1, certificate(&["shop.example", "www.shop.example"], 5, Lapse::Week));
+    view.certificates.insert(2, certificate(&["api.example"], 24, Lapse::Month));
     view
 }
 
@@ -127,6 +130,15 @@ pub fn healthy() -> View {
         connection_rate: rate(61, 3),
         request_rate: rate(842, 1),
         bytes_out_rate: rate(14_200_000, 2),
+        tls_connections: 988,
+        tls_connections_limit: 10_000,
+        tls_rate_limit: 2_000,
+        tls_handshakes_total: 6_120_400,
+        tls_resumed_total: 4_410_233,
+        certificate_ok_total: 3,
+        ocsp_ok_total: 41,
+        tls_rate: rate(44, 6),
+        tls_full_rate: rate(12, 7),
         ..ProcessView::default()
     };
     let www = ProxyView {
@@ -148,6 +160,12 @@ pub fn healthy() -> View {
             responses: [112, 84_100_233, 5_120_001, 1_980_010, 39_757, 0].into(),
             connection_rate: rate(58, 4),
             request_rate: rate(842, 1),
+            tls: true,
+            tls_handshakes_total: 6_120_400,
+            tls_resumed_total: 4_410_233,
+            tls_failed_total: 1_204,
+            h2_connections_total: 5_001_220,
+            h2_requests_total: 70_118_402,
             ..FrontendView::default()
         }),
         ..ProxyView::default()
@@ -226,7 +244,36 @@ pub fn healthy() -> View {
             ..backend("first", 11_102, 9)
         }),
     };
-    View { process, proxies: vec![www, app, assets, reports, postgres] }
+    let mut main = certificate(&["www.example", "example", "*.cdn.example"], 71, Lapse::Good);
+    main.ocsp = Some(OcspView {
+        until: Some(NOW as i64 + 190_000),
+        update: true,
+        responder: Some("http://ocsp.example/".into()),
+        next: Some(NOW as i64 + 1200),
+        succeeded: 41,
+        ..OcspView::default()
+    });
+    View { process, proxies: vec![www, app, assets, reports, postgres], certificates: vec![main] }
+}
+
+fn certificate(names: &[&str], days_left: i64, lapse: Lapse) -> CertificateView {
+    let not_after = NOW as i64 + days_left * 86_400 + 3600;
+    CertificateView {
+        path: format!("/etc/evenkeel/certs/{}.pem", names[0]),
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        issuer: "Example Issuing CA 3".into(),
+        serial: "0a41c7".into(),
+        sha256: "5f".repeat(32),
+        key: "ECDSA P-256".into(),
+        chain: 1,
+        not_before: not_after - 90 * 86_400,
+        not_after,
+        days_left,
+        lapse,
+        frontends: vec!["www".into()],
+        watched: true,
+        ..CertificateView::default()
+    }
 }
 
 fn proxy<'a>(view: &'a mut View, name: &str) -> &'a mut ProxyView {

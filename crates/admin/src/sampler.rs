@@ -33,6 +33,8 @@ enum Key {
     Connections,
     Requests,
     BytesOut,
+    Tls,
+    TlsFull,
     FrontendConnections(Arc<str>),
     FrontendRequests(Arc<str>),
     Backend(Arc<str>),
@@ -97,6 +99,8 @@ impl Sampler {
         view.process.connection_rate = rate(Key::Connections);
         view.process.request_rate = rate(Key::Requests);
         view.process.bytes_out_rate = rate(Key::BytesOut);
+        view.process.tls_rate = rate(Key::Tls);
+        view.process.tls_full_rate = rate(Key::TlsFull);
         for p in &mut view.proxies {
             if let Some(f) = &mut p.frontend {
                 f.connection_rate = rate(Key::FrontendConnections(p.name.clone()));
@@ -170,6 +174,8 @@ fn for_each_series(view: &View, mut take: impl FnMut(Key, u64)) {
     take(Key::Connections, view.process.connections_total);
     take(Key::Requests, view.process.requests_total);
     take(Key::BytesOut, view.process.bytes_out);
+    take(Key::Tls, view.process.tls_handshakes_total);
+    take(Key::TlsFull, view.process.tls_handshakes_total.saturating_sub(view.process.tls_resumed_total));
     for p in &view.proxies {
         if let Some(f) = &p.frontend {
             take(Key::FrontendConnections(p.name.clone()), f.connections_total);
@@ -264,7 +270,7 @@ mod tests {
         let mut s = Sampler::default();
         s.tick(&view(0, true), Duration::ZERO);
         s.tick(&View::default(), Duration::from_secs(1));
-        assert_eq!(s.tracks.len(), 3, "the process's own");
+        assert_eq!(s.tracks.len(), 5, "the process's own");
         assert!(s.backends.is_empty());
     }
 

@@ -10,7 +10,8 @@ use evenkeel_stats::catalog::{Entry, Field, Scope};
 use serde::Serialize;
 
 use crate::view::{
-    BackendView, FrontendView, Mode, ProcessView, ProxyView, ResponsesView, ServerView, TrafficView, View,
+    BackendView, CertificateView, FrontendView, Mode, ProcessView, ProxyView, ResponsesView, ServerView, TrafficView,
+    View,
 };
 
 /// Something that has numbers.
@@ -24,6 +25,8 @@ pub enum Object<'a> {
     Server(&'a ProxyView, &'a ServerView),
     /// A `BACKEND` row.
     Backend(&'a ProxyView, &'a BackendView),
+    /// A certificate; no CSV row.
+    Certificate(&'a CertificateView),
 }
 
 /// A value; what it counts in is the catalogue's matter.
@@ -93,13 +96,14 @@ impl<'a> Object<'a> {
             Object::Frontend(..) => Scope::Frontend,
             Object::Server(..) => Scope::Server,
             Object::Backend(..) => Scope::Backend,
+            Object::Certificate(_) => Scope::Certificate,
         }
     }
 
     /// Its proxy.
     pub fn proxy(self) -> Option<&'a ProxyView> {
         match self {
-            Object::Process(_) => None,
+            Object::Process(_) | Object::Certificate(_) => None,
             Object::Frontend(p, _) | Object::Server(p, _) | Object::Backend(p, _) => Some(p),
         }
     }
@@ -114,6 +118,7 @@ impl<'a> Object<'a> {
             Object::Frontend(p, f) => common(self, p, entry.field).unwrap_or_else(|| frontend(p, f, entry.field)),
             Object::Server(p, s) => common(self, p, entry.field).unwrap_or_else(|| server(p, s, entry.field)),
             Object::Backend(p, b) => common(self, p, entry.field).unwrap_or_else(|| backend(p, b, entry.field)),
+            Object::Certificate(c) => certificate(c, entry.field),
         }
     }
 
@@ -151,7 +156,7 @@ impl<'a> Object<'a> {
 /// What every CSV row has.
 fn common<'a>(object: Object<'a>, p: &'a ProxyView, field: Field) -> Option<Value<'a>> {
     let (name, id, kind) = match object {
-        Object::Process(_) => return None,
+        Object::Process(_) | Object::Certificate(_) => return None,
         Object::Frontend(..) => ("FRONTEND", 0, 0u32),
         Object::Backend(..) => ("BACKEND", 0, 1),
         Object::Server(_, s) => (&*s.name, s.id, 2),
@@ -199,6 +204,10 @@ fn frontend<'a>(p: &'a ProxyView, f: &'a FrontendView, field: Field) -> Value<'a
         Field::ReqOther => Value::Count(if p.mode == Mode::Tcp { f.requests_total } else { 0 }),
         Field::H1req => http(f.requests_total.saturating_sub(f.h2_requests_total)),
         Field::H2req => http(f.h2_requests_total),
+        Field::TlsFull | Field::TlsResumed | Field::TlsFailed if !f.tls => Value::Blank,
+        Field::TlsFull => f.tls_handshakes_total.saturating_sub(f.tls_resumed_total).into(),
+        Field::TlsResumed => f.tls_resumed_total.into(),
+        Field::TlsFailed => f.tls_failed_total.into(),
         _ => response_class(&f.responses, field).map(http).unwrap_or_else(|| absent_feature(p, field)),
     }
 }
@@ -360,6 +369,31 @@ fn process<'a>(p: &'a ProcessView, field: Field) -> Value<'a> {
         Field::ConfigLastReloadSuccessTime => p.config_loaded_unix.into(),
         Field::ConfigReloadsOk => p.reload_ok_total.into(),
         Field::ConfigReloadsFailed => p.reload_failed_total.into(),
+        Field::TlsConnections => p.tls_connections.into(),
+        Field::TlsConnectionsLimit => unless_zero(p.tls_connections_limit),
+        Field::TlsHandshakesTotal => p.tls_handshakes_total.into(),
+        Field::TlsRate => p.tls_rate.now.into(),
+        Field::TlsRateMax => p.tls_rate.max.into(),
+        Field::TlsRateLimit => unless_zero(p.tls_rate_limit),
+        Field::TlsFullRate => p.tls_full_rate.now.into(),
+        Field::TlsFullRateMax => p.tls_full_rate.max.into(),
+        Field::TlsReuse => {
+            let (all, full) = (u64::from(p.tls_rate.now), u64::from(p.tls_full_rate.now));
+            (all.saturating_sub(full) * 100).checked_div(all).unwrap_or(0).into()
+        }
+        Field::CertificatesOk => p.certificate_ok_total.into(),
+        Field::CertificatesFailed => p.certificate_failed_total.into(),
+        Field::OcspOk => p.ocsp_ok_total.into(),
+        Field::OcspFailed => p.ocsp_failed_total.into(),
+        _ => Value::Blank,
+    }
+}
+
+fn certificate<'a>(c: &'a CertificateView, field: Field) -> Value<'a> {
+    match field {
+        Field::CertificateStart => Value::Number(c.not_before),
+        Field::CertificateExpiry => Value::Number(c.not_after),
+        Field::CertificateOcspExpiry => c.ocsp.as_ref().and_then(|ocsp| ocsp.until).map_or(Value::Blank, Value::Number),
         _ => Value::Blank,
     }
 }

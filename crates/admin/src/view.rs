@@ -13,6 +13,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+mod certificate;
+
+pub use certificate::{CertificateView, Lapse, OcspView};
+
 /// One picture of the process.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct View {
@@ -20,6 +24,8 @@ pub struct View {
     pub process: ProcessView,
     /// Every proxy, in file order; a `listen` is one proxy with both halves.
     pub proxies: Vec<ProxyView>,
+    /// Every certificate that binds serve, the one that ends first at the front.
+    pub certificates: Vec<CertificateView>,
 }
 
 /// The process as a whole.
@@ -73,12 +79,34 @@ pub struct ProcessView {
     pub failures: Vec<FailureView>,
     /// Log lines dropped because the log thread could not keep up.
     pub dropped_logs: u64,
+    /// Client connections with TLS, handshakes under way included (`CurrSslConns`).
+    pub tls_connections: u32,
+    /// Client connections with TLS allowed at once (`maxsslconn`), 0 = no limit.
+    pub tls_connections_limit: u32,
+    /// TLS handshakes of clients allowed in a second (`maxsslrate`), 0 = no limit.
+    pub tls_rate_limit: u32,
+    /// TLS handshakes with clients that were completed (`CumSslConns`).
+    pub tls_handshakes_total: u64,
+    /// Of these, handshakes that took up an earlier session.
+    pub tls_resumed_total: u64,
+    /// Certificates taken in at run time, by command or from a watched file.
+    pub certificate_ok_total: u64,
+    /// Attempts to do so that were refused.
+    pub certificate_failed_total: u64,
+    /// OCSP responses that were fetched and stapled.
+    pub ocsp_ok_total: u64,
+    /// Attempts to do so that failed.
+    pub ocsp_failed_total: u64,
     /// Connections per second. Filled by the sampler.
     pub connection_rate: Rate,
     /// Requests per second. Filled by the sampler.
     pub request_rate: Rate,
     /// Bytes sent to clients per second. Filled by the sampler.
     pub bytes_out_rate: Rate,
+    /// TLS handshakes completed per second (`SslRate`). Filled by the sampler.
+    pub tls_rate: Rate,
+    /// Of these, full ones (`SslFrontendKeyRate`). Filled by the sampler.
+    pub tls_full_rate: Rate,
 }
 
 /// One reason of failed requests and connections, with all that is to be said about it.
@@ -275,6 +303,14 @@ pub struct FrontendView {
     pub h2_requests_total: u64,
     /// Of the connections, HTTP/2 (`h2sess`).
     pub h2_connections_total: u64,
+    /// Whether any of its addresses ends TLS.
+    pub tls: bool,
+    /// TLS handshakes that were completed.
+    pub tls_handshakes_total: u64,
+    /// Of these, handshakes that took up an earlier session.
+    pub tls_resumed_total: u64,
+    /// TLS handshakes that failed.
+    pub tls_failed_total: u64,
     /// Bytes from clients (`bin`).
     pub bytes_in: u64,
     /// Bytes to clients (`bout`).

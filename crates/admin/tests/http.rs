@@ -73,7 +73,7 @@ async fn request(address: SocketAddr, method: &str, target: &str) -> (u16, Strin
 fn every_route_answers_with_its_type() {
     with_admin(|admin| async move {
         for (target, status, kind, text) in [
-            ("/", 200, "text/html", "<title>(3) Evenkeel"),
+            ("/", 200, "text/html", "<title>(4) Evenkeel"),
             ("/stats", 200, "text/html", "app2"),
             ("/haproxy?stats", 200, "text/html", "HAProxy version "),
             ("/?norefresh&q=app2", 200, "text/html", "Resume refresh"),

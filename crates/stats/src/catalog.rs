@@ -7,7 +7,7 @@
 //! Invariant: the first [`COLUMNS`] entries are the CSV columns in HAProxy's order; positions are a contract with the
 //! tools that parse them, so nothing is ever inserted between. One file because a table is read as one.
 
-/// How many CSV columns there are; entries from here on are process metrics without a column.
+/// How many CSV columns there are; entries from here on have none.
 pub const COLUMNS: usize = 119;
 
 /// The kinds of object numbers exist for.
@@ -23,11 +23,14 @@ pub enum Scope {
     Server,
     /// `BACKEND` rows.
     Backend,
+    /// One certificate; never a CSV row.
+    Certificate,
 }
 
 impl Scope {
     /// Every scope, in the order metrics are written.
-    pub const ALL: [Scope; 5] = [Scope::Process, Scope::Frontend, Scope::Listener, Scope::Backend, Scope::Server];
+    pub const ALL: [Scope; 6] =
+        [Scope::Process, Scope::Frontend, Scope::Listener, Scope::Backend, Scope::Server, Scope::Certificate];
 
     /// The word in metric names.
     pub const fn word(self) -> &'static str {
@@ -37,6 +40,7 @@ impl Scope {
             Scope::Listener => "listener",
             Scope::Server => "server",
             Scope::Backend => "backend",
+            Scope::Certificate => "certificate",
         }
     }
 }
@@ -56,6 +60,7 @@ const P: Scopes = Scopes(1 << Scope::Process as u8);
 const F: Scopes = Scopes(1 << Scope::Frontend as u8);
 const S: Scopes = Scopes(1 << Scope::Server as u8);
 const B: Scopes = Scopes(1 << Scope::Backend as u8);
+const C: Scopes = Scopes(1 << Scope::Certificate as u8);
 const FB: Scopes = Scopes(F.0 | B.0);
 const FL: Scopes = Scopes(F.0 | 1 << Scope::Listener as u8);
 const FLB: Scopes = Scopes(FL.0 | B.0);
@@ -164,7 +169,7 @@ impl Entry {
         let suffix = find(self.own, scope)?;
         Some(match scope {
             Scope::Process => format!("evenkeel_{suffix}"),
-            Scope::Frontend | Scope::Listener | Scope::Server | Scope::Backend => {
+            Scope::Frontend | Scope::Listener | Scope::Server | Scope::Backend | Scope::Certificate => {
                 format!("evenkeel_{}_{suffix}", scope.word())
             }
         })
@@ -440,10 +445,29 @@ pub enum Field {
     ConfigReloadsOk,
     ConfigReloadsFailed,
     Ended,
+    TlsConnections,
+    TlsConnectionsLimit,
+    TlsHandshakesTotal,
+    TlsRate,
+    TlsRateMax,
+    TlsRateLimit,
+    TlsFullRate,
+    TlsFullRateMax,
+    TlsReuse,
+    CertificatesOk,
+    CertificatesFailed,
+    OcspOk,
+    OcspFailed,
+    TlsFull,
+    TlsResumed,
+    TlsFailed,
+    CertificateStart,
+    CertificateExpiry,
+    CertificateOcspExpiry,
 }
 
-/// Every exported number: [`COLUMNS`] CSV columns in order, then the process metrics.
-pub static CATALOG: [Entry; 148] = [
+/// Every exported number: [`COLUMNS`] CSV columns in order, then what has no column.
+pub static CATALOG: [Entry; 167] = [
     text(Field::Pxname, "pxname", ANY, "Name of the proxy.").typed("KNS", Type::Str),
     text(Field::Svname, "svname", ANY, "FRONTEND, BACKEND, or the name of the server.").typed("KNS", Type::Str),
     gauge(Field::Qcur, "qcur", SB, "Requests waiting for a free slot now.")
@@ -927,6 +951,123 @@ pub static CATALOG: [Entry; 148] = [
         "Requests (HTTP) and connections (TCP) by how they ended; the reasons are those of the JSON log.",
     )
     .label(Label::Reason),
+    process(
+        Field::TlsConnections,
+        Kind::Gauge,
+        &[(P, "tls_connections")],
+        &[(P, "current_ssl_connections")],
+        "Client connections with TLS open now, handshakes under way included.",
+    ),
+    process(
+        Field::TlsConnectionsLimit,
+        Kind::Gauge,
+        &[(P, "tls_connections_limit")],
+        &[(P, "max_ssl_connections")],
+        "Client connections with TLS allowed at once (maxsslconn); absent when unlimited.",
+    ),
+    process(
+        Field::TlsHandshakesTotal,
+        Kind::Counter,
+        &[(P, "tls_handshakes_total")],
+        &[(P, "ssl_connections_total")],
+        "TLS handshakes with clients that were completed.",
+    ),
+    process(
+        Field::TlsRate,
+        Kind::Gauge,
+        &[],
+        &[(P, "current_ssl_rate")],
+        "TLS handshakes with clients completed in the last second.",
+    ),
+    process(
+        Field::TlsRateMax,
+        Kind::Gauge,
+        &[(P, "tls_handshake_rate_max")],
+        &[(P, "max_ssl_rate")],
+        "Most TLS handshakes with clients completed in one second.",
+    ),
+    process(
+        Field::TlsRateLimit,
+        Kind::Gauge,
+        &[(P, "tls_handshake_rate_limit")],
+        &[(P, "limit_ssl_rate")],
+        "TLS handshakes with clients allowed in a second (maxsslrate); absent when unlimited.",
+    ),
+    process(
+        Field::TlsFullRate,
+        Kind::Gauge,
+        &[],
+        &[(P, "current_frontend_ssl_key_rate")],
+        "Full TLS handshakes with clients in the last second.",
+    ),
+    process(
+        Field::TlsFullRateMax,
+        Kind::Gauge,
+        &[(P, "tls_full_handshake_rate_max")],
+        &[(P, "max_frontend_ssl_key_rate")],
+        "Most full TLS handshakes with clients in one second.",
+    ),
+    process(
+        Field::TlsReuse,
+        Kind::Gauge,
+        &[],
+        &[(P, "frontend_ssl_reuse")],
+        "Share of the last second's TLS handshakes with clients that took up an earlier session, percent.",
+    ),
+    process(
+        Field::CertificatesOk,
+        Kind::Counter,
+        &[(P, "certificate_updates_total")],
+        &[],
+        "Certificates changed at run time, by command or from a watched file, by result.",
+    )
+    .label(Label::Fixed("result", "ok")),
+    process(
+        Field::CertificatesFailed,
+        Kind::Counter,
+        &[(P, "certificate_updates_total")],
+        &[],
+        "Certificates changed at run time, by command or from a watched file, by result.",
+    )
+    .label(Label::Fixed("result", "failed")),
+    process(
+        Field::OcspOk,
+        Kind::Counter,
+        &[(P, "ocsp_updates_total")],
+        &[],
+        "Attempts to fetch an OCSP response, by result.",
+    )
+    .label(Label::Fixed("result", "ok")),
+    process(
+        Field::OcspFailed,
+        Kind::Counter,
+        &[(P, "ocsp_updates_total")],
+        &[],
+        "Attempts to fetch an OCSP response, by result.",
+    )
+    .label(Label::Fixed("result", "failed")),
+    count(Field::TlsFull, "", F, "TLS handshakes that were completed, by kind.")
+        .own(&[(F, "tls_handshakes_total")])
+        .label(Label::Fixed("kind", "full")),
+    count(Field::TlsResumed, "", F, "TLS handshakes that were completed, by kind.")
+        .own(&[(F, "tls_handshakes_total")])
+        .label(Label::Fixed("kind", "resumed")),
+    count(Field::TlsFailed, "", F, "TLS handshakes that failed; the reasons are those of the JSON log.")
+        .own(&[(F, "tls_handshake_failures_total")]),
+    gauge(Field::CertificateStart, "", C, "First second of a certificate's validity, Unix time.")
+        .own(&[(C, "not_before_timestamp_seconds")])
+        .unit(Unit::Seconds),
+    gauge(Field::CertificateExpiry, "", C, "Last second of a certificate's validity, Unix time.")
+        .own(&[(C, "expiry_timestamp_seconds")])
+        .unit(Unit::Seconds),
+    gauge(
+        Field::CertificateOcspExpiry,
+        "",
+        C,
+        "Until when the OCSP response stapled to a certificate holds, Unix time; absent while none is stapled.",
+    )
+    .own(&[(C, "ocsp_expiry_timestamp_seconds")])
+    .unit(Unit::Seconds),
 ];
 
 #[cfg(test)]
@@ -939,7 +1080,9 @@ mod tests {
         for (i, e) in CATALOG.iter().enumerate() {
             assert_eq!(e.column.is_some(), i < COLUMNS, "{:?} at {i}", e.field);
             assert_eq!(e.field as usize, i, "{:?} stands at {i}", e.field);
-            assert_eq!(e.scopes.has(Scope::Process), i >= COLUMNS, "{:?}", e.field);
+            let rowless = e.scopes.has(Scope::Process) || e.scopes.has(Scope::Certificate);
+            assert!(i >= COLUMNS || !rowless, "{:?}", e.field);
+            assert!(!rowless || e.column.is_none(), "{:?}", e.field);
         }
     }
 

@@ -78,6 +78,7 @@ pub(super) fn section<'a>(p: &'a ProxyView, filter: &str, all: bool) -> Section<
     let mut notes = Vec::new();
     if let Some(f) = &p.frontend {
         notes.push(f.binds.join("  "));
+        notes.extend(tls_note(f));
     }
     if let Some(b) = &p.backend {
         notes.push(format!("balance {}", b.algorithm));
@@ -112,6 +113,19 @@ pub(super) fn section<'a>(p: &'a ProxyView, filter: &str, all: bool) -> Section<
         left_out: (left_out > 0).then(|| format!("{} without a problem", human::plural(left_out, "more server"))),
         hidden,
     }
+}
+
+/// `TLS 6.1M, 72% resumed, 1,204 failed`.
+fn tls_note(f: &FrontendView) -> Option<String> {
+    let percent = (u128::from(f.tls_resumed_total) * 100).checked_div(u128::from(f.tls_handshakes_total));
+    let mut note = f.tls.then(|| format!("TLS {}", human::count(f.tls_handshakes_total)))?;
+    if let Some(percent) = percent {
+        let _ = write!(note, ", {percent}% resumed");
+    }
+    if f.tls_failed_total > 0 {
+        let _ = write!(note, ", {} failed", human::count(f.tls_failed_total));
+    }
+    Some(note)
 }
 
 fn matches<const N: usize>(filter: &str, texts: [&str; N]) -> bool {
