@@ -97,7 +97,7 @@ impl Picture {
     fn raw(&self) -> View {
         let snapshot = self.shared.snapshot.load_full();
         let proxies = snapshot.config.order.iter().map(|section| self.proxy(&snapshot, *section)).collect();
-        View { process: self.process(&snapshot), proxies }
+        View { process: self.process(&snapshot), proxies, ..View::default() }
     }
 
     fn process(&self, snapshot: &Snapshot) -> ProcessView {
