@@ -181,14 +181,15 @@ impl<'a> Exchange<'a> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Timer) -> Poll<Outcome> {
+        let moved = (self.up.written, self.up.read, self.down.written, self.down.read, self.heard);
+        if let Poll::Ready(outcome) = self.advance(cx) {
+            return Poll::Ready(outcome);
+        }
+        // A stream that its client reset wants no more, whatever else is awaited.
         if let Some(h2) = self.client.h2()
             && h2.poll_gone(cx).is_ready()
         {
             return Poll::Ready(Outcome::Failed(self.client_gone()));
-        }
-        let moved = (self.up.written, self.up.read, self.down.written, self.down.read, self.heard);
-        if let Poll::Ready(outcome) = self.advance(cx) {
-            return Poll::Ready(outcome);
         }
         if moved != (self.up.written, self.up.read, self.down.written, self.down.read, self.heard) {
             self.active = clock::now();

@@ -276,7 +276,8 @@ fn stream(conn: &mut Conn, stream: h2::Stream, serial: u32, crew: &Rc<Crew>) {
     };
     tokio::task::spawn_local(async move {
         let _member = member;
-        let _ = txn::run(&mut of_stream).await;
+        // Boxed so that the task, which is moved where it is spawned, stays small.
+        let _ = Box::pin(txn::run(&mut of_stream)).await;
         // What was not answered whole must not look as if it were.
         if let Some(h2) = of_stream.stream.h2()
             && !h2.is_finished()
