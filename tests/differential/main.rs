@@ -19,6 +19,7 @@ mod table {
     pub mod framing;
     pub mod headers;
     pub mod options;
+    pub mod proxied;
     pub mod rules;
     pub mod sheets;
     pub mod tcp;

@@ -214,8 +214,9 @@ impl Run<'_> {
             }
         }
         if self.setup.mode == "http" {
-            let fence =
-                RawClient::connect(self.addr).and_then(|mut c| c.ask("GET /__fence HTTP/1.1\r\nHost: fence\r\n\r\n"));
+            let header = if self.setup.accepts_proxy { "PROXY UNKNOWN\r\n" } else { "" };
+            let fence = RawClient::connect(self.addr)
+                .and_then(|mut c| c.ask(format!("{header}GET /__fence HTTP/1.1\r\nHost: fence\r\n\r\n")));
             match fence {
                 Ok(m) if m.complete => {}
                 other => self.fail(format!("the request after the case: {other:?}")),

@@ -20,6 +20,8 @@ pub struct Setup {
     pub defaults: &'static [&'static str],
     /// Whether both proxies write their access log to standard output.
     pub log: bool,
+    /// Whether connections begin with a PROXY header (`accept-proxy`).
+    pub accepts_proxy: bool,
     /// Further sections, such as `userlist staff`: name and lines.
     pub sections: &'static [(&'static str, &'static [&'static str])],
 }
@@ -31,6 +33,7 @@ pub const HTTP: Setup = Setup {
     backs: &[("app", &["server s0 @o0@"])],
     defaults: &[],
     log: false,
+    accepts_proxy: false,
     sections: &[],
 };
 
@@ -90,7 +93,8 @@ impl Setup {
                 let _ = writeln!(out, " {line}");
             }
         }
-        out.push_str("frontend fe\n bind @listen@\n");
+        let accepts = if self.accepts_proxy { " accept-proxy" } else { "" };
+        let _ = writeln!(out, "frontend fe\n bind @listen@{accepts}");
         for line in self.front {
             let _ = writeln!(out, " {line}");
         }
@@ -132,7 +136,8 @@ impl Setup {
         if !front.iter().any(|l| l.starts_with("default_backend")) {
             front.push(format!("default_backend {}", self.backs[0].0));
         }
-        section(&mut out, "[frontend.fe]\nbind = [\"@listen@\"]", &front);
+        let accepts = if self.accepts_proxy { ", accept-proxy = true" } else { "" };
+        section(&mut out, &format!("[frontend.fe]\nbind = [{{ address = \"@listen@\"{accepts} }}]"), &front);
         for (name, lines) in self.backs {
             let lines: Vec<String> = lines.iter().map(|l| places.fill(l)).collect();
             section(&mut out, &format!("[backend.{name}]"), &lines);
@@ -273,6 +278,9 @@ fn server(words: &str) -> String {
     ];
     while let Some(word) = words.next() {
         match word {
+            "send-proxy" => parts.push("send-proxy = \"v1\"".to_owned()),
+            "send-proxy-v2" => parts.push("send-proxy = \"v2\"".to_owned()),
+            "proxy-v2-options" => parts.push(format!("{word} = {}", list(words.next().unwrap_or_default()))),
             "backup" | "disabled" => parts.push(format!("{word} = true")),
             _ => parts.push(format!("{word} = {}", words.next().unwrap_or_default())),
         }
