@@ -45,8 +45,14 @@ pub struct Cert {
     pub not_after: i64,
     /// SHA-256 of the certificate.
     pub sha256: [u8; 32],
+    /// Serial number, big-endian.
+    pub serial: Box<[u8]>,
+    /// Who signed it: the common name, else the whole name.
+    pub issued_by: Box<str>,
     /// What its key signs.
     pub signs: Signs,
+    /// Bits of its key, 0 when not known.
+    pub key_bits: u32,
     /// When the OCSP response ends to be usable, in seconds since 1970.
     pub ocsp_until: Option<i64>,
     /// The issuer's certificate, where the chain lacks it.
@@ -128,6 +134,8 @@ impl Cert {
             path: self.path.clone(),
             key: Arc::new(CertifiedKey { ocsp, ..CertifiedKey::clone(&self.key) }),
             names: self.names.clone(),
+            serial: self.serial.clone(),
+            issued_by: self.issued_by.clone(),
             issuer: self.issuer.clone(),
             facts: self.facts.clone(),
             ocsp_until,
@@ -204,6 +212,16 @@ fn build(parts: Parts<'_>, key: &'static str, now: i64, problems: &mut Vec<Probl
     check_chain(&parsed, &chain, path, key, problems);
     let sha256 = digest(&SHA256, leaf).as_ref().try_into().ok()?;
     let names = names(&parsed);
+    let serial = parsed.raw_serial();
+    // The sign of DER's integers is no part of the number.
+    let serial = serial.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(serial).into();
+    let common = parsed.issuer().iter_common_name().next().and_then(|name| name.as_str().ok());
+    let issued_by = common.map_or_else(|| parsed.issuer().to_string(), str::to_owned).into();
+    let key_bits = match parsed.public_key().parsed() {
+        Ok(PublicKey::RSA(key)) => u32::try_from(key.key_size()).unwrap_or(0),
+        Ok(PublicKey::EC(point)) => u32::try_from(point.key_size()).unwrap_or(0),
+        _ => 0,
+    };
     let (not_before, not_after) = (parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp());
     let signer = signer?;
     let mut cert = Cert {
@@ -214,6 +232,9 @@ fn build(parts: Parts<'_>, key: &'static str, now: i64, problems: &mut Vec<Probl
         not_before,
         not_after,
         sha256,
+        serial,
+        issued_by,
+        key_bits,
         ocsp_until: None,
         issuer: None,
         facts: OnceLock::new(),

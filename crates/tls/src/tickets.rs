@@ -162,10 +162,16 @@ impl Ring {
         }
         let keys = self.keys.load();
         let newest = keys.last().map_or(i64::MIN, |key| key.made);
-        if now.saturating_sub(newest) < ROTATION {
-            return;
+        if now.saturating_sub(newest) >= ROTATION {
+            self.renew(now);
         }
-        let Some(fresh) = Key::random(now) else { return };
+    }
+
+    /// The same at once, however old the last key is; `false` for keys of a file, and when the system has no randomness to give.
+    pub fn renew(&self, now: i64) -> bool {
+        let fresh = (self.origin == Origin::Random).then(|| Key::random(now)).flatten();
+        let Some(fresh) = fresh else { return false };
+        let keys = self.keys.load();
         let lifetime = self.lifetime.load(Ordering::Relaxed);
         // A key encrypts until the next is made.
         let ends = keys.iter().skip(1).map(|next| next.made).chain([now]);
@@ -177,6 +183,7 @@ impl Ring {
             .collect();
         kept.push(Arc::new(fresh));
         self.keys.store(Arc::new(kept));
+        true
     }
 
     /// Appends a key and forgets the oldest, as `set ssl tls-key` does. The error says what is wrong with it.
@@ -393,6 +400,18 @@ mod tests {
         ring.rotate(4 * ROTATION);
         assert_eq!(ring.names().len(), 3);
         assert!(ring.open(&ticket, &CONTEXT, i64::MAX, now).is_none());
+    }
+
+    #[test]
+    fn a_key_is_renewed_on_demand_unless_others_have_it() {
+        let ring = Arc::new(Ring::random(1000).unwrap());
+        let _ticketer = Ticketer::new(Arc::clone(&ring), CONTEXT, 300);
+        let ticket = ring.seal(b"x", &CONTEXT, 1000).unwrap();
+        assert!(ring.renew(1010));
+        assert!(ring.open(&ticket, &CONTEXT, 300, 1020).is_some());
+        assert_eq!(ring.names().iter().map(|(_, current)| *current).collect::<Vec<_>>(), [false, true]);
+        assert!(ring.renew(2000) && ring.open(&ticket, &CONTEXT, i64::MAX, 2000).is_none());
+        assert!(!file(&lines(&[1, 2, 3], 48)).0.unwrap().renew(1000));
     }
 
     #[test]
