@@ -202,6 +202,8 @@ pub(crate) async fn read_all(mut body: RecvStream) -> Result<(Vec<u8>, HeaderMap
 
 /// Drives a connection for as long as its exchange needs it, in one task.
 async fn beside<T>(connection: impl Future, exchange: impl Future<Output = T>) -> T {
+    // Dropped where it ends: a stream of HTTP/2 may learn of a failed write only then.
+    let connection = async move { drop(connection.await) };
     let (mut connection, mut exchange) = (pin!(connection), pin!(exchange));
     tokio::select! {
         biased;
