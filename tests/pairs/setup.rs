@@ -94,6 +94,8 @@ pub struct Rules<'a> {
     pub response: &'a [&'a str],
     /// Times by the name of their timeout.
     pub timeouts: &'a [(&'a str, &'a str)],
+    /// A connection that fails is not tried again, which would take a second each time.
+    pub no_retries: bool,
 }
 
 /// Runs a body for each of the eight ways. The proxy lives until all are done.
@@ -146,6 +148,9 @@ fn evenkeel(pairs: &[Pair], rules: Rules<'_>, certificate: &str, ca_file: &str) 
         let times: Vec<String> = rules.timeouts.iter().map(|(name, time)| format!("{name} = \"{time}\"")).collect();
         text.push_str(&format!("[listen.{}]\nbind = [{{ address = \"{}\"{bind} }}]\n", pair.name, pair.addr));
         text.push_str(&format!("http-request = {:?}\nhttp-response = {:?}\n", rules.request, rules.response));
+        if rules.no_retries {
+            text.push_str("retries = 0\n");
+        }
         if !times.is_empty() {
             text.push_str(&format!("timeout = {{ {} }}\n", times.join(", ")));
         }
@@ -169,6 +174,9 @@ fn haproxy(pairs: &[Pair], rules: Rules<'_>, certificate: &str, ca_file: &str) -
             (String::new(), if pair.h2_server() { " proto h2".to_owned() } else { String::new() })
         };
         text.push_str(&format!("listen {}\n bind {}{bind}\n", pair.name, pair.addr));
+        if rules.no_retries {
+            text.push_str(" retries 0\n");
+        }
         rules.timeouts.iter().for_each(|(name, time)| text.push_str(&format!(" timeout {name} {time}\n")));
         rules.request.iter().for_each(|rule| text.push_str(&format!(" http-request {rule}\n")));
         rules.response.iter().for_each(|rule| text.push_str(&format!(" http-response {rule}\n")));
