@@ -109,6 +109,24 @@ impl<'l> Attempts<'l> {
         self.avoid = slot_of(group, silent);
     }
 
+    /// Whether a request that its server refused unseen may be sent once more.
+    pub(crate) fn may_repeat(&self, tally: &Tally) -> bool {
+        tally.retries < self.retries()
+    }
+
+    /// Sends a request that `refusing` did not look at once more: to another server where it may, else on a new connection.
+    pub(crate) fn repeat(&mut self, conn: &Conn, tally: &mut Tally, refusing: &Server) {
+        if self.may_move(tally, refusing) {
+            return self.move_on(conn, tally, refusing);
+        }
+        let worker = conn.admission.worker.id;
+        refusing.sheet.shard(worker).retries.inc();
+        self.group().state.sheet.shard(worker).retries.inc();
+        tally.tried.push((refusing.name.clone(), tally.end));
+        tally.retries += 1;
+        self.replace(refusing);
+    }
+
     fn retries(&self) -> u32 {
         self.asked.retries.unwrap_or(self.group().conf.retries)
     }

@@ -128,13 +128,17 @@ impl<'a> Exchange<'a> {
             other => other,
         };
         let to = if server.h2().is_some() { Framing::UntilClose } else { framing };
+        let mut up = Pump::new(from, to, up_prefix, up_suffix);
+        if req.upgrade().is_some() || req.method() == Method::Connect {
+            up.leave_open();
+        }
         Exchange {
             client,
             server,
             req,
             res,
             stock,
-            up: Pump::new(from, to, up_prefix, up_suffix),
+            up,
             down: Pump::new(Framing::Empty, Framing::Empty, down_prefix, down_suffix),
             up_state: UpState::Running,
             phase: Phase::Head,
@@ -166,7 +170,9 @@ impl<'a> Exchange<'a> {
             let ends = matches!(body_of(self.req.framing()), Framing::Empty | Framing::Length(0))
                 && self.req.upgrade().is_none()
                 && self.req.method() != Method::Connect;
-            if h2.send_request(self.req, self.terms.scheme, ends).is_err() {
+            if let Err(error) = h2.send_request(self.req, self.terms.scheme, ends) {
+                // The connection takes no more streams: nothing of this one was sent.
+                self.unprocessed = error.kind() != io::ErrorKind::InvalidInput;
                 return Err(End::ServerClosedUnanswered);
             }
             self.up.written += self.req.head_len() as u64;
@@ -435,6 +441,7 @@ impl<'a> Exchange<'a> {
 
     fn client_gone(&self) -> End {
         match self.phase {
+            Phase::Head if self.up_state == UpState::Running && !self.up.is_over() => End::ClientClosedInBody,
             Phase::Head => End::ClientClosedWaiting,
             Phase::Body | Phase::Rest => End::ClientClosedInResponse,
         }

@@ -42,8 +42,10 @@ pub(crate) async fn serve(mut conn: Conn) {
     let connection = match within(&mut conn.timer, accepted, patience.first, shake).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(_)) if watch.received.get() == 0 => return txn::broke(&mut conn, End::ClientClosedSilently),
+        Ok(Err(_)) if watch.ended.get() => return txn::broke(&mut conn, End::ClientClosedInHead),
         Ok(Err(_)) => return txn::broke(&mut conn, watch.flood.get().map_or(End::H2Broken, End::flood)),
-        Err(_) => return txn::broke(&mut conn, End::ClientSilent),
+        Err(_) if watch.received.get() == 0 => return txn::broke(&mut conn, End::ClientSilent),
+        Err(_) => return txn::broke(&mut conn, End::ClientSlowHead),
     };
     let ping = conn.admission.listening.bind.conf.idle_ping;
     let mut connection = connection;
@@ -90,7 +92,8 @@ fn builder(limits: &H2Side, max_head: usize) -> Builder {
         .initial_connection_window_size(limits.connection_window)
         .max_frame_size(limits.max_frame_size)
         .header_table_size(limits.header_table_size)
-        .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
+        // Half of it is ours to refuse, with a reason; beyond that the library does, and closes the connection far beyond.
+        .max_header_list_size(u32::try_from(max_head * 2).unwrap_or(u32::MAX))
         .max_send_buffer_size(MAX_SEND)
         .reset_stream_duration(Duration::from_secs(1))
         .max_pending_accept_reset_streams(pending_resets(limits))

@@ -43,6 +43,8 @@ pub(crate) struct Pump {
     pub(crate) blocked: Blocked,
     /// `set-bandwidth-limit`.
     throttle: Option<Box<Throttle>>,
+    /// See [`Pump::leave_open`].
+    open: bool,
 }
 
 /// What a pump waits for.
@@ -95,7 +97,13 @@ impl Pump {
             read: 0,
             blocked: Blocked::Source,
             throttle: None,
+            open: false,
         }
+    }
+
+    /// The end of the message does not end the target's stream of HTTP/2: a tunnel may follow.
+    pub(crate) fn leave_open(&mut self) {
+        self.open = true;
     }
 
     /// Reads at most so many bytes a second from now on.
@@ -310,6 +318,7 @@ impl Pump {
             }
         }
         if self.ended
+            && !self.open
             && let Some(h2) = target.h2()
             && h2.finish(self.last_words()).is_err()
         {
@@ -333,7 +342,7 @@ impl Pump {
         });
         rest.sort_by_key(|part| part.is_empty());
         if let ([only, [], _], Some(h2)) = (rest, target.h2()) {
-            return h2.try_write(only, self.ended && self.last_words().is_empty());
+            return h2.try_write(only, self.ended && !self.open && self.last_words().is_empty());
         }
         match rest {
             [only, [], _] if !self.more => target.try_write(only),

@@ -633,7 +633,10 @@ impl Course<'_> {
                 Err(Again::Unanswered(_)) if attempts.may_move(&self.tally, &server) => {
                     attempts.move_on(conn, &mut self.tally, &server);
                 }
-                Err(Again::Unanswered(end)) => return self.fail(conn, txn, end).await,
+                Err(Again::Refused(_)) if attempts.may_repeat(&self.tally) => {
+                    attempts.repeat(conn, &mut self.tally, &server);
+                }
+                Err(Again::Unanswered(end) | Again::Refused(end)) => return self.fail(conn, txn, end).await,
             }
             txn.res.reset();
         }
@@ -686,7 +689,8 @@ impl Course<'_> {
         };
         let begun = exchange.response_begun();
         let unanswered = !begun && !exchange.heard && exchange.is_replayable();
-        let repeatable = unanswered && (is_idempotent(method) || exchange.is_unprocessed());
+        let unprocessed = unanswered && exchange.is_unprocessed();
+        let repeatable = unprocessed || unanswered && is_idempotent(method);
         let (client_keeps, server_keeps) = (exchange.client_keeps(), exchange.server_keeps());
         let request_done = exchange.request_done();
         if let Some(at) = exchange.head_at {
@@ -750,7 +754,7 @@ impl Course<'_> {
                 self.tally.end = end;
                 self.tally.blame(group, &up, worker.id);
                 self.recycle(txn, &worker.stock, sent, received);
-                return Err(Again::Unanswered(end));
+                return Err(if unprocessed { Again::Refused(end) } else { Again::Unanswered(end) });
             }
             Outcome::Failed(end) => {
                 self.tally.end = end;
@@ -834,6 +838,8 @@ enum Again {
     SameServer,
     /// The server went away under an idempotent request: another one, if `option.redispatch` and the retries allow it.
     Unanswered(End),
+    /// The server says that it did not look at the request (RFC 9113 section 8.7): the same as long as retries are left.
+    Refused(End),
 }
 
 /// Keeps pipelined bytes behind a request without a body.

@@ -61,6 +61,13 @@ struct Shared {
 #[derive(Debug)]
 pub(super) struct Place(Rc<Shared>);
 
+impl Place {
+    /// The connection takes no more requests.
+    pub(super) fn close(&self) {
+        self.0.closed.set(true);
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.streams.set(self.0.streams.get() - 1);

@@ -55,7 +55,7 @@ pub struct Stream {
     send: RefCell<Send>,
     gone: Cell<Option<Gone>>,
     /// Counts it on a shared connection to a server.
-    _place: Option<Place>,
+    place: Option<Place>,
 }
 
 #[derive(Debug, Default)]
@@ -100,7 +100,7 @@ impl Stream {
     }
 
     fn new(recv: Recv, send: Send, place: Option<Place>) -> Stream {
-        Stream { recv: RefCell::new(recv), send: RefCell::new(send), gone: Cell::new(None), _place: place }
+        Stream { recv: RefCell::new(recv), send: RefCell::new(send), gone: Cell::new(None), place }
     }
 
     /// Takes the client's request as text, in a buffer of just its size; `None` when it was taken before.
@@ -124,7 +124,11 @@ impl Stream {
         let Send::Fresh(sender) = &mut *send else { return Err(io::ErrorKind::NotConnected.into()) };
         let request = text::to_request(req, scheme).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
         let sent = sender.send_request(request, ends);
-        let (response, body) = sent.map_err(|error| self.over(&error))?;
+        let (response, body) = sent.map_err(|error| {
+            // Whatever it is, the next stream would fare no better.
+            self.place.iter().for_each(Place::close);
+            self.over(&error)
+        })?;
         let mut recv = self.recv.borrow_mut();
         recv.response = Some(response);
         recv.upgrading = Upgrade::of(req);
@@ -369,6 +373,9 @@ impl Stream {
 
     fn note(&self, error: &h2::Error) -> Gone {
         let gone = Gone::of(error);
+        if error.is_go_away() {
+            self.place.iter().for_each(Place::close);
+        }
         self.gone.set(Some(gone));
         gone
     }
