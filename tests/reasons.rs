@@ -129,7 +129,7 @@ fn config(origin: &Origin) -> String {
     format!(
         "{GLOBAL}[defaults]\nretries = 0\n\
          timeout = {{ connect = \"60s\", client = \"60s\", server = \"60s\", http-request = \"60s\", queue = \"60s\" }}\n\n\
-         [frontend.web]\nbind = [\"@web@\"]\n\
+         [frontend.web]\nbind = [\"@web@\"]\noption.disable-h2-upgrade = true\n\
          http-request = [\"deny if {{ path /deny }}\", \"deny deny_status 429 if {{ path /429 }}\"]\n\
          use_backend = [\"slow if {{ path_beg /slow }}\"]\ndefault_backend = \"app\"\n\n\
          [frontend.hasty]\nbind = [\"@hasty@\"]\ntimeout = {{ client = \"100ms\", http-request = \"100ms\" }}\n\
