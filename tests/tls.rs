@@ -1,0 +1,1 @@
+//! TLS as clients and servers of the proxy see it.
