@@ -6,6 +6,8 @@
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::ctx::{Ctx, Phase};
 use crate::error::{Fault, RuleError, code};
 use crate::expr::Expr;
@@ -38,7 +40,8 @@ pub(crate) struct Acl {
     pub(crate) name: Arc<str>,
     /// What it was compiled from; two acls of the same source are the same.
     pub(crate) source: String,
-    tests: Vec<Test>,
+    /// Nearly always one, which then stands here: following a pointer costs more than most tests.
+    tests: SmallVec<[Test; 1]>,
 }
 
 /// One line of an acl.

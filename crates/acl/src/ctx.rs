@@ -54,35 +54,40 @@ pub const STICK_COUNTERS: usize = 12;
 
 /// The stick-table entries that are tracked, by number of the counter.
 #[derive(Debug, Default)]
-pub struct Tracks(Option<Box<[Option<Tracked>; STICK_COUNTERS]>>);
+pub struct Tracks {
+    slots: Option<Box<[Option<Tracked>; STICK_COUNTERS]>>,
+    /// One bit for each slot that is filled: most of the room is never looked at.
+    filled: u16,
+}
 
 impl Tracks {
     /// What counter `at` tracks.
     pub fn get(&self, at: usize) -> Option<&Tracked> {
-        self.0.as_ref()?.get(at)?.as_ref()
+        self.slots.as_ref()?.get(at)?.as_ref()
     }
 
     /// Lets counter `at` track `entry`.
     pub fn set(&mut self, at: usize, entry: Tracked) {
-        if let Some(slot) = self.0.get_or_insert_default().get_mut(at) {
+        if let Some(slot) = self.slots.get_or_insert_default().get_mut(at) {
             *slot = Some(entry);
+            self.filled |= 1 << at;
         }
     }
 
     /// All that is tracked, with the number of its counter.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &Tracked)> {
-        self.0.iter().flat_map(|list| list.iter().enumerate()).filter_map(|(at, entry)| Some((at, entry.as_ref()?)))
+        filled(self.filled).filter_map(|at| Some((at, self.get(at)?)))
     }
 
     /// Whether anything was ever tracked here: a look that costs nothing.
     #[inline]
     pub fn is_used(&self) -> bool {
-        self.0.is_some()
+        self.slots.is_some()
     }
 
     /// Whether nothing is tracked.
     pub fn is_empty(&self) -> bool {
-        self.0.is_none() || self.iter().next().is_none()
+        self.filled == 0
     }
 
     /// The same entries, tracked once more.
@@ -98,10 +103,21 @@ impl Tracks {
 
     /// Ends all tracking; the room is kept for the next transaction.
     pub fn clear(&mut self) {
-        if let Some(list) = &mut self.0 {
-            list.iter_mut().for_each(|entry| *entry = None);
+        if let Some(slots) = &mut self.slots {
+            filled(self.filled).for_each(|at| slots[at] = None);
         }
+        self.filled = 0;
     }
+}
+
+/// The numbers of the bits that are set, rising.
+fn filled(mut bits: u16) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let at = bits.trailing_zeros() as usize;
+        // Takes the lowest away; of none there is none.
+        bits &= bits.wrapping_sub(1);
+        (at < STICK_COUNTERS).then_some(at)
+    })
 }
 
 /// The protocol of a connection as it is on the wire.

@@ -6,10 +6,12 @@
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::conv::{self, Step, convs};
 use crate::ctx::{Ctx, Phase};
 use crate::error::{Fault, code, nearest};
-use crate::fetch::{self, Fetch, Pick, Single, Visit, fetches};
+use crate::fetch::{self, Fetch, Pick, Run, Single, Visit, fetches};
 use crate::library::Env;
 use crate::matching::{self, MATCHES, MatchKind};
 use crate::sample::{Sample, Type};
@@ -19,9 +21,12 @@ use crate::word::Word;
 /// A fetch with its arguments, and the converters its samples go through.
 #[derive(Clone, Debug)]
 pub(crate) struct Expr {
-    fetch: &'static Fetch,
-    args: Vec<Value>,
+    run: Run,
+    /// The short way to the one sample, where there is one.
+    single: Option<Single>,
+    args: SmallVec<[Value; 1]>,
     steps: Vec<Step>,
+    fetch: &'static Fetch,
     source: Arc<str>,
 }
 
@@ -85,7 +90,8 @@ impl Expr {
         let kind = if steps.is_empty() { kind } else { None };
         // The suffix of `path_beg` says how it is compared, not what is looked at.
         let source = format!("{}{}", fetch.name, String::from_utf8_lossy(&text[name_end..])).into();
-        Ok((Expr { fetch, args, steps, source }, kind))
+        let single = fetch.single.filter(|_| steps.is_empty());
+        Ok((Expr { run: fetch.run, single, args: args.into(), steps, fetch, source }, kind))
     }
 
     /// Parses `word` as one sample outside acls, where one occurrence stands for all.
@@ -148,9 +154,9 @@ impl Expr {
     /// Hands every occurrence to `visit`.
     pub(crate) fn each(&self, ctx: &Ctx<'_>, visit: &mut Visit<'_>) {
         let _ = if self.steps.is_empty() {
-            (self.fetch.run)(ctx, &self.args, visit)
+            (self.run)(ctx, &self.args, visit)
         } else {
-            (self.fetch.run)(ctx, &self.args, &mut |sample| {
+            (self.run)(ctx, &self.args, &mut |sample| {
                 conv::chain(sample, &self.steps, ctx, visit).unwrap_or(ControlFlow::Continue(()))
             })
         };
@@ -159,7 +165,7 @@ impl Expr {
     /// Whether `test` holds of an occurrence; it is asked up to the first.
     #[inline]
     pub(crate) fn any(&self, ctx: &Ctx<'_>, test: impl Fn(&Sample<'_>) -> bool) -> bool {
-        if let Some(single) = self.single() {
+        if let Some(single) = self.single {
             return single(ctx, &self.args).is_some_and(|sample| test(&sample));
         }
         let mut held = false;
@@ -172,7 +178,7 @@ impl Expr {
 
     /// Hands the one sample it stands for to `visit`; `None` when undefined.
     pub(crate) fn one<R>(&self, ctx: &Ctx<'_>, visit: impl FnOnce(Sample<'_>) -> R) -> Option<R> {
-        if let Some(single) = self.single() {
+        if let Some(single) = self.single {
             return single(ctx, &self.args).map(visit);
         }
         let mut visit = Some(visit);
@@ -182,12 +188,6 @@ impl Expr {
             ControlFlow::Break(())
         });
         result
-    }
-
-    /// The short way to the one sample, where there is one.
-    #[inline]
-    fn single(&self) -> Option<Single> {
-        if self.steps.is_empty() { self.fetch.single } else { None }
     }
 
     /// Appends the one sample as text; `false` when undefined.

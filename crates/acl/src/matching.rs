@@ -15,6 +15,7 @@ mod substrings;
 use std::sync::Arc;
 
 use regex::bytes::Regex;
+use smallvec::{SmallVec, smallvec};
 
 use self::index::{Index, range};
 use self::intervals::Intervals;
@@ -191,7 +192,8 @@ impl Problem {
 /// What an acl compares with: its own values and those of pattern files, each with or without case.
 #[derive(Clone, Debug)]
 pub(crate) struct Matcher {
-    parts: Vec<Part>,
+    /// One, unless there are files.
+    parts: SmallVec<[Part; 1]>,
 }
 
 /// One part of what an acl compares with.
@@ -255,7 +257,7 @@ impl Matcher {
                 Part::Values(kind, fold, Arc::new((entries, index)))
             }
         };
-        Matcher { parts: vec![part] }
+        Matcher { parts: smallvec![part] }
     }
 
     /// Compares also with the patterns of files.
@@ -267,8 +269,7 @@ impl Matcher {
     /// Whether the sample matches. A sample that cannot be read as the type wanted does not.
     pub(crate) fn matches(&self, sample: &Sample<'_>) -> bool {
         match &self.parts[..] {
-            // Without a file there is one.
-            [part] => part.matches(sample),
+            [Part::Values(_, _, values)] => values.1.any(&values.0, sample),
             parts => parts.iter().any(|part| part.matches(sample)),
         }
     }

@@ -136,10 +136,11 @@ impl fmt::Debug for FieldName {
 
 /// The name's number, if an edit may add it.
 pub(crate) fn check(name: &[u8]) -> Result<u8, BadEdit> {
-    if !is_token(name) {
+    let id = classify(name);
+    // A known name is a token.
+    if id == OTHER && !is_token(name) {
         return Err(BadEdit::BadName);
     }
-    let id = classify(name);
     if HOP_BY_HOP & bit(id) != 0 { Err(BadEdit::HopByHop) } else { Ok(id) }
 }
 

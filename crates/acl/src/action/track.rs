@@ -261,7 +261,8 @@ impl Act for Change {
 
 /// What counts for each counter: the transaction's own, else the connection's.
 fn counting<'t>(session: &'t Session, memo: &'t Memo) -> impl Iterator<Item = &'t Tracked> {
-    (0..STICK_COUNTERS).filter_map(|at| memo.tracks.get(at).or_else(|| session.tracks.get(at)))
+    let of_session = session.tracks.iter().filter(|(at, _)| memo.tracks.get(*at).is_none());
+    memo.tracks.iter().chain(of_session).map(|(_, entry)| entry)
 }
 
 /// The rules on the connection let it in: a session begins. To be called once, before the first transaction.

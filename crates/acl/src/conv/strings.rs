@@ -46,7 +46,10 @@ fn length<'a>(sample: Sample<'a>, _: &'a [Value], _: &'a Ctx<'_>, _: &'a mut Vec
 
 fn lower<'a>(sample: Sample<'a>, _: &'a [Value], _: &'a Ctx<'_>, out: &'a mut Vec<u8>) -> Option<Sample<'a>> {
     out.extend_from_slice(text(sample)?);
-    out.make_ascii_lowercase();
+    // Eight at a time: most names are too short for vectors.
+    let (words, rest) = out.as_chunks_mut::<8>();
+    words.iter_mut().for_each(|word| word.make_ascii_lowercase());
+    rest.make_ascii_lowercase();
     Some(Sample::Str(out))
 }
 

@@ -81,20 +81,23 @@ impl Index {
     /// Whether any entry matches. A sample that cannot be read as the type wanted matches nothing.
     #[inline]
     pub(crate) fn any(&self, entries: &Entries, sample: &Sample<'_>) -> bool {
-        match (self, sample) {
-            (Index::Numbers(set), Sample::Int(value)) => set.find(*value, &|_| true).is_some(),
-            (Index::Networks(set), Sample::Ip(ip)) => set.find(*ip, &|_| true).is_some(),
-            (Index::Numbers(_) | Index::Networks(_) | Index::Bytes(_), _) => {
-                self.find(entries, sample, &|_| true).is_some()
+        match (sample, self) {
+            (Sample::Str(_), Index::Numbers(_) | Index::Networks(_) | Index::Bytes(_)) => {
+                self.any_cast(entries, sample)
             }
-            (_, Sample::Str(text) | Sample::Bin(text)) => self.any_text(entries, text),
-            (_, Sample::Bool(_) | Sample::Int(_) | Sample::Ip(_)) => self.any_written(entries, sample),
+            (Sample::Str(text), _) => self.any_text(entries, text),
+            (Sample::Int(value), Index::Numbers(set)) => set.find(*value, &|_| true).is_some(),
+            (Sample::Ip(ip), Index::Networks(set)) => set.find(*ip, &|_| true).is_some(),
+            _ => self.any_cast(entries, sample),
         }
     }
 
-    /// [`any`](Index::any) for a sample that must be written as text first.
-    fn any_written(&self, entries: &Entries, sample: &Sample<'_>) -> bool {
-        self.any_text(entries, sample.as_bytes(&mut Scratch::new()))
+    /// [`any`](Index::any) for a sample of another type than the one compared.
+    fn any_cast(&self, entries: &Entries, sample: &Sample<'_>) -> bool {
+        match self {
+            Index::Numbers(_) | Index::Networks(_) | Index::Bytes(_) => self.find(entries, sample, &|_| true).is_some(),
+            _ => self.any_text(entries, sample.as_bytes(&mut Scratch::new())),
+        }
     }
 
     fn any_text(&self, entries: &Entries, text: &[u8]) -> bool {

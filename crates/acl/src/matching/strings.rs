@@ -11,6 +11,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
+use smallvec::SmallVec;
+
 use crate::pattern::entries::Entries;
 
 /// How strings are compared with the input.
@@ -45,7 +47,7 @@ pub(crate) struct Strings {
     /// Of each entry: half of its hash, and the next entry of its bucket in file order.
     links: Vec<(u32, u32)>,
     /// Of each entry, while they are few: what decides nearly always.
-    few: Vec<Short>,
+    few: SmallVec<[Short; FEW]>,
 }
 
 /// A string by its length and by eight bytes: the first, or for [`Anchor::End`] the last.
@@ -68,7 +70,7 @@ impl Strings {
             lengths: Vec::new(),
             heads: Vec::new(),
             links: Vec::new(),
-            few: Vec::new(),
+            few: SmallVec::new(),
         };
         set.lengths = entries.ids().map(|id| set.text(entries, id).len() as u32).collect();
         set.lengths.sort_unstable();

@@ -50,14 +50,12 @@ impl Substrings {
             Substrings::One(finder) => finder.find(input).is_some(),
             Substrings::Few(searcher, automaton) => {
                 let mut lower = [0; SHORT];
-                match lower.get_mut(..input.len()) {
-                    Some(lower) => {
-                        lower.copy_from_slice(input);
-                        lower.make_ascii_lowercase();
-                        searcher.find(lower).is_some()
-                    }
-                    None => automaton.is_match(input),
-                }
+                // Whole vectors, whatever stands behind the input.
+                let vectors = input.len().next_multiple_of(32);
+                let Some(part) = lower.get_mut(..vectors) else { return automaton.is_match(input) };
+                part[..input.len()].copy_from_slice(input);
+                part.make_ascii_lowercase();
+                searcher.find(&part[..input.len()]).is_some()
             }
             Substrings::Many(automaton) => automaton.is_match(input),
         }
