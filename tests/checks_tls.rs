@@ -1,10 +1,12 @@
-//! Health checks over TLS, HTTP/2 and gRPC, as they show in the CSV and in the log.
+//! Health checks over TLS, HTTP/2 and gRPC, as they show in the CSV and in the log; and TLS to servers in TCP mode.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 
 use evenkeel_testkit::certs::{Ca, LeafOptions};
-use evenkeel_testkit::{Act, DeadPort, Gate, Origin, Proxy, RawClient, Request, Script, TlsServer};
+use evenkeel_testkit::{
+    Act, DeadPort, End, Gate, Origin, Proxy, RawClient, Request, Script, TlsClient, TlsClientOptions, TlsServer,
+};
 use evenkeel_tests::cell;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -348,4 +350,60 @@ fn a_reload_that_trusts_the_right_authority_brings_a_server_up() {
     let mark = proxy.process().mark();
     assert!(proxy.reload(&after).status.success());
     proxy.process().wait_line(mark, "web/a down", |line| line.contains("Server web/a is DOWN, reason: Layer6"));
+}
+
+#[test]
+fn in_tcp_mode_a_server_is_asked_for_the_name_that_the_client_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let (inner, outer) = (Ca::new("inner"), Ca::new("outer"));
+    let trusted = inner.write(dir.path(), "inner.pem");
+    let site = outer.leaf(&["a.test", "b.test", "c.test", "fixed.test"]).write(dir.path(), "site.pem");
+    let names = TlsServer::new(&inner.leaf(&["a.test", "b.test", "fixed.test"]), &[]);
+    let origins: Vec<Origin> = (0..3).map(|_| Origin::start_tls(&names, Script::Raw(vec![Act::Echo]))).collect();
+    let server = |name: &str, at: usize, sni: &str| {
+        let tls = tls(&trusted, &format!(", sni = \"{sni}\""));
+        format!("{{ name = \"{name}\", address = \"{}\", {tls} }}", origins[at].addr())
+    };
+    let proxy = Proxy::start(&format!(
+        "[global]\nadmin = {{ listen = \"@admin@\" }}\nlog = [{{ target = \"stdout\", format = \"json\" }}]\n\
+         [defaults]\nmode = \"tcp\"\nretries = 0\n\
+         [listen.passed]\nbind = [{{ address = \"@passed@\", tls = \"{site}\" }}]\nserver = [{}, {}]\n\
+         use-server = [\"fixed if {{ ssl_fc_sni fixed.test }}\", \"own unless {{ ssl_fc_sni fixed.test }}\"]\n\
+         [listen.heard]\nbind = [\"@heard@\"]\nserver = [{}]\n\
+         tcp-request.inspect-delay = \"20s\"\ntcp-request.content = [\"accept if {{ req.len ge 6 }}\"]\n",
+        server("own", 0, "ssl_fc_sni"),
+        server("fixed", 1, "str(fixed.test)"),
+        server("heard", 2, "req.payload(0,6)"),
+        site = site.display(),
+    ));
+    let sni_of = |origin: &Origin| {
+        let seen = origin.wait_seen(|seen| seen.last().is_some_and(|r| r.eof)).map_err(|seen| seen.len()).unwrap();
+        (seen.len(), seen.last().unwrap().session.as_ref().unwrap().sni.clone())
+    };
+    let echoed = |name: &str, at: usize, count: usize| {
+        let client = TlsClient::with(name, &TlsClientOptions { ca: Some(&outer), ..TlsClientOptions::default() });
+        let (mut client, _) = RawClient::connect_tls(proxy.addr("passed"), &client).unwrap();
+        client.send("hello there").unwrap();
+        assert_eq!(client.exactly(11).unwrap(), b"hello there");
+        client.half_close();
+        assert_eq!(client.rest().unwrap(), (Vec::new(), End::Closed));
+        assert_eq!(sni_of(&origins[at]), (count, Some(name.to_owned())));
+    };
+    echoed("a.test", 0, 1);
+    echoed("b.test", 0, 2);
+    echoed("fixed.test", 1, 1);
+    // What rules waited for is there for the name too, and is sent on.
+    let mut client = RawClient::connect(proxy.addr("heard")).unwrap();
+    client.send("b.test says hello").unwrap();
+    assert_eq!(client.exactly(17).unwrap(), b"b.test says hello");
+    client.half_close();
+    client.rest().unwrap();
+    assert_eq!(sni_of(&origins[2]), (1, Some("b.test".to_owned())));
+    // The name is verified: a server that is not the one asked for gets nothing.
+    let mark = proxy.process().mark();
+    let (mut client, _) = RawClient::connect_tls(proxy.addr("passed"), &TlsClient::new("c.test", &[])).unwrap();
+    client.send("secret").unwrap();
+    client.rest().unwrap();
+    proxy.process().wait_line(mark, "a refusal of the certificate", |line| line.contains("server_tls_certificate"));
+    assert_eq!(origins[0].seen().len(), 2);
 }

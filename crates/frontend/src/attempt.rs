@@ -3,13 +3,16 @@
 
 use std::time::{Duration, Instant};
 
+use evenkeel_acl::{Choice, LogFormat};
 use evenkeel_backend::{Chooser, Group, Lease, Rank, Server};
+use evenkeel_config::Sni;
 
 use crate::clock;
 use crate::conn::Conn;
 use crate::end::{End, Stage};
 use crate::finish::Tally;
 use crate::greeting::Extras;
+use crate::messages::host_name;
 use crate::timer::within;
 use crate::upstream::{self, Chosen, Refused, Upstream, Waited};
 use crate::worker::Local;
@@ -46,6 +49,25 @@ impl Asked {
             Names::Each(names) => names.get(slot)?.as_deref(),
         }
     }
+
+    /// `use-server`: the server the first rule that matches names, while it is in service. `pick` looks from one rule on.
+    pub(crate) fn server_by_rule(group: &Group, mut pick: impl FnMut(usize) -> Option<Choice>) -> Option<usize> {
+        let rules = &group.conf.use_server;
+        let mut from = 0;
+        // A server that takes nothing lets the next rule have its turn.
+        while from < rules.targets.len() {
+            let (rule, name) = match pick(from)? {
+                Choice::Rule(rule) => (rule, rules.targets.get(rule)?.as_deref()?.to_owned()),
+                Choice::Named(rule, name) => (rule, name),
+            };
+            let slot = group.slots.iter().position(|slot| *slot.server.name == *name);
+            match slot.filter(|&slot| group.slots[slot].server.is_usable()) {
+                Some(slot) => return Some(slot),
+                None => from = rule + 1,
+            }
+        }
+        None
+    }
 }
 
 /// Names for SNI.
@@ -56,6 +78,34 @@ pub(crate) enum Names {
     None,
     /// One for each server of the backend.
     Each(Vec<Option<Box<str>>>),
+}
+
+impl Names {
+    /// Whether a server of the backend has TLS.
+    pub(crate) fn are_wanted(group: &Group) -> bool {
+        group.slots.iter().any(|slot| slot.connector.is_some())
+    }
+
+    /// Which name each server with TLS is asked for: the `host` of a request, or what `sni` says, which `format` writes.
+    pub(crate) fn gather(
+        group: &Group,
+        host: Option<Box<str>>,
+        mut format: impl FnMut(&LogFormat, &mut Vec<u8>),
+    ) -> Names {
+        if !Names::are_wanted(group) {
+            return Names::None;
+        }
+        let mut name = |sni: &Sni| match sni {
+            Sni::None => None,
+            Sni::Host => host.clone(),
+            Sni::Expr(expression) => {
+                let mut name = Vec::new();
+                format(expression, &mut name);
+                host_name(&name)
+            }
+        };
+        Names::Each(group.slots.iter().map(|slot| slot.conf.tls.as_ref().and_then(|tls| name(&tls.sni))).collect())
+    }
 }
 
 /// The attempts of one transaction.

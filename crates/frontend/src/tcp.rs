@@ -5,10 +5,11 @@ use std::io;
 use std::sync::Arc;
 
 use evenkeel_acl::{Body, Choice, Memo, Phase, RuleSet, Verdict, Wait, count};
+use evenkeel_backend::Rank;
 use evenkeel_proto::{Buf, Head};
 
 use crate::around::{Around, Parts};
-use crate::attempt::{Asked, Attempts};
+use crate::attempt::{Asked, Attempts, Names};
 use crate::clock;
 use crate::conn::Conn;
 use crate::end::End;
@@ -36,10 +37,8 @@ pub(crate) async fn serve(mut conn: Conn) {
     let reached = match course.decide(&mut conn).await {
         Ok(at) => {
             course.tally.times.queue = 0;
-            let extras = course.extras(&mut conn, at);
-            Attempts::new(&local, at, Asked { extras, ..Asked::default() })
-                .next(&mut conn, &mut course.tally, false)
-                .await
+            let asked = course.asked(&mut conn, at);
+            Attempts::new(&local, at, asked).next(&mut conn, &mut course.tally, false).await
         }
         Err(end) => Err(end),
     };
@@ -119,6 +118,25 @@ impl Course<'_> {
             None => None,
         };
         named.or(self.entrance.default).ok_or_else(|| self.entrance.unrouted(choice.is_some()))
+    }
+
+    /// What rules ask of the way to a server.
+    fn asked(&mut self, conn: &mut Conn, at: usize) -> Asked {
+        let local = self.local;
+        let group = &local.snapshot.groups[at];
+        let rules = &group.conf.use_server;
+        let server = Asked::server_by_rule(group, |from| self.look(conn, true, |ctx| rules.pick_from(ctx, from, None)));
+        let names = Names::gather(group, None, |format, out| {
+            self.look(conn, true, |ctx| format.write(ctx, out));
+        });
+        let extras = self.extras(conn, at);
+        let wishes = &self.memo.wishes;
+        let arrived = self.tally.began.saturating_duration_since(conn.admission.worker.process.started);
+        let rank = Rank {
+            class: wishes.priority_class,
+            since_ms: i64::try_from(arrived.as_millis()).unwrap_or(i64::MAX) + i64::from(wishes.priority_offset),
+        };
+        Asked { server, retries: wishes.retries, rank, names, extras, ..Asked::default() }
     }
 
     /// What the PROXY headers of servers that want one tell of the connection.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use evenkeel_acl::{Cause as ReplyCause, Choice, Memo, Phase, VarScope, Wire, count};
 use evenkeel_backend::{Group, Rank};
-use evenkeel_config::{ConnectionMode, ErrorPage, Sni};
+use evenkeel_config::{ConnectionMode, ErrorPage};
 use evenkeel_proto::{Buf, Framing, Head, Limits, Malformed, Method, Parsed, Version};
 use evenkeel_wire::{Stream, h2};
 
@@ -543,11 +543,14 @@ impl Course<'_> {
     /// What rules ask of the way to a server.
     fn asked(&self, conn: &mut Conn, txn: &mut Txn, at: usize) -> Asked {
         let group = &self.local.snapshot.groups[at];
-        let server = match group.conf.use_server.is_empty() {
-            true => None,
-            false => self.wanted_server(conn, txn, group),
-        };
-        let names = self.names(conn, txn, group);
+        let rules = &group.conf.use_server;
+        let server = Asked::server_by_rule(group, |from| {
+            self.look(conn, txn, Phase::Request, |ctx| rules.pick_from(ctx, from, None))
+        });
+        let host = if Names::are_wanted(group) { txn.req.get(b"host").and_then(host_name) } else { None };
+        let names = Names::gather(group, host, |format, out| {
+            self.look(conn, txn, Phase::Request, |ctx| format.write(ctx, out));
+        });
         let extras = self.extras(conn, txn, group);
         let wishes = &txn.memo.wishes;
         let arrived = self.tally.began.saturating_duration_since(conn.admission.worker.process.started);
@@ -566,23 +569,6 @@ impl Course<'_> {
         }
     }
 
-    /// Which name each server with TLS is asked for: the host of the request, or what `sni` says.
-    fn names(&self, conn: &mut Conn, txn: &mut Txn, group: &Group) -> Names {
-        if group.slots.iter().all(|slot| slot.connector.is_none()) {
-            return Names::None;
-        }
-        let mut name = |sni: &Sni| match sni {
-            Sni::None => None,
-            Sni::Host => host_name(txn.req.get(b"host")?),
-            Sni::Expr(format) => {
-                let mut name = Vec::new();
-                self.look(conn, txn, Phase::Request, |ctx| format.write(ctx, &mut name));
-                host_name(&name)
-            }
-        };
-        Names::Each(group.slots.iter().map(|slot| slot.conf.tls.as_ref().and_then(|tls| name(&tls.sni))).collect())
-    }
-
     /// What the PROXY headers of servers that want one tell of the request.
     fn extras(&self, conn: &mut Conn, txn: &mut Txn, group: &Group) -> Extras {
         if group.slots.iter().all(|slot| slot.conf.send_proxy.is_none()) {
@@ -592,24 +578,6 @@ impl Course<'_> {
         Extras::gather(group, &id, |format, out| {
             self.look(conn, txn, Phase::Request, |ctx| format.write(ctx, out));
         })
-    }
-
-    /// `use-server`: the server the first rule that matches names, while it is in service.
-    fn wanted_server(&self, conn: &mut Conn, txn: &mut Txn, group: &Group) -> Option<usize> {
-        let rules = &group.conf.use_server;
-        let mut from = 0;
-        // A server that takes nothing lets the next rule have its turn.
-        loop {
-            let (rule, name) = match self.look(conn, txn, Phase::Request, |ctx| rules.pick_from(ctx, from, None))? {
-                Choice::Rule(rule) => (rule, rules.targets.get(rule)?.as_deref()?.to_owned()),
-                Choice::Named(rule, name) => (rule, name),
-            };
-            let slot = group.slots.iter().position(|slot| *slot.server.name == *name);
-            match slot.filter(|&slot| group.slots[slot].server.is_usable()) {
-                Some(slot) => return Some(slot),
-                None => from = rule + 1,
-            }
-        }
     }
 
     /// Tries servers until one answered, the retries are used up, or nothing is left to try.
