@@ -50,6 +50,10 @@ pub enum Command {
     Test(Test),
     /// Show how past requests of a running process were decided: one by its id, or the newest that fit.
     Why(Why),
+    /// Certificates of a running process: list them, replace one, load their files again.
+    Cert(Cert),
+    /// Keys of TLS session tickets of a running process: show them, make a new one, append one that other nodes have.
+    Tickets(Tickets),
     /// Print the version.
     Version,
     /// Print a completion script for a shell.
@@ -126,6 +130,74 @@ pub struct Errors {
     /// Print them as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `evenkeel cert`.
+#[derive(Debug, Args)]
+pub struct Cert {
+    #[command(flatten)]
+    pub process: Running,
+    #[command(subcommand)]
+    pub action: CertAction,
+}
+
+/// What `evenkeel cert` does.
+#[derive(Debug, Subcommand)]
+pub enum CertAction {
+    /// List the certificates that are served, the one that ends first at the top.
+    List {
+        /// Print them as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show all that is known of a certificate.
+    Show {
+        /// Its path, the name of its file, or a name it is for.
+        name: String,
+        /// Print it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Serve another certificate in place of one, at once and without a reload. Connections keep the one they have.
+    Replace {
+        /// The path of the certificate, as `evenkeel cert list` shows it.
+        path: PathBuf,
+        /// Certificate, chain and key in PEM; `-` is standard input. Without it, the certificate's own file is read again.
+        #[arg(long, value_name = "FILE|-")]
+        pem: Option<PathBuf>,
+    },
+    /// Load the files of all certificates again.
+    Reload,
+}
+
+/// `evenkeel tickets`.
+#[derive(Debug, Args)]
+pub struct Tickets {
+    #[command(flatten)]
+    pub process: Running,
+    #[command(subcommand)]
+    pub action: TicketsAction,
+}
+
+/// What `evenkeel tickets` does.
+#[derive(Debug, Subcommand)]
+pub enum TicketsAction {
+    /// List the keys by their names; never the secrets.
+    Show {
+        /// Print them as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a new random key for binds without `ticket-keys`. Once an hour this happens by itself.
+    Rotate,
+    /// Append a key to those of a `ticket-keys` file, until the file changes. The one before it encrypts from then on.
+    Set {
+        /// 48 or 80 bytes in base64; `-` reads them from standard input, where nobody sees them.
+        key: String,
+        /// The file whose keys they join, when there are several.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
 }
 
 /// Which running process is asked.

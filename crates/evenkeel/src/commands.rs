@@ -9,7 +9,7 @@ use evenkeel_frontend::End;
 
 use crate::cli::{self, Check, Cli, Command, Errors, Reload, Run, Running};
 use crate::control::{self, Request, Target};
-use crate::{ask, demo, supervisor};
+use crate::{ask, certs, demo, supervisor};
 
 /// Runs the command; `Err` is a sentence for standard error and exit status 1.
 pub fn dispatch(cli: Cli) -> Result<ExitCode, String> {
@@ -31,6 +31,8 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, String> {
         Command::Explain(args) => explain(args.code.as_deref()),
         Command::Test(args) => ask::command::test(args),
         Command::Why(args) => ask::command::why(args),
+        Command::Cert(args) => certs::command::cert(args),
+        Command::Tickets(args) => certs::command::tickets(args),
         Command::Version => {
             version(cli.version + 1);
             Ok(ExitCode::SUCCESS)

@@ -18,6 +18,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ask::{Question, Told, Wanted};
+use crate::certs;
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +31,10 @@ pub enum Request {
     Explain(Box<(Question, Told)>),
     /// Tell what became of past requests.
     Why(Wanted),
+    /// Tell of certificates, or change them.
+    Cert(certs::Ask),
+    /// Tell of keys of session tickets, or change them.
+    Tickets(certs::tickets::Ask),
 }
 
 impl Request {
@@ -40,6 +45,8 @@ impl Request {
             Request::Errors => "errors\n".to_owned(),
             Request::Explain(asked) => format!("explain {}\n", json(serde_json::to_string(asked))?),
             Request::Why(wanted) => format!("why {}\n", json(serde_json::to_string(wanted))?),
+            Request::Cert(ask) => format!("cert {}\n", json(serde_json::to_string(ask))?),
+            Request::Tickets(ask) => format!("tickets {}\n", json(serde_json::to_string(ask))?),
         })
     }
 
@@ -51,7 +58,9 @@ impl Request {
             "errors" => Ok(Request::Errors),
             "explain" => serde_json::from_str(rest).map(Request::Explain).map_err(wrong),
             "why" => serde_json::from_str(rest).map(Request::Why).map_err(wrong),
-            other => Err(format!("unknown request {other:?}; known: reload, errors, explain, why")),
+            "cert" => serde_json::from_str(rest).map(Request::Cert).map_err(wrong),
+            "tickets" => serde_json::from_str(rest).map(Request::Tickets).map_err(wrong),
+            other => Err(format!("unknown request {other:?}; known: reload, errors, explain, why, cert, tickets")),
         }
     }
 }

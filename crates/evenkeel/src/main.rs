@@ -1,6 +1,7 @@
 //! The `evenkeel` program: reads its command line and does one thing.
 
 mod ask;
+mod certs;
 mod cli;
 mod commands;
 mod control;

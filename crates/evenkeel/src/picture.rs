@@ -19,11 +19,14 @@ use evenkeel_config as config;
 use evenkeel_frontend::{End, Entrance, Failure, Shared, Snapshot};
 use evenkeel_stats::{Average, Counter, Responses, Sharded, TrafficSheet};
 
+use crate::certs::Certs;
+
 /// Everything the operator's doors need to know.
 pub struct Picture {
     shared: Arc<Shared>,
     threads: usize,
     sampler: RefCell<Sampler>,
+    certs: Rc<Certs>,
     pub status: Status,
 }
 
@@ -44,8 +47,9 @@ pub fn unix_now() -> u64 {
 }
 
 impl Picture {
-    pub fn new(shared: Arc<Shared>, threads: usize) -> Rc<Picture> {
-        Rc::new(Picture { shared, threads, sampler: RefCell::new(Sampler::default()), status: Status::default() })
+    pub fn new(shared: Arc<Shared>, threads: usize, certs: Rc<Certs>) -> Rc<Picture> {
+        let (sampler, status) = (RefCell::new(Sampler::default()), Status::default());
+        Rc::new(Picture { shared, threads, sampler, certs, status })
     }
 
     /// Once a second: rates are the differences of two pictures.
@@ -94,6 +98,22 @@ impl Picture {
         FailureView::rank(all)
     }
 
+    /// Counts the failed handshakes of frontends with TLS.
+    fn failed_handshakes(&self, view: &mut View) {
+        let snapshot = self.shared.snapshot.load();
+        for proxy in &mut view.proxies {
+            let Some(front) = proxy.frontend.as_mut().filter(|front| front.tls) else { continue };
+            let entrance = snapshot.frontends.iter().find(|entrance| entrance.conf.name == proxy.name);
+            for shard in entrance.iter().flat_map(|entrance| entrance.state.failures.iter()) {
+                shard.each(|failure, n| {
+                    if failure.end.is_client_handshake() {
+                        front.tls_failed_total += n;
+                    }
+                });
+            }
+        }
+    }
+
     fn raw(&self) -> View {
         let snapshot = self.shared.snapshot.load_full();
         let proxies = snapshot.config.order.iter().map(|section| self.proxy(&snapshot, *section)).collect();
@@ -128,6 +148,15 @@ impl Picture {
             reload_ok_total: self.status.reloads_ok.get(),
             reload_failed_total: self.status.reloads_failed.get(),
             dropped_logs: self.shared.logs.dropped(),
+            tls_connections: process.tls.now(),
+            tls_connections_limit: snapshot.config.global.max_ssl_conn,
+            tls_rate_limit: snapshot.config.global.max_ssl_rate,
+            tls_handshakes_total: all(|e| e.state.sheet.sum(|s| &s.tls_handshakes)),
+            tls_resumed_total: all(|e| e.state.sheet.sum(|s| &s.tls_resumed)),
+            certificate_ok_total: self.certs.counted.ok.get(),
+            certificate_failed_total: self.certs.counted.failed.get(),
+            ocsp_ok_total: self.certs.counted.ocsp_ok.get(),
+            ocsp_failed_total: self.certs.counted.ocsp_failed.get(),
             ends: End::all().map(|e| (e.label, process.ends.sum(|ends| ends.of(e.end)))).collect(),
             ..ProcessView::default()
         }
@@ -174,6 +203,10 @@ impl Picture {
             },
             connections_total: sheet.sum(|s| &s.connections),
             requests_total: sheet.sum(|s| &s.requests),
+            h2_connections_total: sheet.sum(|s| &s.h2_connections),
+            tls: entrance.conf.binds.iter().any(|b| b.tls.is_some()),
+            tls_handshakes_total: sheet.sum(|s| &s.tls_handshakes),
+            tls_resumed_total: sheet.sum(|s| &s.tls_resumed),
             bytes_in: sheet.sum(|s| &s.bytes_in),
             bytes_out: sheet.sum(|s| &s.bytes_out),
             denied_requests: sheet.sum(|s| &s.denied_requests),
@@ -265,6 +298,8 @@ impl Source for Picture {
     fn view(&self) -> View {
         let mut view = self.raw();
         view.process.failures = self.failures();
+        view.certificates = self.certs.views();
+        self.failed_handshakes(&mut view);
         self.sampler.borrow().fill(&mut view, self.shared.process.started.elapsed());
         view
     }

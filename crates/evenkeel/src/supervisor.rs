@@ -20,6 +20,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
+use crate::certs::{self, Certs};
 use crate::control::{self, Asked, Outcome, Request};
 use crate::listeners::Listeners;
 use crate::picture::{Picture, unix_now};
@@ -41,6 +42,8 @@ struct Ready {
     config: Arc<Config>,
     stores: Arc<Stores>,
     tls: Arc<Tls>,
+    /// When loading began, in seconds since 1970.
+    began: i64,
 }
 
 /// Loads `paths`; on error the rendered diagnostics. Pattern files, maps and certificates that did not change are taken over
@@ -54,6 +57,7 @@ fn load(paths: &[PathBuf], previous: Option<(&Stores, &Tls)>) -> Result<Ready, S
         previous_tls: previous.map(|(_, tls)| tls),
         ..LoadOptions::system()
     };
+    let began = i64::try_from(unix_now()).unwrap_or(i64::MAX);
     let loaded = evenkeel_config::load_with(paths, &options);
     let text = loaded.render(false);
     match loaded.config {
@@ -61,7 +65,7 @@ fn load(paths: &[PathBuf], previous: Option<(&Stores, &Tls)>) -> Result<Ready, S
             if !text.is_empty() {
                 tracing::warn!("the configuration has warnings:\n{}", text.trim_end());
             }
-            Ok(Ready { config: Arc::new(config), stores: loaded.stores, tls: loaded.tls })
+            Ok(Ready { config: Arc::new(config), stores: loaded.stores, tls: loaded.tls, began })
         }
         None => Err(text),
     }
@@ -100,6 +104,7 @@ struct Supervisor {
     listeners: Listeners,
     workers: Rc<Vec<Handle>>,
     checker: Checker,
+    certs: Rc<Certs>,
     picture: Rc<Picture>,
     admin: Option<AdminDoor>,
     requests: mpsc::UnboundedReceiver<Asked>,
@@ -142,7 +147,7 @@ const LEAVING_TICK: Duration = Duration::from_millis(20);
 
 impl Supervisor {
     async fn start(options: &Options, ready: Ready, descriptors: u64) -> Result<Supervisor, String> {
-        let Ready { config, stores, tls } = ready;
+        let Ready { config, stores, tls, began } = ready;
         let workers = limits::workers(config.global.threads);
         let registry = Registry::new(workers);
         let frontends = Frontends::new(workers);
@@ -168,7 +173,8 @@ impl Supervisor {
         let snapshot = Arc::new(snapshot);
         let shared =
             Arc::new(Shared { snapshot: Arc::new(ArcSwap::new(snapshot.clone())), process, logs: logs.clone() });
-        let picture = Picture::new(shared.clone(), workers);
+        let certs = Certs::new(config.clone(), tls.clone(), began);
+        let picture = Picture::new(shared.clone(), workers, certs.clone());
         picture.status.generations.borrow_mut().push(Arc::downgrade(&snapshot));
         picture.status.config_loaded.set(unix_now());
         let handles: Result<Vec<_>, _> = (0..workers).map(|id| evenkeel_frontend::spawn(id, shared.clone())).collect();
@@ -193,6 +199,7 @@ impl Supervisor {
             listeners,
             workers: Rc::new(handles),
             checker,
+            certs,
             picture,
             admin: None,
             requests,
@@ -242,6 +249,7 @@ impl Supervisor {
                 Some(asked) = self.requests.recv() => Event::Asked(asked),
                 _ = second.tick() => {
                     self.picture.tick();
+                    self.certs.tick();
                     self.expire_entries();
                     continue;
                 }
@@ -256,6 +264,7 @@ impl Supervisor {
                     let outcome = self.reload().await;
                     let _ = reply.send(outcome);
                 }
+                Event::Asked((Request::Cert(certs::Ask::Reload), reply)) => self.reload_certificates(reply),
                 Event::Asked((request, reply)) => drop(reply.send(self.answer(&request))),
                 Event::Drain(why) => {
                     self.drain(why, &mut signals).await;
@@ -265,7 +274,22 @@ impl Supervisor {
         }
     }
 
-    /// Answers what changes nothing.
+    /// Files of certificates are read on a thread of their own; signals and requests are heard meanwhile.
+    fn reload_certificates(&self, reply: oneshot::Sender<Outcome>) {
+        let (certs, shared) = (self.certs.clone(), self.shared.clone());
+        tokio::task::spawn_local(async move {
+            let done = certs.reload().await;
+            let generation = shared.snapshot.load().generation;
+            let (ok, message) = match done {
+                Ok(said) => (true, said),
+                Err(why) => (false, why),
+            };
+            // Whoever asked may have gone; it is done all the same.
+            let _ = reply.send(Outcome { ok, generation, message, ..Outcome::default() });
+        });
+    }
+
+    /// Answers what does not need to wait.
     fn answer(&self, request: &Request) -> Outcome {
         let generation = self.shared.snapshot.load().generation;
         let said = |answer: Result<serde_json::Value, String>| match answer {
@@ -274,6 +298,18 @@ impl Supervisor {
         };
         let json = |value: serde_json::Result<serde_json::Value>| value.map_err(|e| e.to_string());
         match request {
+            Request::Cert(certs::Ask::Show(which)) => {
+                said(self.certs.show(which.as_deref()).and_then(|found| json(serde_json::to_value(found))))
+            }
+            Request::Cert(certs::Ask::Replace(path, pem)) => match self.certs.replace(path, pem.as_deref()) {
+                Ok(message) => Outcome { ok: true, generation, message, ..Outcome::default() },
+                Err(message) => said(Err(message)),
+            },
+            Request::Tickets(ask) => match self.certs.tickets(ask) {
+                Ok((keys, message)) => Outcome { message, ..said(json(serde_json::to_value(keys))) },
+                Err(message) => said(Err(message)),
+            },
+            Request::Cert(certs::Ask::Reload) => said(Err("the process is draining and loads nothing more".to_owned())),
             Request::Reload => said(Err("the process is draining and reloads no more".to_owned())),
             Request::Errors => {
                 Outcome { ok: true, generation, failures: self.picture.failures(), ..Outcome::default() }
@@ -324,7 +360,7 @@ impl Supervisor {
     }
 
     async fn try_reload(&mut self) -> Result<(u64, evenkeel_config::plan::Plan), String> {
-        let Ready { config, stores, tls } = load(&self.paths, Some((&self.stores, &self.tls)))?;
+        let Ready { config, stores, tls, began } = load(&self.paths, Some((&self.stores, &self.tls)))?;
         if config.global.test_before_reload {
             ask::must_hold(&config)?;
         }
@@ -361,6 +397,7 @@ impl Supervisor {
         self.shared.snapshot.store(snapshot);
         self.stores = stores;
         self.tls = tls;
+        self.certs.follow(config.clone(), self.tls.clone(), began);
         self.frontends.retain(&config);
         self.listeners.commit(prepared, &old, &self.workers);
         drop(old);

@@ -171,6 +171,25 @@ impl End {
         matches!(self, End::ClientSilent | End::ClientClosedSilently)
     }
 
+    /// Whether a TLS handshake with a client failed so.
+    pub fn is_client_handshake(self) -> bool {
+        matches!(
+            self,
+            End::TlsClientAlert
+                | End::TlsClientCertificate
+                | End::TlsClientClosed
+                | End::TlsInternal
+                | End::TlsLimit
+                | End::TlsNoProtocol
+                | End::TlsNothingShared
+                | End::TlsNotTls
+                | End::TlsPlainHttp
+                | End::TlsProtocol
+                | End::TlsTimeout
+                | End::TlsUnknownName
+        )
+    }
+
     /// Why a handshake with a client failed.
     pub(crate) fn client_handshake(error: &HandshakeError) -> End {
         match error {
