@@ -185,6 +185,36 @@ fn a_connection_ends_after_its_last_stream() {
     assert_eq!(client.wait_end().unwrap(), End::Closed);
 }
 
+/// The end of a connection must not eat the end of its last answer, which a slow client is still reading.
+#[test]
+fn a_last_answer_arrives_whole() {
+    const MUCH: usize = 20_000_000;
+    let acts =
+        vec![Act::Body, send(&format!("HTTP/1.1 200 OK\r\nContent-Length: {MUCH}\r\n\r\n")), Act::SendMany(MUCH)];
+    let origin = Origin::start(Script::Http(vec![acts]));
+    let watch = Watch::start(&tuned("max-total-streams = 1", &web("", &origin, "")));
+    let mut client = Framed::greet(watch.proxy.addr("web"), None).unwrap();
+    client.send(&Frame::settings(&[(setting::INITIAL_WINDOW_SIZE, 0x7fff_ffff)])).unwrap();
+    client.send(&Frame::window(0, 0x7000_0000)).unwrap();
+    client.send(&Frame::headers(1, &evenkeel_testkit::frames::get("/", "a"), true)).unwrap();
+    let mut got = 0;
+    while let Some(frame) = client.next(None).unwrap() {
+        match frame.kind {
+            kind::DATA => {
+                got += frame.payload.len();
+                // Sent to whoever listens still: what matters is what a closed socket would answer.
+                let _ = client.send(&Frame::window(0, frame.payload.len() as u32));
+            }
+            kind::PING if !frame.has(flag::ACK) => {
+                client.send(&Frame::new(kind::PING, flag::ACK, 0, frame.payload)).unwrap();
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(got, MUCH);
+    assert_eq!(client.wire().ended(), Some(std::io::ErrorKind::UnexpectedEof));
+}
+
 #[test]
 fn connections_that_say_nothing() {
     let gate = Gate::new();

@@ -11,7 +11,7 @@ use crate::txn::{self, Next};
 use crate::worker::Asleep;
 
 /// How long the client may take to read the last answer and close, once its request is no longer wanted.
-const LINGER: Duration = Duration::from_secs(1);
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
 /// How much it may still send meanwhile.
 const LINGER_BYTES: usize = 256 * 1024;
@@ -26,7 +26,7 @@ pub(crate) async fn serve(mut conn: Conn) {
         match Box::pin(txn::run(&mut conn)).await {
             Next::Keep => {}
             Next::Close => return,
-            Next::Linger => return linger(&mut conn).await,
+            Next::Linger => return linger(&mut conn, LINGER).await,
             Next::Preface => return Box::pin(h2::serve(conn)).await,
         }
     }
@@ -74,13 +74,14 @@ fn patience(conn: &Conn) -> (Instant, Option<Duration>) {
     }
 }
 
-/// Ends our side and reads what the client still sends, so that a reset does not eat the last answer (RFC 9112 §9.6).
-async fn linger(conn: &mut Conn) {
+/// Ends our side and reads what the client still sends, so that a reset does not eat the last answer (RFC 9112 §9.6);
+/// `time` at most.
+pub(crate) async fn linger(conn: &mut Conn, time: Duration) {
     if conn.stream.shutdown_write().is_err() {
         return;
     }
     let Conn { stream, timer, admission, .. } = conn;
-    timer.set(clock::now(), Some(LINGER));
+    timer.set(clock::now(), Some(time));
     let mut left = LINGER_BYTES;
     poll_fn(|cx| {
         loop {

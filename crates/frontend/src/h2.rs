@@ -21,6 +21,7 @@ use evenkeel_wire::h2::{self, Budget, Flood, IdlePing, Io, Scanner, Watch};
 use crate::clock;
 use crate::conn::Conn;
 use crate::end::End;
+use crate::h1::{LINGER, linger};
 use crate::timer::{Timer, within};
 use crate::txn;
 use crate::worker::Asleep;
@@ -35,8 +36,8 @@ pub(crate) async fn serve(mut conn: Conn) {
     let Some((limits, max_head, patience)) = settings(&conn) else { return };
     let first = conn.leftover.take().map(|buf| buf.filled().to_vec()).unwrap_or_default();
     let watch = Watch::new();
-    let stream = std::mem::replace(&mut conn.stream, Stream::Lent);
-    let io = Io::new(stream, first, Scanner::of_client(budget(&limits)), watch.clone());
+    let stream = Rc::new(std::mem::replace(&mut conn.stream, Stream::Lent));
+    let io = Io::new(stream.clone(), first, Scanner::of_client(budget(&limits)), watch.clone());
     let shake = builder(&limits, max_head).handshake::<_, Bytes>(io);
     let accepted = conn.accepted;
     let connection = match within(&mut conn.timer, accepted, patience.first, shake).await {
@@ -52,9 +53,29 @@ pub(crate) async fn serve(mut conn: Conn) {
     let ping = ping.and_then(|every| Some(IdlePing::new(connection.ping_pong()?, every)));
     let life =
         Life { connection, watch, limits, patience, crew: Rc::new(Crew::default()), leaving: None, serial: 0, ping };
-    if let Some(end) = life.run(&mut conn).await {
-        txn::broke(&mut conn, end);
+    let farewell = match life.run(&mut conn).await {
+        Over::Gone => None,
+        Over::Closed => Some(patience.farewell),
+        Over::Broken(end) => {
+            txn::broke(&mut conn, end);
+            matches!(end, End::H2Broken | End::H2Excess).then_some(LINGER)
+        }
+    };
+    // A client that is still reading says so, and a socket that is closed by then would answer with a reset.
+    if let (Some(time), Ok(stream)) = (farewell, Rc::try_unwrap(stream)) {
+        conn.stream = stream;
+        linger(&mut conn, time).await;
     }
+}
+
+/// How a connection ended.
+enum Over {
+    /// The client went first, or takes no notice.
+    Gone,
+    /// All is said, and the client may still be reading it.
+    Closed,
+    /// It was cut.
+    Broken(End),
 }
 
 fn settings(conn: &Conn) -> Option<(H2Side, usize, Patience)> {
@@ -168,8 +189,8 @@ struct Life {
 }
 
 impl Life {
-    /// Runs to the end; how it broke, if it did.
-    async fn run(mut self, conn: &mut Conn) -> Option<End> {
+    /// Runs to the end.
+    async fn run(mut self, conn: &mut Conn) -> Over {
         let began = clock::now();
         let admission = conn.admission.clone();
         let mut place: Option<Asleep<'_>> = None;
@@ -187,7 +208,7 @@ impl Life {
                         }
                     }
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(self.broke(&error)),
-                    Poll::Ready(None) => return Poll::Ready(None),
+                    Poll::Ready(None) => return Poll::Ready(Over::Closed),
                     Poll::Pending => break,
                 }
             }
@@ -195,7 +216,7 @@ impl Life {
                 return self.poll_cut(cx, flood);
             }
             if self.ping.as_mut().is_some_and(|ping| ping.poll_dead(cx, &self.watch).is_ready()) {
-                return Poll::Ready(Some(End::H2Silent));
+                return Poll::Ready(Over::Broken(End::H2Silent));
             }
             if admission.is_leaving() {
                 self.leave();
@@ -214,14 +235,14 @@ impl Life {
     }
 
     /// A budget is used up: says so and closes, whatever is under way.
-    fn poll_cut(&mut self, cx: &mut Context<'_>, flood: Flood) -> Poll<Option<End>> {
+    fn poll_cut(&mut self, cx: &mut Context<'_>, flood: Flood) -> Poll<Over> {
         self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
         // The farewell goes out if the socket takes it at once; such a client is not waited for.
         let _ = self.connection.poll_closed(cx);
-        Poll::Ready(Some(End::flood(flood)))
+        Poll::Ready(Over::Broken(End::flood(flood)))
     }
 
-    fn poll_patience(&mut self, cx: &mut Context<'_>, timer: &mut Timer, began: Instant) -> Poll<Option<End>> {
+    fn poll_patience(&mut self, cx: &mut Context<'_>, timer: &mut Timer, began: Instant) -> Poll<Over> {
         *self.crew.waker.borrow_mut() = Some(cx.waker().clone());
         let (since, after) = match (self.crew.open.get(), self.leaving) {
             (0, Some(since)) => (since.max(self.crew.idle_since.get().unwrap_or(since)), Some(self.patience.farewell)),
@@ -235,7 +256,7 @@ impl Life {
         std::task::ready!(timer.poll_expired(cx));
         match self.leaving {
             // Nothing is lost: it was told to go, and nothing is under way.
-            Some(_) => Poll::Ready(None),
+            Some(_) => Poll::Ready(Over::Gone),
             None => {
                 self.leave();
                 cx.waker().wake_by_ref();
@@ -245,15 +266,15 @@ impl Life {
     }
 
     /// How a connection that `h2` gave up ended; a client that just left is no error.
-    fn broke(&self, error: &::h2::Error) -> Option<End> {
+    fn broke(&self, error: &::h2::Error) -> Over {
         if let Some(flood) = self.watch.flood.get() {
-            return Some(End::flood(flood));
+            return Over::Broken(End::flood(flood));
         }
         match error.reason() {
-            Some(Reason::ENHANCE_YOUR_CALM) if error.is_library() => Some(End::H2Excess),
-            Some(Reason::NO_ERROR) | None => None,
-            Some(_) if error.is_remote() => None,
-            Some(_) => Some(End::H2Broken),
+            Some(Reason::ENHANCE_YOUR_CALM) if error.is_library() => Over::Broken(End::H2Excess),
+            Some(Reason::NO_ERROR) | None => Over::Gone,
+            Some(_) if error.is_remote() => Over::Gone,
+            Some(_) => Over::Broken(End::H2Broken),
         }
     }
 }

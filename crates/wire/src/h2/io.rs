@@ -39,10 +39,10 @@ impl Watch {
     }
 }
 
-/// A stream lent to `h2`.
+/// A stream lent to `h2`. Who keeps a handle of it has it back when the connection is dropped.
 #[derive(Debug)]
 pub struct Io {
-    stream: Stream,
+    stream: Rc<Stream>,
     /// What was read before the protocol was known.
     first: Vec<u8>,
     scanner: Scanner,
@@ -51,8 +51,8 @@ pub struct Io {
 
 impl Io {
     /// Lends `stream`, of which `first` was read already.
-    pub fn new(stream: Stream, first: Vec<u8>, scanner: Scanner, watch: Rc<Watch>) -> Io {
-        Io { stream, first, scanner, watch }
+    pub fn new(stream: impl Into<Rc<Stream>>, first: Vec<u8>, scanner: Scanner, watch: Rc<Watch>) -> Io {
+        Io { stream: stream.into(), first, scanner, watch }
     }
 
     /// Counts what came, and says when it is too much of one kind.
