@@ -5,7 +5,6 @@ use evenkeel_testkit::{Act, Ask, Payload, Script};
 use crate::setup::{Rules, every_pair, in_time};
 
 #[test]
-#[ignore = "over TLS it goes by http/1.1 even to a server whose alpn is h2 alone"]
 fn a_websocket() {
     every_pair(Rules::default(), Script::websocket, |pair| {
         let mut client = pair.connect();

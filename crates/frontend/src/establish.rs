@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use evenkeel_acl::count;
 use evenkeel_config::{Mode, Proto, SslTune};
-use evenkeel_proto::hello::{ClientHello, Hello};
+use evenkeel_proto::hello::{ClientHello, Hello, MAX_HELLO_BYTES};
 use evenkeel_tls::facts::{self, Seen};
 use evenkeel_tls::verify;
 use evenkeel_tls::{Refused, Terminator};
@@ -28,9 +28,6 @@ use crate::state::Process;
 use crate::timer::{Expired, within};
 use crate::worker::Local;
 use crate::{admit, h1, h2, proxied, tcp, txn};
-
-/// Bytes of a ClientHello: post-quantum key shares and many extensions stay far below.
-const MAX_HELLO: usize = 32 * 1024;
 
 /// How often a connection looks whether a limit on TLS has room for it.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -104,7 +101,8 @@ async fn secure(
     conn.secured = Some(room(conn, local, limit).await?);
     let Stream::Plain(socket) = std::mem::replace(&mut conn.stream, Stream::Lent) else { return Err(End::Internal) };
     let mut first = Vec::new();
-    let read = within(&mut conn.timer, accepted, limit, poll_fn(|cx| poll_hello(&socket, cx, &mut first, MAX_HELLO)));
+    let read =
+        within(&mut conn.timer, accepted, limit, poll_fn(|cx| poll_hello(&socket, cx, &mut first, MAX_HELLO_BYTES)));
     let refused = match read.await {
         Ok(Ok(HelloRead::Whole)) => None,
         Ok(Ok(HelloRead::NotTls)) if is_http(&first) => Some(End::TlsPlainHttp),

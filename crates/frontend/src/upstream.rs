@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use evenkeel_acl::TlsFacts;
 use evenkeel_backend::{Chooser, Group, Idle, Lease, Rank, Server, Share, Slot, Waiter, dial, greet};
 use evenkeel_config::{self as config, Mode, Proto, Reuse, Ws};
+use evenkeel_tls::Connector;
 use evenkeel_wire::h2::{ClientSettings, Multiplexed, Scheme};
 use evenkeel_wire::{Stream, TlsStream};
 
@@ -295,7 +296,10 @@ impl<'a> Way<'a> {
         let only_h1 = http
             && asked.upgrades
             && match at.conf.ws {
-                Ws::Auto => at.conf.proto != Some(Proto::H2),
+                Ws::Auto => {
+                    let agrees = |c: &Arc<Connector>| !c.offers(b"h2") || c.offers(b"http/1.1");
+                    at.conf.proto != Some(Proto::H2) && at.connector.as_ref().is_none_or(agrees)
+                }
                 Ws::H1 => true,
                 Ws::H2 => false,
             };
