@@ -12,15 +12,18 @@ use arc_swap::ArcSwapOption;
 use aws_lc_rs::digest;
 use evenkeel_acl::{CertFacts, TlsFacts};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ClientSessionMemoryCache, Resumption, UnbufferedClientConnection, WebPkiServerVerifier};
+use rustls::client::{
+    ClientSessionMemoryCache, Resumption, UnbufferedClientConnection, WebPkiServerVerifier, verify_server_name,
+};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, CommonState, DigitallySignedStruct, KeyLog, SignatureScheme};
 
 use crate::facts;
 use crate::files::Files;
 use crate::options::{CaSource, ServerTls, Verify};
 use crate::problem::{Problem, any_error};
-use crate::{cert, policy, roots};
+use crate::{cert, pinned, policy, roots};
 
 /// Names of servers whose sessions are kept; a server is asked for few.
 const SESSIONS: usize = 256;
@@ -249,6 +252,12 @@ fn verifier(
         return Some(Arc::new(Anyone { schemes: schemes(known, policy?) }));
     }
     let roots = roots::load(&options.ca_file, "ca-file", files, problems);
+    let trusted = match (&options.ca_file, &options.crl_file) {
+        (CaSource::File(path), None) => roots::certificates(path, "ca-file", files, &mut Vec::new()),
+        // Of one that could be revoked nobody else could say so.
+        (CaSource::File(_), Some(_)) | (CaSource::System, _) => None,
+    };
+    let trusted = trusted.unwrap_or_default().iter().map(|(_, der)| fingerprint(der)).collect();
     let mut builder = WebPkiServerVerifier::builder_with_provider(roots?, Arc::clone(&policy?.provider));
     if let Some(lists) = lists? {
         // OpenSSL's reading: a list for every authority of the chain, and none past its next update.
@@ -256,7 +265,8 @@ fn verifier(
     }
     match builder.build() {
         Ok(inner) => {
-            Some(Arc::new(Trusted { schemes: schemes(inner.supported_verify_schemes(), policy?), inner, host }))
+            let schemes = schemes(inner.supported_verify_schemes(), policy?);
+            Some(Arc::new(Trusted { schemes, inner, host, trusted }))
         }
         Err(error) => {
             problems.push(Problem::error("crl-file", format!("the revocation lists cannot be used: {error}")));
@@ -279,6 +289,14 @@ struct Trusted {
     inner: Arc<WebPkiServerVerifier>,
     host: Option<ServerName<'static>>,
     schemes: Vec<SignatureScheme>,
+    /// Of the certificates of `ca-file`: a server may show one of them.
+    trusted: Box<[[u8; 32]]>,
+}
+
+fn fingerprint(der: &CertificateDer<'_>) -> [u8; 32] {
+    let mut sum = [0; 32];
+    sum.copy_from_slice(digest::digest(&digest::SHA256, der).as_ref());
+    sum
 }
 
 impl ServerCertVerifier for Trusted {
@@ -298,6 +316,15 @@ impl ServerCertVerifier for Trusted {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if named.is_none() => Ok(ServerCertVerified::assertion()),
+            Err(refusal)
+                if pinned::is_good(&refusal, end_entity, now, |usage| usage.server_auth)
+                    && self.trusted.contains(&fingerprint(end_entity)) =>
+            {
+                if let Some(name) = named {
+                    verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
+                }
+                Ok(ServerCertVerified::assertion())
+            }
             result => result,
         }
     }
@@ -480,6 +507,48 @@ mod tests {
         assert_eq!(crate::codes::of_error(&error), crate::codes::NO_LOCAL_ISSUER, "{error}");
         let anyone = fixture.connector(&ServerTls { verify: Verify::None, ..fixture.options() });
         fixture.connect(&anyone, Some("app.internal")).unwrap();
+    }
+
+    /// What `openssl req -x509` makes has the flag of an authority; it is trusted for its own name and while it is valid.
+    #[test]
+    fn a_trusted_certificate_may_be_the_servers_own() {
+        let made = |until: i32| {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let mut params = rcgen::CertificateParams::new(vec!["app.internal".to_owned()]).unwrap();
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = date_time_ymd(until, 1, 1);
+            (params.self_signed(&key).unwrap(), key)
+        };
+        let fixture = Fixture::new(&["app.internal"]);
+        let (trusted, lapsed, stranger) = (made(2060), made(2021), made(2060));
+        fs::write(fixture.folder.path().join("ca.pem"), trusted.0.pem() + &lapsed.0.pem()).unwrap();
+        let connector = fixture.connector(&fixture.options());
+        let with_host = ServerTls { verifyhost: Some("other.internal".into()), ..fixture.options() };
+        let with_host = fixture.connector(&with_host);
+        for (connector, shown, sni, fine) in [
+            (&connector, &trusted, Some("app.internal"), true),
+            (&connector, &trusted, None, true),
+            (&connector, &trusted, Some("other.internal"), false),
+            (&with_host, &trusted, None, false),
+            (&connector, &lapsed, Some("app.internal"), false),
+            (&connector, &stranger, Some("app.internal"), false),
+        ] {
+            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            let server = ServerConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(
+                    vec![shown.0.der().clone()],
+                    PrivateKeyDer::try_from(shown.1.serialize_der()).unwrap(),
+                )
+                .unwrap();
+            let fixture =
+                Fixture { server: Arc::new(server), ca: Ca::new("unused"), folder: tempfile::tempdir().unwrap() };
+            let result = fixture.connect(connector, sni);
+            assert_eq!(result.is_ok(), fine, "{sni:?}: {:?}", result.err());
+        }
     }
 
     #[test]

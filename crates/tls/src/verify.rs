@@ -26,6 +26,7 @@ use crate::der::Signed;
 use crate::files::Files;
 use crate::ocsp::is_signed_by;
 use crate::options::{CaSource, ClientAuth, IgnoreErrors, Verify};
+use crate::pinned;
 use crate::policy::Built;
 use crate::problem::{Problem, any_error};
 use crate::roots;
@@ -199,7 +200,7 @@ impl ClientVerifier {
             errors.add(0, codes::CRL_EXPIRED);
         }
         let refusal = match refusal {
-            Some(refusal) if self.is_trusted_itself(leaf, seconds, &refusal) => return (Ok(()), Outcome::default()),
+            Some(refusal) if self.is_trusted_itself(leaf, now, &refusal) => return (Ok(()), Outcome::default()),
             Some(refusal) => {
                 self.diagnose(leaf, above, seconds, &refusal, &mut errors);
                 refusal
@@ -320,6 +321,10 @@ impl ClientVerifier {
         }
     }
 
+    fn is_trusted_itself(&self, leaf: &CertificateDer<'_>, now: UnixTime, refusal: &Error) -> bool {
+        !self.has_lists && self.is_authority(leaf) && pinned::is_good(refusal, leaf, now, |usage| usage.client_auth)
+    }
+
     fn is_authority(&self, der: &CertificateDer<'_>) -> bool {
         self.authorities.values().flatten().any(|known| known == der)
     }
@@ -331,24 +336,6 @@ impl ClientVerifier {
             .iter()
             .filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1))
             .find(|authority| issued(authority, cert))
-    }
-
-    /// OpenSSL lets in the holder of a certificate that is itself among the trusted; webpki does not when it could sign others.
-    fn is_trusted_itself(&self, leaf: &CertificateDer<'_>, now: i64, refusal: &Error) -> bool {
-        let Error::InvalidCertificate(CertificateError::Other(other)) = refusal else { return false };
-        let is_ca = matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity));
-        let Ok((_, parsed)) = X509Certificate::from_der(leaf) else { return false };
-        let validity = parsed.validity();
-        let is_for_clients = match parsed.extended_key_usage() {
-            Ok(Some(usage)) => usage.value.client_auth || usage.value.any,
-            Ok(None) => true,
-            Err(_) => false,
-        };
-        is_ca
-            && is_for_clients
-            && !self.has_lists
-            && (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now)
-            && self.is_authority(leaf)
     }
 }
 
