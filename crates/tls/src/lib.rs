@@ -18,7 +18,7 @@ pub mod ocsp;
 pub mod options;
 mod pem;
 mod pinned;
-mod policy;
+pub mod policy;
 pub mod problem;
 pub mod roots;
 pub mod sessions;
