@@ -1,13 +1,18 @@
 //! Certificates and keys of tickets while the process runs: replaced, watched, listed, shared, and fetched for.
 #![allow(clippy::unwrap_used)]
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use evenkeel_testkit::certs::{Ca, Leaf, LeafOptions};
 use evenkeel_testkit::{
-    Act, DEADLINE, Load, Origin, Proto, Proxy, RawClient, Script, Session, TlsClient, TlsClientOptions, Via, binary,
+    Act, DEADLINE, DeadPort, Load, Origin, Proto, Proxy, RawClient, Script, Session, TlsClient, TlsClientOptions, Via,
+    binary,
 };
 
 /// The name in every certificate.
@@ -60,7 +65,6 @@ impl Setup {
 
     /// Runs `evenkeel WORDS --pid-file ...` with `input` as its standard input.
     fn run(&self, words: &[&str], input: &str) -> Output {
-        use std::io::Write;
         let mut command = Command::new(binary());
         command.arg(words[0]).arg("--pid-file").arg(self.proxy.dir().join("pid")).args(&words[1..]);
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -348,4 +352,75 @@ fn keys_of_a_file_are_shared_by_machines_and_one_is_added_at_run_time() {
     assert!(!shown.to_string().contains(&d), "no secret is shown");
     assert!(first.proxy.reload_command().status.success());
     assert_eq!(first.json(&["tickets", "show", "--json"]), shown, "what was set outlives a reload");
+}
+
+#[test]
+fn ocsp_responses_are_fetched_checked_and_stapled() {
+    let ca = Arc::new(Ca::new("tests"));
+    let (responder, asked) = responder(ca.clone());
+    let dead = DeadPort::new();
+    let folder = tempfile::tempdir().unwrap();
+    let site = |name: &str, ocsp: String| {
+        let leaf = ca.sign(&LeafOptions { ocsp, ..LeafOptions::new(&[name]) });
+        Leaf { chain_pem: ca.pem(), ..leaf }.write(folder.path(), &format!("{name}.pem"));
+    };
+    site("good.example", format!("http://{responder}/ocsp"));
+    site("dead.example", format!("http://{}/ocsp", dead.addr()));
+    site("none.example", String::new());
+    let origin = Origin::start(answers());
+    let proxy = Proxy::start(&config("certificate = \"$\", ocsp-update = true", folder.path(), &origin));
+    let setup = Setup { ca: Ca::new("unused"), folder, _origin: origin, proxy };
+
+    let log = setup.proxy.process();
+    let line =
+        log.wait_line(0, "about the fetch", |line| line.contains("<OCSP-UPDATE>") && line.contains("good.example"));
+    assert!(line.contains("good.example.pem 1 \"Update successful\" 0 1"), "{line}");
+    let line =
+        log.wait_line(0, "about the dead one", |line| line.contains("<OCSP-UPDATE>") && line.contains("dead.example"));
+    assert!(line.contains("dead.example.pem 2 \"HTTP error\" 1 0: ") && line.contains("refused"), "{line}");
+    let of = |name: &str| setup.json(&["cert", "show", name, "--json"])[0]["ocsp"].clone();
+    let good = of("good.example");
+    assert_eq!((&good["until"], &good["succeeded"]), (&serde_json::json!(2_493_072_000i64), &1.into()));
+    let dead = of("dead.example");
+    assert_eq!((&dead["until"], &dead["failed"]), (&serde_json::Value::Null, &1.into()));
+    assert!(dead["error"].as_str().unwrap().contains("refused"), "{dead}");
+    assert!(of("none.example")["error"].as_str().unwrap().contains("no responder"));
+    let path = setup.path("good.example.pem").display().to_string();
+    let metric = format!("evenkeel_certificate_ocsp_expiry_timestamp_seconds{{path=\"{path}\",name=\"good.example\"}}");
+    assert_eq!(setup.proxy.metric(&metric), Some(2_493_072_000.0));
+    assert_eq!(setup.proxy.metric("evenkeel_ocsp_updates_total{result=\"ok\"}"), Some(1.0));
+    assert_eq!(setup.proxy.metric("evenkeel_ocsp_updates_total{result=\"failed\"}"), Some(1.0));
+    // What was fetched outlives a reload, and nobody is asked again.
+    assert!(setup.proxy.reload_command().status.success());
+    assert_eq!(of("good.example"), good);
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+/// An OCSP responder that says of every certificate that it is good, and counts the requests that it answers.
+fn responder(ca: Arc<Ca>) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (addr, asked) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+    let count = asked.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut reader = BufReader::new(stream.unwrap());
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap() > 0 {}
+            let head = head.to_ascii_lowercase();
+            if !head.starts_with("post /ocsp http/1.1\r\n")
+                || !head.contains("content-type: application/ocsp-request\r\n")
+            {
+                continue;
+            }
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+            let mut request = vec![0; length.parse().unwrap()];
+            reader.read_exact(&mut request).unwrap();
+            let body = ca.ocsp(&request);
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/ocsp-response\r\nContent-Length: ";
+            let answer = [format!("{head}{}\r\n\r\n", body.len()).as_bytes(), &body].concat();
+            count.fetch_add(1, Ordering::SeqCst);
+            reader.get_mut().write_all(&answer).unwrap();
+        }
+    });
+    (addr, asked)
 }

@@ -13,6 +13,8 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+mod ocsp;
+
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// An authority that signs what tests need.
@@ -46,13 +48,23 @@ pub struct LeafOptions {
     pub client: bool,
     /// Serial number; 0 leaves it to chance.
     pub serial: u64,
+    /// URL of the OCSP responder it names; empty for none.
+    pub ocsp: String,
 }
 
 impl LeafOptions {
     /// Good for these names as a server, for a year, with a P-256 key.
     pub fn new(names: &[&str]) -> LeafOptions {
         let names = names.iter().map(|n| (*n).to_owned()).collect();
-        LeafOptions { names, key: Key::P256, from_days: -1, until_days: 365, client: false, serial: 0 }
+        LeafOptions {
+            names,
+            key: Key::P256,
+            from_days: -1,
+            until_days: 365,
+            client: false,
+            serial: 0,
+            ocsp: String::new(),
+        }
     }
 }
 
@@ -156,6 +168,9 @@ impl Ca {
             if options.client { ExtendedKeyUsagePurpose::ClientAuth } else { ExtendedKeyUsagePurpose::ServerAuth };
         params.extended_key_usages = vec![usage];
         params.use_authority_key_identifier_extension = true;
+        if !options.ocsp.is_empty() {
+            params.custom_extensions.push(ocsp::responder(&options.ocsp));
+        }
         if options.serial != 0 {
             params.serial_number = Some(SerialNumber::from(options.serial));
         }
@@ -169,6 +184,14 @@ impl Ca {
         };
         let cert = params.signed_by(key, &self.issuer).expect("a signed certificate");
         Leaf { cert_pem: cert.pem(), chain_pem: self.above.concat(), key_pem: key.serialize_pem() }
+    }
+
+    /// What an OCSP responder of this authority answers to a request in DER: the certificate is good.
+    ///
+    /// # Panics
+    /// When it is no request.
+    pub fn ocsp(&self, request: &[u8]) -> Vec<u8> {
+        ocsp::good(request, self.issuer.key()).expect("an OCSP request")
     }
 
     /// A revocation list of this authority, in PEM, that revokes these serial numbers.
