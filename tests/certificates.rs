@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use evenkeel_testkit::certs::{Ca, Leaf, LeafOptions};
 use evenkeel_testkit::{
-    Act, DEADLINE, DeadPort, Load, Origin, Proto, Proxy, RawClient, Script, Session, TlsClient, TlsClientOptions, Via,
-    binary,
+    Act, Ask, Client, DEADLINE, DeadPort, Load, Origin, Proto, Proxy, RawClient, Script, Session, TlsClient,
+    TlsClientOptions, Via, binary,
 };
 
 /// The name in every certificate.
@@ -236,6 +236,17 @@ fn certificates_are_listed_shown_and_exported() {
     setup.proxy.wait_metric(&kind("full"), 1.0);
     setup.proxy.wait_metric(&kind("resumed"), 1.0);
     setup.proxy.wait_metric("haproxy_process_ssl_connections_total", 2.0);
+    let via = Via::tls(Proto::H2, &TlsClient::new(NAME, &[]));
+    let mut h2 = Client::connect(setup.proxy.addr("web"), &via).unwrap();
+    (0..3).for_each(|_| assert_eq!(h2.ask(&Ask::get("/")).unwrap().status, 200));
+    drop(h2);
+    let cells = |column: &str| {
+        let csv = setup.proxy.admin("/stats;csv").text();
+        let mut lines = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
+        let at = lines.next().unwrap().iter().position(|name| *name == column).unwrap();
+        lines.find(|line| line[..2] == ["web", "FRONTEND"]).unwrap()[at].to_owned()
+    };
+    assert_eq!(["h1sess", "h2sess", "h1req", "h2req"].map(cells), ["2", "1", "2", "3"]);
     let mut plain = RawClient::connect(setup.proxy.addr("web")).unwrap();
     assert_eq!(plain.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap().status(), 400);
     setup.proxy.wait_metric("evenkeel_frontend_tls_handshake_failures_total{proxy=\"web\"}", 1.0);

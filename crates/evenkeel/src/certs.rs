@@ -342,7 +342,7 @@ impl Certs {
         match &replaced {
             Ok(said) => {
                 add(&self.counted.ok, 1);
-                tracing::info!("{}", said.lines().collect::<Vec<_>>().join("; "));
+                tracing::info!("certificate replaced: {}", said.lines().collect::<Vec<_>>().join("; "));
             }
             Err(why) => {
                 add(&self.counted.failed, 1);

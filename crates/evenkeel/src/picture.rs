@@ -204,6 +204,7 @@ impl Picture {
             connections_total: sheet.sum(|s| &s.connections),
             requests_total: sheet.sum(|s| &s.requests),
             h2_connections_total: sheet.sum(|s| &s.h2_connections),
+            h2_requests_total: sheet.sum(|s| &s.h2_requests),
             tls: entrance.conf.binds.iter().any(|b| b.tls.is_some()),
             tls_handshakes_total: sheet.sum(|s| &s.tls_handshakes),
             tls_resumed_total: sheet.sum(|s| &s.tls_resumed),

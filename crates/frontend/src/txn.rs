@@ -153,6 +153,9 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
     tally.times.request = tally.since_begin();
     let sheet = entrance.state.sheet.shard(conn.admission.worker.id);
     sheet.requests.inc();
+    if txn.req.version() == Version::Http2 {
+        sheet.h2_requests.inc();
+    }
     sheet.request_rate.inc(clock::rate_ms());
     conn.session.requests = conn.requests;
     conn.note_handshake();

@@ -99,6 +99,8 @@ pub struct FrontendSheet {
     pub tls_resumed: Counter,
     /// Connections that spoke HTTP/2.
     pub h2_connections: Counter,
+    /// Of the requests, those that came over HTTP/2 (`h2req`).
+    pub h2_requests: Counter,
     /// Final responses by class (`hrsp_*`).
     pub responses: Responses,
 }
