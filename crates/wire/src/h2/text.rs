@@ -95,7 +95,8 @@ pub fn request_length(parts: &request::Parts) -> usize {
     let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
     let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
     let fields: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    AROUND + parts.method.as_str().len() + 2 * authority + path + fields
+    let scheme = uri.scheme_str().map_or(0, str::len);
+    AROUND + parts.method.as_str().len() + scheme + 2 * authority + path + fields
 }
 
 /// Writes a response as HTTP/1.1; a 200 to an extended CONNECT as the 101 that HTTP/1.1 says instead (RFC 8441 §5).

@@ -168,7 +168,7 @@ fn what_does_not_fit_is_told() {
 
 #[test]
 fn the_length_is_never_guessed_too_short() {
-    for text in ["/", "https://a.example:8443/x?y=1", "*"] {
+    for text in ["/", "https://a.example:8443/x?y=1", "*", &format!("{}://a", "x".repeat(60))] {
         for fields in [&[][..], &[("host", "a"), ("cookie", "a"), ("cookie", "b"), ("x-long", "0123456789")]] {
             for ends in [true, false] {
                 let mut parts = parts("POST", text, fields);
