@@ -11,6 +11,7 @@ use crate::library::Env;
 use crate::sample::{Sample, Type};
 use crate::value::{Arg, Value};
 
+mod aes;
 mod crypto;
 mod cut;
 pub(crate) mod encode;
@@ -28,6 +29,7 @@ mod strings;
 mod table;
 mod time;
 pub(crate) mod var;
+mod x509;
 
 /// `run(sample, args, ctx, out)`: the sample is of the input type already; `out` is empty and may be written and returned.
 pub(crate) type Run = for<'a> fn(Sample<'a>, &'a [Value], &'a Ctx<'_>, &'a mut Vec<u8>) -> Option<Sample<'a>>;
@@ -76,10 +78,12 @@ macro_rules! prepare {
     };
 }
 pub(crate) use md5::md5;
+pub use x509::{X509_ERRORS, x509_error};
 pub(crate) use {conv_table, prepare};
 
 static ALL: LazyLock<Vec<&'static Conv>> = LazyLock::new(|| {
     let tables = [
+        aes::TABLE,
         crypto::TABLE,
         cut::TABLE,
         encode::TABLE,
@@ -96,6 +100,7 @@ static ALL: LazyLock<Vec<&'static Conv>> = LazyLock::new(|| {
         table::TABLE,
         time::TABLE,
         var::TABLE,
+        x509::TABLE,
     ];
     let mut all: Vec<&'static Conv> = tables.into_iter().flatten().collect();
     all.sort_unstable_by_key(|conv| conv.name);

@@ -143,6 +143,23 @@ impl Wire {
     }
 }
 
+/// The bind a connection came by.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Its number in the frontend, from 1 (`so_id`).
+    pub id: u32,
+    /// The rest.
+    pub door: Arc<dyn Door>,
+}
+
+/// What rules see of a bind.
+pub trait Door: std::fmt::Debug + Send + Sync {
+    /// Its name (`so_name`).
+    fn name(&self) -> &str;
+    /// Connections on it now (`dst_conn`).
+    fn connections(&self) -> u32;
+}
+
 /// What lasts as long as the client connection.
 #[derive(Debug, Default)]
 pub struct Session {
@@ -166,6 +183,8 @@ pub struct Session {
     pub vars: RefCell<Vars>,
     /// What `tcp-request connection` and `session` rules track.
     pub tracks: Tracks,
+    /// The bind it came by; `None` where that is only described.
+    pub listener: Option<Listener>,
     /// `src` and `dst` as they were before content or HTTP rules changed them.
     pub lasting: Option<(Option<SocketAddr>, Option<SocketAddr>)>,
 }
@@ -186,6 +205,7 @@ impl Session {
             tls: self.tls.clone(),
             vars: RefCell::new(self.vars.borrow().clone()),
             tracks: self.tracks.fork(now_ms),
+            listener: self.listener.clone(),
             lasting: None,
         }
     }
@@ -685,6 +705,11 @@ impl Ctx<'_> {
             }
             notes.push_str(&what());
         }
+    }
+
+    /// The number of the bind, from 1.
+    pub(crate) fn listener_id(&self) -> u32 {
+        self.session.listener.as_ref().map_or(self.progress.listener_id, |listener| listener.id)
     }
 
     /// What counter `at` tracks: the transaction's own first, then the connection's.

@@ -36,9 +36,10 @@ mod word;
 pub use acl::{AclDef, Acls};
 pub use action::{Cause, Close, Content, ErrorReply, How, Reply, RuleKind, Wait, reason};
 pub use auth::{Password, User, UserList};
+pub use conv::{X509_ERRORS, x509_error};
 pub use ctx::{
-    BackendCount, Body, Buffers, Count, Ctx, FrontendCount, Memo, Now, Path, Phase, ProcessCount, Progress,
-    STICK_COUNTERS, ServerCount, Session, Slots, Times, Tracks, Wire, WishedTimeouts, Wishes, World,
+    BackendCount, Body, Buffers, Count, Ctx, Door, FrontendCount, Listener, Memo, Now, Path, Phase, ProcessCount,
+    Progress, STICK_COUNTERS, ServerCount, Session, Slots, Times, Tracks, Wire, WishedTimeouts, Wishes, World,
 };
 pub use error::{CODES, RuleError};
 pub use fetch::{CertFacts, Dn, ProxyFacts, TlsFacts, ja3, ja4};

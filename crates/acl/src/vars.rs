@@ -257,6 +257,11 @@ impl ProcVars {
         self.vars.read().get(name).map(f)
     }
 
+    /// Hands each name and value to `f`.
+    pub(crate) fn each(&self, mut f: impl FnMut(&str, &Stored)) {
+        self.vars.read().iter().for_each(|(name, stored)| f(name, stored));
+    }
+
     /// The same variables, apart from these: what an explanation may change.
     pub fn copy(&self) -> ProcVars {
         let vars = self.vars.read().clone();

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use evenkeel_acl::{Session, TlsFacts, count};
+use evenkeel_acl::{Listener, Session, TlsFacts, count};
 use evenkeel_config::{BindAddress, Mode, Proto};
 use evenkeel_proto::Buf;
 use evenkeel_wire::{Stream, TlsStream};
@@ -101,9 +101,12 @@ pub(crate) fn spawn(stream: Stream, src: Option<SocketAddr>, admission: Admissio
     (session.src, session.dst, session.real) = (src, dst, (src, dst));
     let bind = &admission.listening.bind.conf;
     let mut expects_proxy = bind.accept_proxy.is_some();
-    let mut prepares = bind.tls.is_some() || expects_proxy;
+    // A reload may have brought TLS, or taken it away, on a socket that stayed.
+    let mut prepares = bind.tls.is_some() || entrance.terminator(bind).is_some() || expects_proxy;
     if entrance.has_rules {
         session.accepted_us = clock::unix_us(accepted);
+        let id = entrance.listener_id(bind);
+        session.listener = Some(Listener { id, door: admission.listening.bind.clone() });
         let admitted = admit::connection(worker, &local.snapshot, entrance, &mut session).and_then(|expects| {
             expects_proxy |= expects;
             prepares |= expects;

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use evenkeel_acl::Door;
 use evenkeel_config::{Bind, BindAddress};
 use evenkeel_stats::Gauge;
 use evenkeel_wire::Stream;
@@ -36,6 +37,16 @@ pub struct BindState {
     pub conf: Bind,
     /// Connections on it.
     pub sessions: Gauge,
+}
+
+impl Door for BindState {
+    fn name(&self) -> &str {
+        &self.conf.name
+    }
+
+    fn connections(&self) -> u32 {
+        self.sessions.now()
+    }
 }
 
 /// A bind that could not be opened.

@@ -40,7 +40,7 @@ pub struct Entrance {
     pub routes: Vec<Option<usize>>,
     /// The backend when no rule matches.
     pub default: Option<usize>,
-    /// Some rule may look at the connection, or some server is told of it.
+    /// Some rule or format may look at the connection, or some server is told of it.
     pub(crate) has_rules: bool,
     /// Where and how its transactions are logged.
     pub log: LogPlan,
@@ -51,8 +51,17 @@ pub struct Entrance {
 impl Entrance {
     /// What TLS ends with on `bind`; `None`: it has none, or is not of this configuration.
     pub(crate) fn terminator(&self, bind: &config::Bind) -> Option<&Arc<Terminator>> {
-        let at = self.conf.binds.iter().position(|b| b.address == bind.address && b.name == bind.name)?;
-        self.terminators.get(at)?.as_ref()
+        self.terminators.get(self.bind(bind)?)?.as_ref()
+    }
+
+    /// The number of `bind`, from 1; 0 when it is not of this configuration.
+    pub(crate) fn listener_id(&self, bind: &config::Bind) -> u32 {
+        self.bind(bind).map_or(0, |at| at as u32 + 1)
+    }
+
+    fn bind(&self, bind: &config::Bind) -> Option<usize> {
+        // A reload may have renamed it; an address is listened on once.
+        self.conf.binds.iter().position(|b| b.address == bind.address)
     }
 
     /// The configured page of `status`: of the backend, else of the frontend.
@@ -69,7 +78,7 @@ impl Entrance {
     }
 }
 
-/// Whether a rule of the frontend, or of any backend, may look at connections of `front`, or a server is told of them.
+/// Whether a rule or a format of the frontend, or a rule of any backend, may look at connections of `front`, or a server is told of them.
 fn has_rules(front: &config::Frontend, config: &config::Config) -> bool {
     let own = [
         &front.tcp_request_connection,
@@ -91,7 +100,11 @@ fn has_rules(front: &config::Frontend, config: &config::Config) -> bool {
         ];
         sets.iter().any(|rules| !rules.is_empty()) || back.servers.iter().any(|server| server.send_proxy.is_some())
     };
-    own.iter().any(|rules| !rules.is_empty()) || !front.switch.is_empty() || config.backends.iter().any(|b| back(b))
+    let formats = [&front.log_text, &front.log_sd, &front.error_log_text, &front.unique_id_format];
+    formats.iter().any(|format| format.is_some())
+        || own.iter().any(|rules| !rules.is_empty())
+        || !front.switch.is_empty()
+        || config.backends.iter().any(|b| back(b))
 }
 
 impl Snapshot {

@@ -2,57 +2,8 @@
 //!
 //! The numbers are the interface of OpenSSL's `X509_V_ERR_*`; rustls's errors are mapped to them here and nowhere else.
 
+use evenkeel_acl::{X509_ERRORS, x509_error};
 use rustls::CertificateError;
-
-/// Number and name of every error that can be asked for or told; names lack `X509_V_ERR_`.
-const NAMES: &[(u32, &str)] = &[
-    (1, "UNSPECIFIED"),
-    (2, "UNABLE_TO_GET_ISSUER_CERT"),
-    (3, "UNABLE_TO_GET_CRL"),
-    (4, "UNABLE_TO_DECRYPT_CERT_SIGNATURE"),
-    (5, "UNABLE_TO_DECRYPT_CRL_SIGNATURE"),
-    (6, "UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY"),
-    (7, "CERT_SIGNATURE_FAILURE"),
-    (8, "CRL_SIGNATURE_FAILURE"),
-    (9, "CERT_NOT_YET_VALID"),
-    (10, "CERT_HAS_EXPIRED"),
-    (11, "CRL_NOT_YET_VALID"),
-    (12, "CRL_HAS_EXPIRED"),
-    (13, "ERROR_IN_CERT_NOT_BEFORE_FIELD"),
-    (14, "ERROR_IN_CERT_NOT_AFTER_FIELD"),
-    (15, "ERROR_IN_CRL_LAST_UPDATE_FIELD"),
-    (16, "ERROR_IN_CRL_NEXT_UPDATE_FIELD"),
-    (17, "OUT_OF_MEM"),
-    (18, "DEPTH_ZERO_SELF_SIGNED_CERT"),
-    (19, "SELF_SIGNED_CERT_IN_CHAIN"),
-    (20, "UNABLE_TO_GET_ISSUER_CERT_LOCALLY"),
-    (21, "UNABLE_TO_VERIFY_LEAF_SIGNATURE"),
-    (22, "CERT_CHAIN_TOO_LONG"),
-    (23, "CERT_REVOKED"),
-    (24, "INVALID_CA"),
-    (25, "PATH_LENGTH_EXCEEDED"),
-    (26, "INVALID_PURPOSE"),
-    (27, "CERT_UNTRUSTED"),
-    (28, "CERT_REJECTED"),
-    (29, "SUBJECT_ISSUER_MISMATCH"),
-    (30, "AKID_SKID_MISMATCH"),
-    (31, "AKID_ISSUER_SERIAL_MISMATCH"),
-    (32, "KEYUSAGE_NO_CERTSIGN"),
-    (33, "UNABLE_TO_GET_CRL_ISSUER"),
-    (34, "UNHANDLED_CRITICAL_EXTENSION"),
-    (35, "KEYUSAGE_NO_CRL_SIGN"),
-    (36, "UNHANDLED_CRITICAL_CRL_EXTENSION"),
-    (41, "INVALID_EXTENSION"),
-    (47, "PERMITTED_VIOLATION"),
-    (48, "EXCLUDED_VIOLATION"),
-    (50, "APPLICATION_VERIFICATION"),
-    (62, "HOSTNAME_MISMATCH"),
-    (63, "EMAIL_MISMATCH"),
-    (64, "IP_ADDRESS_MISMATCH"),
-    (66, "EE_KEY_TOO_SMALL"),
-    (67, "CA_KEY_TOO_SMALL"),
-    (68, "CA_MD_TOO_WEAK"),
-];
 
 /// The certificate is fine.
 pub const OK: u32 = 0;
@@ -84,7 +35,7 @@ pub const INVALID_PURPOSE: u32 = 26;
 /// The number of OpenSSL's constant, with or without `X509_V_ERR_`.
 pub fn number_of(name: &str) -> Option<u32> {
     let name = name.strip_prefix("X509_V_ERR_").unwrap_or(name);
-    NAMES.iter().find(|(_, known)| *known == name).map(|(number, _)| *number)
+    X509_ERRORS.iter().find(|(_, known)| *known == name).map(|(number, _)| *number)
 }
 
 /// OpenSSL's constant for a number, without `X509_V_ERR_`; `OK` for 0.
@@ -92,7 +43,7 @@ pub fn name_of(number: u32) -> Option<&'static str> {
     if number == OK {
         return Some("OK");
     }
-    NAMES.binary_search_by_key(&number, |(number, _)| *number).ok().map(|at| NAMES[at].1)
+    x509_error(number)
 }
 
 /// The number that says what rustls says. An unknown issuer needs the chain to be told apart (18, 19, 20), which the verifier of
@@ -133,8 +84,7 @@ mod tests {
 
     #[test]
     fn names_and_numbers_lead_to_each_other() {
-        assert!(NAMES.is_sorted_by_key(|(number, _)| *number));
-        for (number, name) in NAMES {
+        for (number, name) in X509_ERRORS {
             assert_eq!(number_of(name), Some(*number));
             assert_eq!(number_of(&format!("X509_V_ERR_{name}")), Some(*number));
             assert_eq!(name_of(*number), Some(*name));

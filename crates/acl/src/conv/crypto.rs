@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::{constant_time, digest, hmac};
 
 use super::encode::decode_base64;
 use super::md5::md5;
-use crate::conv::{bounded, conv_table, text};
+use crate::conv::{conv_table, text};
 use crate::ctx::Ctx;
 use crate::library::Env;
 use crate::sample::{Sample, Scratch};
@@ -18,17 +17,8 @@ const BITS: Arg = Arg::maybe("bits", ArgKind::Int);
 const ALGORITHM: Arg = Arg::one("algorithm", ArgKind::Str);
 const KEY: Arg = Arg::one("key", ArgKind::Str);
 const VAR: Arg = Arg::one("var", ArgKind::Var);
-const AES_BITS: Arg = Arg::one("bits", ArgKind::Int);
-const NONCE: Arg = Arg::one("nonce", ArgKind::Str);
-const TAG: Arg = Arg::one("aead_tag", ArgKind::Str);
-const AAD: Arg = Arg::maybe("aad", ArgKind::Str);
 
 conv_table! {
-    "aes_gcm_dec" "aes_gcm_dec(<bits>,<nonce>,<key>,<aead_tag>[,<aad>])" [AES_BITS, NONCE, KEY, TAG, AAD] Bin -> Bin
-        aes_gcm_dec, prepare aes_args,
-        "The input decrypted by AES-GCM with a key of 128, 192 or 256 bits; undefined when it was changed. Nonce (12 \
-         bytes), key, tag and additional data are base64, or variables that hold it.",
-        "path,aes_gcm_dec(128,txn.nonce,Zm9vb2Zvb29mb29wZm9vbw==,txn.tag)";
     "digest" "digest(<algorithm>)" [ALGORITHM] Bin -> Bin digest, prepare digest_args,
         "The digest by md5, sha1, sha224, sha256, sha384, sha512, sha512-256, sha3-256, sha3-384 or sha3-512.",
         "path,digest(sha256),hex";
@@ -106,13 +96,13 @@ fn digest<'a>(sample: Sample<'a>, args: &'a [Value], _: &'a Ctx<'_>, out: &'a mu
 }
 
 /// A key or nonce: given in base64, or in a variable that holds base64.
-enum Secret {
+pub(super) enum Secret {
     Bytes(Vec<u8>),
     Var(VarRef),
 }
 
 impl Secret {
-    fn parse(args: &[Value], at: usize, what: &str) -> Result<Secret, String> {
+    pub(super) fn parse(args: &[Value], at: usize, what: &str) -> Result<Secret, String> {
         let given = Value::text(args, at);
         if let Some(name) = std::str::from_utf8(given).ok().and_then(|text| VarRef::parse(text).ok()) {
             return Ok(Secret::Var(name));
@@ -125,7 +115,7 @@ impl Secret {
     }
 
     /// Hands the bytes to `f`; `None` when the variable is not set or holds no base64.
-    fn with<R>(&self, ctx: &Ctx<'_>, f: impl FnOnce(&[u8]) -> Option<R>) -> Option<R> {
+    pub(super) fn with<R>(&self, ctx: &Ctx<'_>, f: impl FnOnce(&[u8]) -> Option<R>) -> Option<R> {
         match self {
             Secret::Bytes(bytes) => f(bytes),
             Secret::Var(name) => ctx.buffers.with(|bytes| {
@@ -187,59 +177,6 @@ fn secure_memcmp<'a>(
         let same = constant_time::verify_slices_are_equal(input, sample.as_bytes(&mut scratch)).is_ok();
         Sample::Bool(same)
     })
-}
-
-struct Aes {
-    algorithm: &'static aead::Algorithm,
-    nonce: Secret,
-    key: Secret,
-    tag: Secret,
-    aad: Option<Secret>,
-}
-
-fn aes_args(args: &mut Vec<Value>, _: &Env<'_>) -> Result<(), String> {
-    let algorithm = match Value::int(args, 0) {
-        Some(128) => &aead::AES_128_GCM,
-        Some(192) => &aead::AES_192_GCM,
-        Some(256) => &aead::AES_256_GCM,
-        _ => return Err("AES has keys of 128, 192 or 256 bits".into()),
-    };
-    let aes = Aes {
-        algorithm,
-        nonce: Secret::parse(args, 1, "nonce")?,
-        key: Secret::parse(args, 2, "key")?,
-        tag: Secret::parse(args, 3, "tag")?,
-        aad: if args.len() > 4 { Some(Secret::parse(args, 4, "additional data")?) } else { None },
-    };
-    if let Secret::Bytes(key) = &aes.key
-        && key.len() != algorithm.key_len()
-    {
-        return Err(format!("the key has {} bytes and must have {}", key.len(), algorithm.key_len()));
-    }
-    *args = vec![Value::Ready(Arc::new(aes))];
-    Ok(())
-}
-
-fn aes_gcm_dec<'a>(
-    sample: Sample<'a>,
-    args: &'a [Value],
-    ctx: &'a Ctx<'_>,
-    out: &'a mut Vec<u8>,
-) -> Option<Sample<'a>> {
-    let (input, aes) = (text(sample)?, Value::ready::<Aes>(args, 0)?);
-    out.extend_from_slice(input);
-    let key = aes.key.with(ctx, |bytes| UnboundKey::new(aes.algorithm, bytes).ok())?;
-    let nonce = aes.nonce.with(ctx, |bytes| Nonce::try_assume_unique_for_key(bytes).ok())?;
-    aes.tag.with(ctx, |tag| {
-        let open = |aad: &[u8], out: &mut Vec<u8>| {
-            LessSafeKey::new(key).open_in_place_separate_tag(nonce, Aad::from(aad), tag, out).ok().map(|_| ())
-        };
-        match &aes.aad {
-            Some(aad) => aad.with(ctx, |aad| open(aad, out)),
-            None => open(b"", out),
-        }
-    })?;
-    bounded(out, input).map(Sample::Bin)
 }
 
 #[cfg(test)]
@@ -327,29 +264,5 @@ mod tests {
                 (str("abc"), "secure_memcmp(txn.none)", None),
             ],
         );
-    }
-
-    #[test]
-    fn aes_gcm_opens_what_was_sealed() {
-        let hex = |text: &str| -> Vec<u8> {
-            (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap_or(0)).collect()
-        };
-        // Test case 3 of the GCM specification: AES-128, no additional data.
-        let sealed = hex(
-            "42831ec2217774244b7221b784d0d49ce3aa212f2c02a4e035c17e2329aca12e21d514b25466931c7d8f6a5aac84aa051ba30b396a0aac973d58e091473f5985",
-        );
-        let (key, nonce, tag) = ("/v/pkoZlcxxtao+UZzCDCA==", "yv66vvrO263eyviI", "TVwq8yfNZKYs81q9K6b6tA==");
-        let opened = "D9313225F88406E5A55909C5AFF5269A86A7A9531534F7DA2E4C303D8A318A721C3C0C95956809532FCF0E2449A6B525B16AEDF5AA0DE657BA637B391AAFD255";
-        let steps = |tag: &str, nonce: &str| format!("aes_gcm_dec(128,{nonce},{key},{tag}),hex");
-        check(Sample::Bin(&sealed), &steps(tag, nonce), Some(opened));
-        check(Sample::Bin(&sealed), &steps("TVwq8yfNZKYs81q9K6b6tQ==", nonce), None);
-        check(Sample::Bin(&sealed), &steps(tag, "yv66vg=="), None);
-        check(Sample::Bin(&sealed), &steps("txn.none", nonce), None);
-        for steps in [
-            "aes_gcm_dec(100,a,a,a)",
-            "aes_gcm_dec(256,yv66vvrO263eyviI,/v/pkoZlcxxtao+UZzCDCA==,TVwq8yfNZKYs81q9K6b6tA==)",
-        ] {
-            refused(Sample::Bin(b""), steps);
-        }
     }
 }

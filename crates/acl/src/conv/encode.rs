@@ -100,6 +100,11 @@ fn from_base64(text: &[u8], url: bool, out: &mut Vec<u8>) -> bool {
     true
 }
 
+/// Appends `bytes` in padded base64.
+pub(super) fn encode_base64(bytes: &[u8], out: &mut Vec<u8>) {
+    to_base64(bytes, STANDARD, true, out);
+}
+
 /// Appends the bytes of padded base64; whether it was such.
 pub(crate) fn decode_base64(text: &[u8], out: &mut Vec<u8>) -> bool {
     let bare = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);

@@ -36,6 +36,9 @@ impl From<&Header<'_>> for ProxyFacts {
 fetch_table! {
     "dst" "dst" [] Ip First SINCE_ACCEPT => (|ctx, _| ip(ctx.session.dst)),
         "The address the client connected to; undefined on Unix sockets.", "dst 192.0.2.0/24";
+    "dst_conn" "dst_conn" [] Int First SINCE_ACCEPT |ctx, _, visit| give(connections(ctx).map(Sample::Int), visit),
+        "Connections on the bind the client connected to, this one included. In `[[test]]` and `explain` those of the \
+         frontend stand for them.", "dst_conn gt 1000";
     "dst_is_local" "dst_is_local" [] Bool First SINCE_ACCEPT |ctx, _, visit| is_local(ctx, ctx.session.dst, visit),
         "Whether the address the client connected to is one of this machine.", "dst_is_local";
     "dst_port" "dst_port" [] Int First SINCE_ACCEPT => (|ctx, _| port(ctx.session.dst)),
@@ -93,10 +96,12 @@ fetch_table! {
         "The client timeout in force, in milliseconds: that of `set-timeout client`, else `fe_client_timeout`.",
         "cur_client_timeout gt 10000";
     "so_id" "so_id" [] Int First SINCE_ACCEPT
-        |ctx, _, visit| visit(Sample::Int(ctx.progress.listener_id.into())),
+        |ctx, _, visit| visit(Sample::Int(ctx.listener_id().into())),
         "The number of the bind the client connected to.", "so_id 1";
     "so_name" "so_name" [] Str First SINCE_ACCEPT
-        |ctx, _, visit| visit(Sample::Str(ctx.progress.listener.as_bytes())),
+        |ctx, _, visit| visit(Sample::Str(
+            ctx.session.listener.as_ref().map_or(ctx.progress.listener, |listener| listener.door.name()).as_bytes(),
+        )),
         "The name of the bind the client connected to.", "so_name internal";
     "src" "src" [] Ip First SINCE_ACCEPT => (|ctx, _| ip(ctx.session.src)),
         "The client address; undefined on Unix sockets.", "src 203.0.113.0/24 2001:db8::/32";
@@ -112,6 +117,13 @@ pub(super) fn ip<'c>(address: Option<SocketAddr>) -> Option<Sample<'c>> {
 
 pub(super) fn port<'c>(address: Option<SocketAddr>) -> Option<Sample<'c>> {
     address.map(|address| Sample::Int(address.port().into()))
+}
+
+fn connections(ctx: &Ctx<'_>) -> Option<i64> {
+    match &ctx.session.listener {
+        Some(listener) => Some(listener.door.connections().into()),
+        None => ctx.world.count(Count::Frontend(ctx.progress.frontend, FrontendCount::Connections)),
+    }
 }
 
 fn is_local(ctx: &Ctx<'_>, address: Option<SocketAddr>, visit: &mut Visit<'_>) -> ControlFlow<()> {

@@ -12,11 +12,17 @@ use crate::fetch::request::path_and_query_of;
 use crate::fetch::{AT_END, SINCE_ACCEPT, SINCE_REQUEST, SINCE_RESPONSE, SINCE_SERVER, Visit, fetch_table, give};
 use crate::fetch::{request, response};
 use crate::library::Env;
-use crate::sample::Sample;
+use crate::sample::{Sample, Scratch};
 use crate::value::{Arg, ArgKind, Value};
-use crate::vars::Stored;
+use crate::vars::{Stored, VarScope};
 
 const SLOT: Arg = Arg::one("idx", ArgKind::Int);
+const SCOPE: Arg = Arg::maybe("scope", ArgKind::Word(&["sess", "txn", "req", "res", "proc"]));
+const PREFIX: Arg = Arg::maybe("prefix", ArgKind::Text);
+const DELIMITER: Arg = Arg::maybe("delimiter", ArgKind::Text);
+
+/// No list of variables is longer; one that would be is undefined.
+const DUMP: usize = 64 << 10;
 
 fetch_table! {
     "bc.timer.connect" "bc.timer.connect" [] Int First SINCE_SERVER |ctx, _, visit| timer(ctx, |times| times.connect, visit),
@@ -48,6 +54,11 @@ fetch_table! {
     "capture.res.ver" "capture.res.ver" [] Str First SINCE_RESPONSE
         |ctx, _, visit| give(response(ctx).map(|head| Sample::Str(long_version(head.version()))), visit),
         "The version of the response: `HTTP/1.0` or `HTTP/1.1`.", "capture.res.ver HTTP/1.1";
+    "dump_all_vars" "dump_all_vars([<scope>[,<prefix>[,<delimiter>]]])" [SCOPE, PREFIX, DELIMITER] Str First SINCE_ACCEPT
+        dump_all_vars,
+        "The variables that are set, as `name=value` with `, ` or the delimiter between: of all scopes or one, and only those \
+         whose name behind the scope begins so. Text is quoted and escaped, bytes are written in hexadecimal after an `x`.",
+        "dump_all_vars(txn) -m sub tenant";
     "fc.timer.handshake" "fc.timer.handshake" [] Int First SINCE_REQUEST
         |ctx, _, visit| timer(ctx, |times| times.handshake, visit),
         "Milliseconds that the PROXY header and the TLS handshake took, as `%Th`.", "fc.timer.handshake gt 100";
@@ -104,6 +115,65 @@ fetch_table! {
         Any First SINCE_ACCEPT variable,
         "The variable, with the type it was set with; the default, as text, while it is not set.",
         "var(txn.tenant,none) -m str none";
+}
+
+/// Scopes in HAProxy's order; within one, variables are in order of their names, so that the same state gives the same text.
+fn dump_all_vars(ctx: &Ctx<'_>, args: &[Value], visit: &mut Visit<'_>) -> ControlFlow<()> {
+    const ORDER: [VarScope; 5] = [VarScope::Sess, VarScope::Txn, VarScope::Req, VarScope::Res, VarScope::Proc];
+    let (only, prefix) = (Value::text(args, 0), Value::text(args, 1));
+    let delimiter = if args.len() > 2 { Value::text(args, 2) } else { b", " };
+    let mut lines: Vec<(usize, String, Vec<u8>)> = Vec::new();
+    let mut size = 0;
+    let mut take = |name: &str, stored: &Stored| {
+        let Some((scope, rest)) = name.split_once('.') else { return };
+        let rank = ORDER.iter().position(|known| known.name() == scope).unwrap_or(ORDER.len());
+        let wanted = only.is_empty() || scope.as_bytes() == only;
+        if wanted && rest.as_bytes().starts_with(prefix) && size <= DUMP {
+            let mut value = Vec::new();
+            write_value(stored, &mut value);
+            size += name.len() + 1 + value.len() + delimiter.len();
+            lines.push((rank, name.to_owned(), value));
+        }
+    };
+    ctx.session.vars.borrow().iter().for_each(|(name, stored)| take(name, stored));
+    ctx.memo.vars.borrow().iter().for_each(|(name, stored)| take(name, stored));
+    if only.is_empty() || only == VarScope::Proc.name().as_bytes() {
+        ctx.world.proc_vars().each(&mut take);
+    }
+    if size > DUMP {
+        return ControlFlow::Continue(());
+    }
+    lines.sort_unstable();
+    let lines: Vec<Vec<u8>> =
+        lines.into_iter().map(|(_, name, value)| [name.as_bytes(), b"=", &value].concat()).collect();
+    visit(Sample::Str(&lines.join(delimiter)))
+}
+
+fn write_value(stored: &Stored, out: &mut Vec<u8>) {
+    match stored {
+        Stored::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
+        Stored::Int(_) | Stored::Ip(_) => out.extend_from_slice(stored.sample().as_bytes(&mut Scratch::new())),
+        Stored::Str(text) => {
+            out.push(b'"');
+            for &byte in text {
+                match byte {
+                    b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+                    b'\n' => out.extend_from_slice(b"\\n"),
+                    b'\r' => out.extend_from_slice(b"\\r"),
+                    b'\x08' => out.extend_from_slice(b"\\b"),
+                    0 => out.extend_from_slice(b"\\0"),
+                    _ => out.push(byte),
+                }
+            }
+            out.push(b'"');
+        }
+        Stored::Bin(bytes) => {
+            out.push(b'x');
+            for byte in bytes {
+                out.extend_from_slice(format!("{byte:02x}").as_bytes());
+            }
+        }
+    }
 }
 
 fn variable(ctx: &Ctx<'_>, args: &[Value], visit: &mut Visit<'_>) -> ControlFlow<()> {
@@ -205,6 +275,44 @@ mod tests {
             assert_eq!(show(&mut scene, Phase::Request, text), expected, "{text}");
         }
         assert!(refused("var(a)") && refused("var(foo.a)") && refused("var"));
+    }
+
+    #[test]
+    fn all_variables_are_listed_by_scope_and_name() {
+        let mut scene = scene(REQUEST);
+        assert_eq!(show(&mut scene, Phase::Request, "dump_all_vars"), "");
+        scene.with(|ctx| {
+            for (name, value) in [
+                ("proc.d", Sample::Ip("10.0.0.1".parse().unwrap())),
+                ("txn.b", Sample::Str(b"say \"x\\\"\r\n\0")),
+                ("txn.a", Sample::Int(-7)),
+                ("txn.ab", Sample::Bool(true)),
+                ("sess.b", Sample::Bool(false)),
+                ("req.c", Sample::Bin(&[1, 255])),
+            ] {
+                assert!(ctx.set_var(&VarRef::parse(name).unwrap(), &value));
+            }
+        });
+        for (text, expected) in [
+            (
+                "dump_all_vars",
+                r#"sess.b=false, txn.a=-7, txn.ab=true, txn.b="say \"x\\\"\r\n\0", req.c=x01ff, proc.d=10.0.0.1"#,
+            ),
+            ("dump_all_vars(txn,a)", "txn.a=-7, txn.ab=true"),
+            ("dump_all_vars(,b,|)", r#"sess.b=false|txn.b="say \"x\\\"\r\n\0""#),
+            ("dump_all_vars(res)", ""),
+            ("dump_all_vars(proc)", "proc.d=10.0.0.1"),
+        ] {
+            assert_eq!(show(&mut scene, Phase::Request, text), expected, "{text}");
+        }
+        assert!(refused("dump_all_vars(foo)"));
+        let long = vec![b'x'; 60_000];
+        scene.with(|ctx| {
+            for name in ["proc.e", "sess.e"] {
+                assert!(ctx.set_var(&VarRef::parse(name).unwrap(), &Sample::Str(&long)));
+            }
+        });
+        assert_eq!(show(&mut scene, Phase::Request, "dump_all_vars"), "-");
     }
 
     #[test]

@@ -274,7 +274,7 @@ fn address(out: &mut Out<'_>, address: Option<SocketAddr>) {
 }
 
 fn port_or_listener(ctx: &Ctx<'_>, out: &mut Out<'_>, address: Option<SocketAddr>) {
-    out.hexable(address.map_or(u64::from(ctx.progress.listener_id), |address| u64::from(address.port())), 4);
+    out.hexable(address.map_or(u64::from(ctx.listener_id()), |address| u64::from(address.port())), 4);
 }
 
 fn frontend_and_transport(ctx: &Ctx<'_>, out: &mut Out<'_>) {
