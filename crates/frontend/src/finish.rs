@@ -453,6 +453,7 @@ impl Tally {
                 server_ahead: self.waited.server_ahead,
                 backend_ahead: self.waited.backend_ahead,
             },
+            tls: conn.session.tls.as_deref(),
             resets: self.resets,
             retries: self.retries,
             redispatched: self.redispatched,

@@ -51,10 +51,19 @@ pub(crate) async fn serve(mut conn: Conn) {
     let ping = conn.admission.listening.bind.conf.idle_ping;
     let mut connection = connection;
     let ping = ping.and_then(|every| Some(IdlePing::new(connection.ping_pong()?, every)));
-    let life =
-        Life { connection, watch, limits, patience, crew: Rc::new(Crew::default()), leaving: None, serial: 0, ping };
+    let life = Life {
+        connection,
+        watch: watch.clone(),
+        limits,
+        patience,
+        crew: Rc::new(Crew::default()),
+        leaving: None,
+        serial: 0,
+        ping,
+    };
     let farewell = match life.run(&mut conn).await {
-        Over::Gone => None,
+        // One that said farewell may still be sending what it had under way.
+        Over::Gone => (!watch.ended.get()).then_some(LINGER),
         Over::Closed => Some(patience.farewell),
         Over::Broken(end) => {
             txn::broke(&mut conn, end);

@@ -83,7 +83,7 @@ ends! {
         "look at the client";
     RequestHttp2Preface = "EV122" "request_http2_preface", Client, b'P' Request, Some(405), Some("http_request_error"),
         "the client speaks HTTP/2 without having agreed on it",
-        "make the client speak HTTP/1.1 to this port";
+        "allow it (option.disable-h2-upgrade, proto), or make the client speak HTTP/1.1 to this port";
     RequestBadLineEnd = "EV123" "request_bad_line_end", Client, b'P' Request, Some(400), Some("http_request_error"),
         "a line of the request head does not end with CR LF",
         "look at the client: such requests are hand-made or an attempt to smuggle one request in another";

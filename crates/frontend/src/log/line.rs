@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use evenkeel_acl::TlsFacts;
 use evenkeel_config::LogFormat;
 use evenkeel_proto::{Head, Version};
 use serde_json::Value;
@@ -82,6 +83,8 @@ pub struct Record<'a> {
     pub queues: Queues,
     /// Retries.
     pub retries: u32,
+    /// What the client's TLS handshake came to.
+    pub tls: Option<&'a TlsFacts>,
     /// HTTP/2 error codes of client and server, where one reset its stream.
     pub resets: [Option<u32>; 2],
     /// Whether another server than the first was tried.
@@ -185,7 +188,8 @@ impl Record<'_> {
         out.extend_from_slice(b" [");
         dates.write(self.began, out);
         out.extend_from_slice(b"] ");
-        for part in [self.frontend, " ", self.backend, "/", self.server.map_or("<NOSRV>", |s| s), " "] {
+        let secured = if self.tls.is_some() { "~ " } else { " " };
+        for part in [self.frontend, secured, self.backend, "/", self.server.map_or("<NOSRV>", |s| s), " "] {
             out.extend_from_slice(part.as_bytes());
         }
     }
@@ -231,6 +235,14 @@ impl Record<'_> {
             object.text("method", &String::from_utf8_lossy(line.method));
             object.text("uri", &String::from_utf8_lossy(line.target));
             object.text("version", line.version);
+        }
+        if let Some(tls) = self.tls {
+            object.text("tls_version", tls.protocol);
+            object.text("tls_cipher", tls.cipher);
+            match &tls.sni {
+                Some(sni) => object.text("tls_sni", sni),
+                None => object.null("tls_sni"),
+            }
         }
         match self.status {
             Some(status) => object.number("status", i64::from(status)),
@@ -378,6 +390,7 @@ mod tests {
             end: End::Normal,
             queues: Queues { process: 1, frontend: 1, backend: 1, server: 1, ..Queues::default() },
             retries: 0,
+            tls: None,
             resets: [None; 2],
             redispatched: false,
             request: Some(RequestLine { method: b"GET", target: b"/index.html", version: "HTTP/1.1" }),
@@ -420,6 +433,17 @@ mod tests {
                 "static/<NOSRV> 10/0/30/69/109 -1 2750 - - SC-- 1/1/1/1/+3 0/0 \"GET /#22#0A#23#FF HTTP/1.1\""
             )
         );
+    }
+
+    #[test]
+    fn tls_is_told_as_haproxy_tells_it() {
+        let facts = TlsFacts { protocol: "TLSv1.3", cipher: "TLS_AES_128_GCM_SHA256", ..TlsFacts::default() };
+        let mut r = record(None);
+        r.tls = Some(&facts);
+        assert!(undated(&line(&r, LogFormat::Http)).contains("[] http-in~ static/<NOSRV> "));
+        let v: Value = serde_json::from_str(&line(&r, LogFormat::Json)).expect("valid JSON");
+        assert_eq!((&v["frontend"], &v["tls_version"]), (&"http-in".into(), &"TLSv1.3".into()));
+        assert_eq!((&v["tls_cipher"], v["tls_sni"].is_null()), (&"TLS_AES_128_GCM_SHA256".into(), true));
     }
 
     #[test]
