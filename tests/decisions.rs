@@ -2,7 +2,7 @@
 //! variables that the file sets.
 #![allow(clippy::unwrap_used)]
 
-use evenkeel_testkit::{Message, Origin, Proxy, RawClient, Script};
+use evenkeel_testkit::{Act, End, Message, Origin, Proxy, RawClient, Script};
 
 fn ask(proxy: &Proxy, bind: &str, path: &str) -> Message {
     let mut client = RawClient::connect(proxy.addr(bind)).unwrap();
@@ -96,4 +96,53 @@ fn our_address_towards_the_server_is_known() {
     let line = proxy.process().wait_line(0, "of the access log", |line| line.starts_with("FROM "));
     let port: u16 = port.parse().unwrap();
     assert_eq!(line, format!("FROM 127.0.0.7 {port:04X} 0"));
+}
+
+/// `http-err-codes`, `http-fail-codes`: what a server answers is counted as the file says, also after a reload.
+#[test]
+fn the_file_says_which_statuses_are_errors_and_failures() {
+    let answer = |status: u16| {
+        Script::Http(vec![vec![
+            Act::Body,
+            Act::Send(format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n").into()),
+        ]])
+    };
+    let origin = Origin::start(answer(404));
+    let config = |global: &str| {
+        format!(
+            "[global]\nthreads = 1\nadmin = {{ listen = \"@admin@\" }}\n{global}\n[backend.seen]\nstick-table = {{ type = \"string\", size = 10, store = [\"http_err_cnt\", \"http_fail_cnt\"] }}\n\
+             [listen.web]\nbind = [\"@web@\"]\nserver = [\"{}\"]\nhttp-request = [\n\
+             \"return status 200 hdr x-counts '%[str(a),table_http_err_cnt(seen)] %[str(a),table_http_fail_cnt(seen)]' if {{ path /counts }}\",\n\
+             \"track-sc0 str(a) table seen\",\n]\n",
+            origin.addr()
+        )
+    };
+    let counts = |proxy: &Proxy| values(&ask(proxy, "web", "/counts"), "x-counts").join("");
+    let mut proxy = Proxy::start(&config("http-err-codes = \"-404 +501\"\nhttp-fail-codes = \"503,404\""));
+    // Status, and errors and failures after it.
+    for (status, expected) in [(404, "0 1"), (410, "1 1"), (501, "2 1"), (500, "2 1"), (503, "2 2"), (200, "2 2")] {
+        origin.set(answer(status));
+        assert_eq!(ask(&proxy, "web", "/").status(), status);
+        assert_eq!(counts(&proxy), expected, "{status}");
+    }
+    assert!(proxy.reload(&config("")).status.success());
+    for (status, expected) in [(404, "3 2"), (501, "3 2"), (500, "3 3")] {
+        origin.set(answer(status));
+        assert_eq!(ask(&proxy, "web", "/").status(), status);
+        assert_eq!(counts(&proxy), expected, "{status}");
+    }
+}
+
+/// Without rst-ttl nothing may come at all, where the process may do that; with it a reset does.
+#[test]
+fn silent_drop_with_rst_ttl_sends_a_reset() {
+    let proxy = Proxy::start(
+        "[listen.web]\nbind = [\"@web@\"]\nhttp-request = [\"silent-drop rst-ttl 3\"]\n\
+         [listen.raw]\nmode = \"tcp\"\nbind = [\"@raw@\"]\ntcp-request.connection = [\"silent-drop rst-ttl 1\"]\n",
+    );
+    let mut client = RawClient::connect(proxy.addr("web")).unwrap();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert_eq!(client.rest().unwrap(), (Vec::new(), End::Reset));
+    let mut client = RawClient::connect(proxy.addr("raw")).unwrap();
+    assert_eq!(client.rest().unwrap(), (Vec::new(), End::Reset));
 }

@@ -13,6 +13,7 @@ mod payload;
 mod redirect;
 mod replace;
 mod reply;
+pub(crate) mod statuses;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -283,7 +284,10 @@ pub enum How {
     /// `reject`: closed.
     Reject,
     /// `silent-drop`: forgotten without telling the client.
-    SilentDrop,
+    SilentDrop {
+        /// A reset is sent that so many routers pass on, instead of nothing at all (`rst-ttl`).
+        rst_ttl: Option<u8>,
+    },
 }
 
 /// What rules wait for.

@@ -55,6 +55,7 @@ pub use vars::{ProcVars, Stored, VarLimits, VarRef, VarScope, Vars};
 
 /// What the driver of a transaction counts into the tracked entries of stick tables.
 pub mod count {
+    pub use crate::action::statuses::{Counted, Statuses};
     pub use crate::action::track::{on_bytes, on_error, on_fail, on_request, on_session, on_status};
 }
 

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use evenkeel_acl::count::Counted;
 use evenkeel_acl::stick::TableDef;
 use evenkeel_acl::{Conditions, RuleSet, Switch};
 use evenkeel_acl::{StartVars, VarLimits};
@@ -103,6 +104,8 @@ pub struct Global {
     pub test_before_reload: bool,
     /// The ring of decision records that `evenkeel why` reads.
     pub why: DecisionLog,
+    /// Which statuses stick tables count as errors and as failures (`http-err-codes`, `http-fail-codes`).
+    pub counted: Counted,
     /// Variables of scope `proc` that are set at the start (`set-var`, `set-var-fmt`).
     pub set_vars: StartVars,
 }

@@ -566,6 +566,8 @@ fn global_fields(config: &Config) -> Vec<Field> {
         field("log", logs(&global.log)),
         field("hard-stop-after", time(global.hard_stop_after)),
         field("log-tag", &global.log_tag),
+        field("http-err-codes", global.counted.errors),
+        field("http-fail-codes", global.counted.failures),
         field(
             "admin.listen",
             global.admin.as_ref().map_or_else(|| "none".to_owned(), |admin| admin.listen.to_string()),

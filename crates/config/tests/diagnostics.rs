@@ -86,6 +86,8 @@ const CASES: &[(&str, &str, &str)] = &[
     ("EK0124", "\"0s\"", "[defaults]\ncheck.interval = \"0s\""),
     ("EK0124", "51", "[defaults]\ncheck.jitter = 51"),
     ("EK0124", ":1-20000", "[listen.b]\nbind = \":1-20000\"\nserver = [\"10.0.0.1:80\"]\ndisabled = true"),
+    ("EK0124", "\"404 4x4\"", "[global]\nhttp-err-codes = \"404 4x4\""),
+    ("EK0124", "\"-99\"", "[global]\nhttp-fail-codes = \"-99\""),
     ("EK0125", "\"htpp\"", "[defaults]\nmode = \"htpp\""),
     ("EK0125", "\"loca0\"", "[global]\nlog = { target = \"stdout\", facility = \"loca0\" }"),
     ("EK0126", "\"\"", "[global]\nlog-tag = \"\""),

@@ -74,7 +74,7 @@ impl Refused {
     pub(crate) fn close(self, stream: &Stream) {
         match self.how {
             How::Reject => {}
-            How::SilentDrop => stream.forget_on_close(),
+            How::SilentDrop { rst_ttl } => stream.forget_on_close(rst_ttl),
         }
     }
 }

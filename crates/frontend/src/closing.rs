@@ -62,7 +62,7 @@ pub(crate) fn close_books(
     line: Line<'_>,
 ) {
     tally.count(&conn.admission.worker, entrance, group);
-    tally.count_tracked(conn, &txn.memo);
+    tally.count_tracked(conn, &txn.memo, &entrance.counted);
     if entrance.log.targets.is_empty() {
         return;
     }

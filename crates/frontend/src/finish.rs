@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use evenkeel_acl::count::Counted;
 use evenkeel_acl::stick::Tracked;
 use evenkeel_acl::{Memo, Progress, TlsFacts, Wire, count};
 use evenkeel_backend::{BackendState, Group, Server};
@@ -301,7 +302,7 @@ impl Tally {
     }
 
     /// Adds to the stick-table entries that rules track what is known at the end only.
-    pub(crate) fn count_tracked(&self, conn: &Conn, memo: &Memo) {
+    pub(crate) fn count_tracked(&self, conn: &Conn, memo: &Memo, counted: &Counted) {
         let session = &conn.session;
         if !memo.tracks.is_used() && !session.tracks.is_used() {
             return;
@@ -312,7 +313,7 @@ impl Tally {
             (End::Denied | End::Tarpitted | End::Unauthorized | End::Rejected | End::SilentDropped, _) => {
                 count::on_error(session, memo, now);
             }
-            (_, Some(status)) => count::on_status(session, memo, status, now),
+            (_, Some(status)) => count::on_status(session, memo, status, counted, now),
             (end, None) => match end.entry().fault {
                 Fault::Client => count::on_error(session, memo, now),
                 // HAProxy counts answers that fail, not connections.

@@ -81,9 +81,9 @@ impl<'c> Course<'c> {
         self.count_denied(conn.admission.worker.id);
         match close.how {
             How::Reject => self.tally.end = End::Rejected,
-            How::SilentDrop => {
+            How::SilentDrop { rst_ttl } => {
                 self.tally.end = End::SilentDropped;
-                conn.stream.forget_on_close();
+                conn.stream.forget_on_close(rst_ttl);
             }
         }
         Next::Close

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use evenkeel_acl::count::Counted;
 use evenkeel_acl::stick::Tables;
 use evenkeel_backend::{Group, Registry};
 use evenkeel_config::{self as config, ErrorPage};
@@ -42,6 +43,8 @@ pub struct Entrance {
     pub default: Option<usize>,
     /// Some rule or format may look at the connection, or some server is told of it.
     pub(crate) has_rules: bool,
+    /// Which statuses of servers stick tables count as errors and as failures.
+    pub(crate) counted: Counted,
     /// Where and how its transactions are logged.
     pub log: LogPlan,
     /// What TLS ends with, for each of its binds.
@@ -62,6 +65,11 @@ impl Entrance {
     fn bind(&self, bind: &config::Bind) -> Option<usize> {
         // A reload may have renamed it; an address is listened on once.
         self.conf.binds.iter().position(|b| b.address == bind.address)
+    }
+
+    /// Whether `bind` is of this configuration, whatever has become of it.
+    pub(crate) fn has(&self, bind: &config::Bind) -> bool {
+        self.conf.binds.iter().any(|b| b.address == bind.address)
     }
 
     /// The configured page of `status`: of the backend, else of the frontend.
@@ -136,6 +144,7 @@ impl Snapshot {
                     routes: conf.switch.targets.iter().map(|name| by_name.get(name.as_ref()?).copied()).collect(),
                     default: conf.default_backend.as_ref().and_then(|name| by_name.get(name).copied()),
                     has_rules: has_rules(conf, &config),
+                    counted: config.global.counted,
                     log: LogPlan::new(conf, logs),
                     terminators: (0..conf.binds.len()).map(|at| tls.terminator(&conf.name, at).cloned()).collect(),
                 })

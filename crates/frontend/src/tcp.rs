@@ -189,8 +189,8 @@ impl Course<'_> {
                     self.entrance.state.sheet.shard(conn.admission.worker.id).denied_requests.inc();
                     return Err(match close.how {
                         evenkeel_acl::How::Reject => End::Rejected,
-                        evenkeel_acl::How::SilentDrop => {
-                            conn.stream.forget_on_close();
+                        evenkeel_acl::How::SilentDrop { rst_ttl } => {
+                            conn.stream.forget_on_close(rst_ttl);
                             End::SilentDropped
                         }
                     });

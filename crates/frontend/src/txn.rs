@@ -115,6 +115,8 @@ pub(crate) fn broke(conn: &mut Conn, end: End) {
     }
     let mut tally = Tally::new(conn.accepted);
     tally.end = end;
+    // The one that is answered before there is a protocol.
+    tally.status = end.status().filter(|_| end == End::TlsPlainHttp);
     if !silent {
         entrance.state.sheet.shard(conn.admission.worker.id).request_errors.inc();
         tally.count(&conn.admission.worker, &entrance, None);
@@ -296,7 +298,7 @@ async fn refuse(conn: &mut Conn, txn: &Txn, entrance: &Arc<Entrance>, mut tally:
         if !silent {
             count::on_request(&conn.session, &txn.memo, now);
         }
-        tally.count_tracked(conn, &txn.memo);
+        tally.count_tracked(conn, &txn.memo, &entrance.counted);
     }
     let sheet = entrance.state.sheet.shard(conn.admission.worker.id);
     tally.status = tally.end.status();

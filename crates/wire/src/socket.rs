@@ -107,13 +107,16 @@ impl Socket {
     }
 
     /// Makes the coming close say nothing to the peer, which then waits in vain (`silent-drop`). Needs CAP_NET_ADMIN; without
-    /// it a reset is sent that routers drop on the way.
-    pub fn forget_on_close(&self) {
+    /// it, or with `rst_ttl`, a reset is sent that routers drop on the way, after so many hops.
+    pub fn forget_on_close(&self, rst_ttl: Option<u8>) {
         let Socket::Tcp(stream) = self else { return };
         let fd = stream.as_fd();
         // A socket under repair is closed without a segment being sent.
-        if setsockopt(&fd, sockopt::TcpRepair, &1).is_err() {
-            let _ = setsockopt(&fd, sockopt::Ipv4Ttl, &1);
+        if rst_ttl.is_some() || setsockopt(&fd, sockopt::TcpRepair, &1).is_err() {
+            // Only one of the two is right for the socket; one of IPv6 that carries IPv4 takes both.
+            let hops = rst_ttl.unwrap_or(1).into();
+            let _ = setsockopt(&fd, sockopt::Ipv4Ttl, &hops);
+            let _ = setsockopt(&fd, sockopt::Ipv6Ttl, &hops);
             self.reset_on_close();
         }
     }

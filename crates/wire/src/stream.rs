@@ -126,11 +126,11 @@ impl Stream {
     }
 
     /// Makes the coming close say nothing to the peer, which then waits in vain (`silent-drop`). Needs CAP_NET_ADMIN; without
-    /// it a reset is sent that routers drop on the way.
-    pub fn forget_on_close(&self) {
+    /// it, or with `rst_ttl`, a reset is sent that routers drop on the way, after so many hops.
+    pub fn forget_on_close(&self, rst_ttl: Option<u8>) {
         match self {
-            Stream::Plain(s) => s.forget_on_close(),
-            Stream::Tls(s) => s.forget_on_close(),
+            Stream::Plain(s) => s.forget_on_close(rst_ttl),
+            Stream::Tls(s) => s.forget_on_close(rst_ttl),
             Stream::H2(s) => s.reset(h2::CANCEL),
             Stream::Lent => {}
         }

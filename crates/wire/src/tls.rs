@@ -235,9 +235,9 @@ impl TlsStream {
     }
 
     /// Makes the coming close say nothing to the peer (`silent-drop`).
-    pub fn forget_on_close(&self) {
+    pub fn forget_on_close(&self, rst_ttl: Option<u8>) {
         self.inner.borrow_mut().closing = Closing::Mute;
-        self.socket.forget_on_close();
+        self.socket.forget_on_close(rst_ttl);
     }
 
     /// Whether the peer ended without a close_notify, so that somebody between may have cut the stream.

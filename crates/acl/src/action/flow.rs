@@ -23,8 +23,9 @@ action_table! {
         "Closes the connection without an answer. In tcp-request.connection the connection is neither logged nor counted as a \
          session.",
         "reject if { src 203.0.113.0/24 }";
-    "silent-drop" "silent-drop" DROP true parse_drop,
-        "Forgets the connection without telling the client, which goes on waiting. Firewalls between may keep it for long.",
+    "silent-drop" "silent-drop [rst-ttl <ttl>]" DROP true parse_drop,
+        "Forgets the connection without telling the client, which goes on waiting. Firewalls between may keep it for long: with \
+         rst-ttl a reset is sent that goes so many hops, 1 to 255, far enough to reach them and not the client.",
         "silent-drop if { src 203.0.113.0/24 }";
     "strict-mode" "strict-mode on|off" HTTP false parse_strict,
         "Whether an edit that cannot be made answers with 500 (on, as each set of rules begins) or is left out (off), for the \
@@ -63,12 +64,17 @@ fn parse_reject(_: &Word, _: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dyn Ac
 }
 
 fn parse_drop(_: &Word, words: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
-    if let Some(word) = words.peek().filter(|word| word.is("rst-ttl")) {
-        return Err(
-            Fault::new(code::LATER, word.range.clone(), "`rst-ttl` is not in this version").hint("leave it out")
-        );
+    let mut rst_ttl = None;
+    if words.peek().is_some_and(|word| word.is("rst-ttl")) {
+        words.next();
+        let word = argument(words, "silent-drop", "the ttl", "silent-drop [rst-ttl <ttl>]")?;
+        let ttl = word.text().parse::<u8>().ok().filter(|ttl| *ttl > 0).ok_or_else(|| {
+            let message = format!("`{}` is no number of hops: 1 to 255", word.text());
+            Fault::new(code::ACTION_ARGS, word.range.clone(), message)
+        })?;
+        rst_ttl = Some(ttl);
     }
-    Ok(Box::new(Close(How::SilentDrop)))
+    Ok(Box::new(Close(How::SilentDrop { rst_ttl })))
 }
 
 fn parse_strict(_: &Word, words: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {

@@ -338,7 +338,10 @@ fn mistakes_name_their_place() {
         (Q, "set-var(txn.x) res.hdr(x)", code::PHASE, "res.hdr(x)", "no data in phase Request"),
         (Q, "set-var(txn.x) if TRUE", code::ACTION_ARGS, "if", "the expression of `set-var` is missing"),
         (Q, "unset-var(txn.x,ifset)", code::ACTION_ARGS, "unset-var(txn.x,ifset)", "no condition"),
-        (Q, "silent-drop rst-ttl 3", code::LATER, "rst-ttl", "not in this version"),
+        (Q, "silent-drop rst-ttl", code::ACTION_ARGS, "rst-ttl", "silent-drop [rst-ttl <ttl>]"),
+        (Q, "silent-drop rst-ttl 0", code::ACTION_ARGS, "0", "1 to 255"),
+        (Q, "silent-drop rst-ttl 256", code::ACTION_ARGS, "256", "1 to 255"),
+        (Q, "silent-drop ttl", code::ACTION_ARGS, "ttl", "one word too many"),
         (Q, "strict-mode maybe", code::ACTION_ARGS, "maybe", "strict-mode on"),
         (Q, "wait-for-body 1s", code::ACTION_ARGS, "1s", "write wait-for-body time"),
         (Q, "wait-for-body time 1x", code::ACTION_ARGS, "1x", "no time"),
@@ -403,7 +406,8 @@ fn connections_end_and_rules_wait() {
         (A, "allow", "allow"),
         (C, "reject", "Reject"),
         (Q, "reject", "Reject"),
-        (S, "silent-drop", "SilentDrop"),
+        (S, "silent-drop", "SilentDrop { rst_ttl: None }"),
+        (Q, "silent-drop rst-ttl 3", "SilentDrop { rst_ttl: Some(3) }"),
         (Q, "wait-for-body time 1s at-least 1k", "Body { time: 1000, at_least: 1024 }"),
         (Q, "wait-for-body time 500", "Body { time: 500, at_least: 0 }"),
         (Q, "wait-for-handshake", "Handshake"),
@@ -612,6 +616,7 @@ fn counts(scene: &mut Scene, at: usize) -> Option<[u64; 6]> {
 
 #[test]
 fn tracking_counts_what_haproxy_counts_when_it_does() {
+    use statuses::Counted;
     use track::{on_bytes, on_request, on_session, on_status};
     let mut scene = scene(REQUEST);
     let now = scene.now.mono_ms;
@@ -629,7 +634,7 @@ fn tracking_counts_what_haproxy_counts_when_it_does() {
     }
     for (status, expected) in [(200, [0, 0]), (404, [1, 0]), (501, [1, 0]), (505, [1, 0]), (503, [1, 1]), (600, [1, 1])]
     {
-        on_status(&scene.session, &scene.memo, status, now);
+        on_status(&scene.session, &scene.memo, status, &Counted::default(), now);
         for at in 0..3 {
             assert_eq!(counts(&mut scene, at).unwrap()[4..], expected, "counter {at}, status {status}");
         }

@@ -9,6 +9,7 @@
 //! denied and tarpitted requests and failed logins, and, with failures of servers, by the status a server answers with
 //! ([`on_status`]), never by that of our own answers; bytes as they pass ([`on_bytes`]).
 
+use super::statuses::Counted;
 use super::units::{self, Amount};
 use super::{ANYWHERE, Act, Next, RuleKind, TRACK, Wait, action_table, argument, expression_of, in_name, may_come};
 use crate::cond::Scope;
@@ -286,13 +287,13 @@ pub fn on_fail(session: &Session, memo: &Memo, now: u64) {
     counting(session, memo).for_each(|entry| entry.on_http_fail(now));
 }
 
-/// A server answered with this status: 4xx is an error of the client, 5xx other than 501 and 505 a failure of the server.
-pub fn on_status(session: &Session, memo: &Memo, status: u16, now: u64) {
-    match status {
-        400..=499 => on_error(session, memo, now),
-        501 | 505 => {}
-        500..=599 => on_fail(session, memo, now),
-        _ => {}
+/// A server answered with this status; `counted` says what that is.
+pub fn on_status(session: &Session, memo: &Memo, status: u16, counted: &Counted, now: u64) {
+    if counted.errors.contains(status) {
+        on_error(session, memo, now);
+    }
+    if counted.failures.contains(status) {
+        on_fail(session, memo, now);
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use evenkeel_acl::count::Counted;
 use evenkeel_acl::{Env, Now, ProcVars, RuleLine, StartVars, VarLimits};
 
 use super::{Cx, is_token, log, some_time};
@@ -67,6 +68,7 @@ pub(crate) fn global(node: Option<&Node<'_>>, cx: &mut Cx<'_>) -> Global {
                 be: h2(find("tune.h2.be").and_then(Val::table)),
             },
         },
+        counted: counted(find, cx),
         test_before_reload: find("test-before-reload").and_then(Val::bool).unwrap_or(false),
         // They are rules, which need what all sections define.
         set_vars: StartVars::default(),
@@ -124,6 +126,17 @@ fn h2(node: Option<&Node<'_>>) -> H2Side {
         max_resets: number("max-rst-at-once", defaults::H2_RESETS),
         max_control_frames: number("max-frames-at-once", defaults::H2_CONTROL_FRAMES),
     }
+}
+
+fn counted<'v>(find: impl Fn(&str) -> Option<&'v Val<'v>>, cx: &mut Cx<'_>) -> Counted {
+    let mut counted = Counted::default();
+    for (key, statuses) in [("http-err-codes", &mut counted.errors), ("http-fail-codes", &mut counted.failures)] {
+        let Some((value, text)) = find(key).and_then(|value| Some((value, value.text()?))) else { continue };
+        if let Err(message) = statuses.change(text) {
+            cx.sink.error(codes::OUT_OF_RANGE, value.at, message).hint(format!("write {key} = \"400-499 -404 +500\""));
+        }
+    }
+    counted
 }
 
 /// The fields whose values are never kept: those of the file and, unless the list is empty, those that always hold secrets.

@@ -61,7 +61,7 @@ impl Engine<'_> {
     pub(super) fn close(&mut self, close: Close<'_>) {
         match close.how {
             How::Reject => self.end("reject", End::Rejected),
-            How::SilentDrop => self.end("silent-drop", End::SilentDropped),
+            How::SilentDrop { .. } => self.end("silent-drop", End::SilentDropped),
         }
         self.walk.outcome.place = Some(close.place.to_string());
     }
