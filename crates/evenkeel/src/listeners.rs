@@ -113,8 +113,9 @@ impl Listeners {
 /// Accept queue when neither bind, frontend nor global limit says more; the kernel caps it at somaxconn.
 const BACKLOG: u32 = 4096;
 
-/// Whether two binds on one address can share a socket; its name and place may differ.
+/// Whether two binds on one address can share a socket; its name, its place and its certificates may differ, which each new
+/// connection looks up in the configuration of its moment.
 fn same_socket(a: &Bind, b: &Bind) -> bool {
-    let plain = |bind: &Bind| Bind { name: "".into(), place: Default::default(), ..bind.clone() };
+    let plain = |bind: &Bind| Bind { name: "".into(), place: Default::default(), tls: None, ..bind.clone() };
     plain(a) == plain(b)
 }

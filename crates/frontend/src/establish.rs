@@ -57,6 +57,11 @@ async fn ready(conn: &mut Conn, expects_proxy: bool) -> Result<(Mode, Option<Pro
     if expects_proxy {
         introduced(conn, &entrance).await?;
     }
+    let bind = &conn.admission.listening.bind.conf;
+    if terminator.is_none() && bind.tls.is_some() && !entrance.has(bind) {
+        // The bind is gone, its certificates with it: what it still had to accept must not be served in the clear.
+        return Err(End::TlsInternal);
+    }
     if let Some(terminator) = terminator {
         let spoken = secure(conn, &terminator, &local, &entrance).await?;
         proto = proto.or(spoken);
@@ -122,10 +127,13 @@ async fn secure(
         }
         return Err(end);
     }
+    let tune = &local.snapshot.config.global.tune.ssl;
+    // Whoever reads the key log finds a connection by what its client said.
+    let capture = tune.capture || tune.keylog;
     let (chosen, seen) = {
         let Hello::Whole(hello) = Hello::read(&first) else { return Err(End::TlsProtocol) };
         let chosen = terminator.choose(&hello);
-        (chosen, HelloFacts::of(&hello, &first, local.snapshot.config.global.tune.ssl.capture))
+        (chosen, HelloFacts::of(&hello, &first, capture))
     };
     let chosen = match chosen {
         Ok(chosen) => chosen,

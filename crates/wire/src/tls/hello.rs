@@ -55,9 +55,9 @@ pub fn poll_hello(
 
 /// What the bytes are; `None` while that is open.
 fn look(bytes: &[u8]) -> Option<HelloRead> {
-    // Bytes that come one at a time are not parsed before the first record is whole.
+    // Bytes that come one at a time are not parsed before the first record is whole, where it may ever be (RFC 8446 §5.1).
     if let [22, 3, _, high, low, rest @ ..] = bytes
-        && rest.len() < usize::from(u16::from_be_bytes([*high, *low]))
+        && (rest.len() + 1..=1 << 14).contains(&usize::from(u16::from_be_bytes([*high, *low])))
     {
         return None;
     }

@@ -159,9 +159,10 @@ impl Inner {
         if let Some(error) = failed {
             self.fail(error);
         } else if self.end.is_some() {
-            // What comes behind a close_notify is ignored (RFC 8446 §6.1).
+            // What comes behind a close_notify is ignored (RFC 8446 §6.1). It may be in one piece with the end of the handshake.
             self.tail = Vec::new();
             self.seen = 0;
+            self.look_done();
         } else {
             self.keep(input, at, whole);
             self.judge(records.saturating_sub(data), data);
@@ -189,12 +190,16 @@ impl Inner {
         }
     }
 
+    /// Whether the handshake is over by now.
+    fn look_done(&mut self) {
+        self.done = !self.session.common().is_handshaking();
+        self.overhead = overhead(self.session.common());
+    }
+
     /// Ends a session whose peer makes us work for nothing.
     fn judge(&mut self, quiet: usize, data: usize) {
         if !self.done {
-            self.done = !self.session.common().is_handshaking();
-            self.overhead = overhead(self.session.common());
-            return;
+            return self.look_done();
         }
         if quiet == 0 {
             self.quiet = self.quiet.saturating_sub(u16::try_from(data).unwrap_or(u16::MAX));

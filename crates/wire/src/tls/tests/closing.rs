@@ -28,6 +28,31 @@ async fn a_peer_that_says_it_is_done_can_still_be_written_to() {
     }
 }
 
+/// All of it in one piece: the end of the handshake, what the peer had to say, and that this was all.
+#[tokio::test]
+async fn a_peer_that_is_done_as_soon_as_it_may_speak() {
+    let pki = Pki::new();
+    for version in [V12, V13] {
+        let (near, far) = tokio::net::UnixStream::pair().unwrap();
+        let mut peer = Peer::client(far, pki.client(&[version]));
+        let hasty = async {
+            while peer.tls.is_handshaking() {
+                peer.flush().await.unwrap();
+                assert_ne!(peer.receive().await.unwrap(), 0);
+            }
+            std::io::Write::write_all(&mut peer.tls.writer(), b"last words").unwrap();
+            peer.tls.send_close_notify();
+            peer.flush().await.unwrap();
+        };
+        let (ours, ()) = tokio::join!(accept(near, pki.server(&[version])), hasty);
+        let ours = ours.unwrap();
+        assert_eq!(read_exact(&ours, 10).await, b"last words");
+        assert_eq!(read_some(&ours, &mut [0; 10]).await.unwrap(), 0);
+        write_all(&ours, b"answer").await.unwrap();
+        assert_eq!(peer.read_exact(6).await, b"answer");
+    }
+}
+
 #[tokio::test]
 async fn we_say_that_we_are_done_and_read_on() {
     let pki = Pki::new();
