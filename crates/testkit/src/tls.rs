@@ -24,6 +24,9 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use crate::DEADLINE;
 use crate::certs::{Ca, Leaf};
 
+/// What [`TlsClientOptions::versions`] may hold.
+pub use rustls::version;
+
 /// How a client does TLS. A clone shares the store of sessions, so that a second connection resumes the first.
 #[derive(Clone, Debug)]
 pub struct TlsClient {

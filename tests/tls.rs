@@ -1,1 +1,0 @@
-//! TLS as clients and servers of the proxy see it.
