@@ -189,6 +189,22 @@ fn rapid_reset_at_once() {
     scene.spared();
 }
 
+/// Heads that HTTP/2 lets pass and HTTP does not: each is refused, and who sends many is cut.
+#[test]
+fn glitches() {
+    let scene = Scene::start("glitches-threshold = 5");
+    let mut attacker = scene.attacker();
+    let mark = scene.watch.mark();
+    let mut fields = get("/", "a");
+    fields.push(("host".to_owned(), "b".to_owned()));
+    let frames: Vec<Frame> = (0..20).map(|n| Frame::headers(2 * n + 1, &fields, true)).collect();
+    // It may close before all is sent.
+    let _ = attacker.send_all(&frames);
+    scene.watch.ended(mark, "h2_glitches");
+    assert_eq!(scene.origin.served(), 1, "only the bystander's request reached the server");
+    scene.spared();
+}
+
 /// A few bytes that refer again and again to one long field of the table: small on the wire, huge when unpacked.
 #[test]
 fn header_bomb() {

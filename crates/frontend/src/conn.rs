@@ -35,6 +35,8 @@ pub(crate) struct Conn {
     pub(crate) accepted: Instant,
     /// Milliseconds that the PROXY header and the TLS handshake took, until a request has noted them.
     pub(crate) handshake: i64,
+    /// Requests that were refused for what they looked like.
+    pub(crate) glitches: u32,
     /// Requests begun on it.
     pub(crate) requests: u32,
     /// Bytes of the next request that came with the last one.
@@ -137,6 +139,7 @@ pub(crate) fn spawn(stream: Stream, src: Option<SocketAddr>, admission: Admissio
         timer: Timer::default(),
         accepted,
         handshake: 0,
+        glitches: 0,
         requests: 0,
         leftover: None,
         own: None,

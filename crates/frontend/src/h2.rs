@@ -16,7 +16,7 @@ use bytes::Bytes;
 use evenkeel_acl::Wire;
 use evenkeel_config::H2Side;
 use evenkeel_wire::Stream;
-use evenkeel_wire::h2::{self, Budget, Flood, IdlePing, Io, Scanner, Watch};
+use evenkeel_wire::h2::{self, Budget, IdlePing, Io, Scanner, Watch};
 
 use crate::clock;
 use crate::conn::Conn;
@@ -156,6 +156,8 @@ struct Crew {
     open: Cell<u32>,
     /// When the last one ended.
     idle_since: Cell<Option<Instant>>,
+    /// Requests that were refused for what they looked like.
+    glitches: Cell<u32>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -163,6 +165,11 @@ struct Crew {
 struct Member(Rc<Crew>);
 
 impl Member {
+    /// Notes what was odd about its request.
+    fn note(&self, glitches: u32) {
+        self.0.glitches.set(self.0.glitches.get().saturating_add(glitches));
+    }
+
     fn join(crew: &Rc<Crew>) -> Member {
         crew.open.set(crew.open.get() + 1);
         Member(crew.clone())
@@ -222,7 +229,11 @@ impl Life {
                 }
             }
             if let Some(flood) = self.watch.flood.get() {
-                return self.poll_cut(cx, flood);
+                return self.poll_cut(cx, End::flood(flood));
+            }
+            let odd = self.limits.glitches_threshold;
+            if odd != 0 && self.crew.glitches.get() >= odd {
+                return self.poll_cut(cx, End::H2Glitches);
             }
             if self.ping.as_mut().is_some_and(|ping| ping.poll_dead(cx, &self.watch).is_ready()) {
                 return Poll::Ready(Over::Broken(End::H2Silent));
@@ -244,11 +255,11 @@ impl Life {
     }
 
     /// A budget is used up: says so and closes, whatever is under way.
-    fn poll_cut(&mut self, cx: &mut Context<'_>, flood: Flood) -> Poll<Over> {
+    fn poll_cut(&mut self, cx: &mut Context<'_>, end: End) -> Poll<Over> {
         self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
         // The farewell goes out if the socket takes it at once; such a client is not waited for.
         let _ = self.connection.poll_closed(cx);
-        Poll::Ready(Over::Broken(End::flood(flood)))
+        Poll::Ready(Over::Broken(end))
     }
 
     fn poll_patience(&mut self, cx: &mut Context<'_>, timer: &mut Timer, began: Instant) -> Poll<Over> {
@@ -303,14 +314,15 @@ fn stream(conn: &mut Conn, stream: h2::Stream, serial: u32, crew: &Rc<Crew>) {
         timer: Timer::default(),
         accepted: now,
         handshake: std::mem::take(&mut conn.handshake),
+        glitches: 0,
         requests: serial - 1,
         leftover: None,
         own: None,
     };
     tokio::task::spawn_local(async move {
-        let _member = member;
         // Boxed so that the task, which is moved where it is spawned, stays small.
         let _ = Box::pin(txn::run(&mut of_stream)).await;
+        member.note(of_stream.glitches);
         // What was not answered whole must not look as if it were.
         if let Some(h2) = of_stream.stream.h2()
             && !h2.is_finished()

@@ -288,6 +288,7 @@ async fn refuse(conn: &mut Conn, txn: &Txn, entrance: &Arc<Entrance>, mut tally:
         NoHead::TimedOut => End::ClientSlowHead,
         NoHead::Malformed(why) => End::bad_request(why),
     };
+    conn.glitches += u32::from(matches!(why, NoHead::Malformed(_)));
     let silent = tally.end == End::ClientClosedSilently;
     if silent && entrance.conf.option.ignore_probes {
         return Next::Close;

@@ -749,7 +749,7 @@ const H2_GLITCHES: Key = key(
     Kind::Int(0, i32::MAX as i64),
     Fallback::Int(defaults::H2_GLITCHES as i64),
     "glitches-threshold",
-    "Oddities on a connection, each harmless alone, after which it is closed; 0 is never.",
+    "Requests that are not valid HTTP, each refused by itself, after which a client's connection is closed; 0 is never.",
     "glitches-threshold = 100",
 );
 

@@ -147,6 +147,9 @@ ends! {
     H2Silent = "EV148" "h2_silent", Client, b'c' Data, None, None,
         "the client did not answer a ping within idle-ping, and its connection was closed",
         "nothing: a phone that left its network looks like this";
+    H2Glitches = "EV149" "h2_glitches", Client, b'P' Request, None, None,
+        "the client sent more requests that are not valid HTTP than tune.h2.fe.glitches-threshold allows on one connection",
+        "look at the client; many from one address are an attack: deny it in tcp-request.connection";
     TunnelClientReset = "EV150" "tunnel_client_reset", Client, b'C' Data, None, None,
         "the client reset the connection while both sides could still send",
         "nothing when it is rare: a client that ends without a farewell";
