@@ -336,3 +336,102 @@ fn the_line_of_a_tunnel_knows_its_request() {
     let line = proxy.process().wait_line(0, "of the tunnel", |l| l.starts_with("GET"));
     assert_eq!(line, "GET /live?a=1 101 user=alice tracked=1 requests=1");
 }
+
+/// A socket that takes syslog, and its address.
+fn syslog_server() -> (UdpSocket, String) {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    server.set_read_timeout(Some(DEADLINE)).unwrap();
+    let address = format!("udp:{}", server.local_addr().unwrap());
+    (server, address)
+}
+
+fn received(server: &UdpSocket) -> String {
+    let mut datagram = [0; 4096];
+    let n = server.recv(&mut datagram).unwrap();
+    String::from_utf8(datagram[..n].to_vec()).unwrap()
+}
+
+/// `<PRI>1 TIME HOST TAG PID - DATA TEXT` (RFC 5424 section 6); the time has a fraction and an offset.
+#[test]
+fn syslog_of_rfc_5424_has_structured_data() {
+    let (server, address) = syslog_server();
+    let origin = Origin::start(Script::always("hello"));
+    let log = format!("[{{ target = \"{address}\", syslog = \"rfc5424\" }}]");
+    let named = |host: &str, data: &str| {
+        config(&origin, &log, &format!("log-format = \"LINE %ST %HU\"\n{data}"))
+            .replace("[global]\n", &format!("[global]\nlog-tag = \"edge\"\nlog-send-hostname = \"{host}\"\n"))
+    };
+    let data = "log-format-sd = '[a@1 status=\"%ST\" path=\"%{+E}[path,url_dec]\"]'\n";
+    let mut proxy = Proxy::start(&named("one", data));
+    let pid = proxy.process().pid();
+    assert_eq!(ask(&proxy, "/x%5Dy"), 200);
+    let line = received(&server);
+    let words: Vec<&str> = line.splitn(7, ' ').collect();
+    assert_eq!((words[0], words[2], words[3], words[4], words[5]), ("<134>1", "one", "edge", &*pid.to_string(), "-"));
+    assert_eq!(words[6], "[a@1 status=\"200\" path=\"/x\\]y\"] LINE 200 /x%5Dy");
+    let time = words[1];
+    assert!(time.len() == "2026-01-02T03:04:05.000000+00:00".len() && time.as_bytes()[10] == b'T', "{time}");
+    assert!(time.as_bytes()[19] == b'.' && b"+-".contains(&time.as_bytes()[26]), "{time}");
+    // Without structured data a dash stands for it, and a reload gives another name.
+    assert!(proxy.reload(&named("two", "")).status.success());
+    assert_eq!(ask(&proxy, "/"), 200);
+    let line = received(&server);
+    let words: Vec<&str> = line.splitn(7, ' ').collect();
+    assert_eq!((words[2], words[6]), ("two", "- LINE 200 /"));
+}
+
+#[test]
+fn log_send_hostname_puts_the_host_before_the_tag() {
+    let (server, address) = syslog_server();
+    let (plain, plain_address) = syslog_server();
+    let origin = Origin::start(Script::always("hello"));
+    let log = format!("[\"{address}\", {{ target = \"{plain_address}\", syslog = \"local\" }}]");
+    let config =
+        config(&origin, &log, "").replace("[global]\n", "[global]\nlog-tag = \"edge\"\nlog-send-hostname = \"one\"\n");
+    let proxy = Proxy::start(&config);
+    let pid = proxy.process().pid();
+    ask(&proxy, "/one");
+    let line = received(&server);
+    let without = line.replacen(" one edge[", " edge[", 1);
+    assert_ne!(line, without, "{line}");
+    for line in [without, received(&plain)] {
+        let text = syslog(line.as_bytes(), 16 * 8 + 6, "edge", pid);
+        assert!(is_access_line(&text, "/one"), "{line}");
+    }
+}
+
+/// HAProxy's `option log-separate-errors`: what did not go well is of level err, so that it can have a log of its own.
+#[test]
+fn errors_may_have_a_log_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let (all, bad) = (dir.path().join("all.log"), dir.path().join("bad.log"));
+    let origin = Origin::start(Script::always("hello"));
+    let log = format!("[\"file:{}\", {{ target = \"file:{}\", level = \"err\" }}]", all.display(), bad.display());
+    let more = "option.log-separate-errors = true\nlog-format = \"%HU %ST\"\n\
+                http-request = [\"set-log-level err if { path /loud }\"]";
+    let mut proxy = Proxy::start(&config(&origin, &log, more));
+    for (path, status) in [("/fine", 200), ("/none", 503), ("/loud", 200)] {
+        assert_eq!(ask(&proxy, path), status, "{path}");
+    }
+    proxy.signal(Signal::SIGTERM);
+    proxy.wait_exit(DEADLINE);
+    assert_eq!(lines_of(&all), ["/fine 200", "/none 503", "/loud 200"]);
+    assert_eq!(lines_of(&bad), ["/none 503", "/loud 200"]);
+}
+
+#[test]
+fn a_text_with_items_is_the_line_in_tcp_mode_too() {
+    let origin = Origin::start(Script::always("hello"));
+    let proxy = Proxy::start(&format!(
+        "[listen.raw]\nmode = \"tcp\"\nbind = [\"@raw@\"]\nserver = [{{ name = \"s1\", address = \"{}\" }}]\nlog = [\"stdout\"]\n\
+         log-format = \"LINE %ci %ft %b/%s %ts %[so_id]\"\n",
+        origin.addr()
+    ));
+    let mut client = RawClient::connect(proxy.addr("raw")).unwrap();
+    let answer = client.ask("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    assert_eq!(answer.status(), 200);
+    client.half_close();
+    client.rest().unwrap();
+    let line = proxy.process().wait_line(0, "of the access log", |line| line.starts_with("LINE "));
+    assert_eq!(line, "LINE 127.0.0.1 raw raw/s1 -- 1");
+}

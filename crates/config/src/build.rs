@@ -38,7 +38,7 @@ use crate::LoadOptions;
 use crate::codes;
 use crate::diagnostic::Sink;
 use crate::keys::Sections;
-use crate::model::BindAddress;
+use crate::model::{BindAddress, Syslog};
 use crate::place::{At, Files};
 use crate::secure;
 use crate::shape::{Node, Shaper, Val};
@@ -61,6 +61,8 @@ pub(crate) struct Cx<'a> {
     pub tls: tls::Common,
     /// What of it is made so far.
     pub secure: secure::Building,
+    /// The envelope of syslog targets that name none; known before the first of them is built.
+    pub syslog: Syslog,
     /// Addresses listened on so far.
     bound: HashMap<BindAddress, At>,
     /// Listening addresses so far, for the limit.
@@ -75,6 +77,7 @@ impl<'a> Cx<'a> {
         Cx {
             files,
             sink: Sink::default(),
+            syslog: Syslog::Local,
             opts,
             syntax_errors: false,
             sections_lost: false,

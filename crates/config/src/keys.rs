@@ -327,7 +327,7 @@ mod tests {
         };
         let rest = match table {
             "admin" => "listen = \"127.0.0.1:1\"",
-            "log" => "target = \"stdout\"",
+            "log" => "target = \"/dev/log\"",
             "bind" => "address = \":1\"",
             "server" => "name = \"a\"\naddress = \"10.0.0.1:1\"",
             "stick-table" => "type = \"string\"\nsize = 10",

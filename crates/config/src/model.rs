@@ -96,6 +96,8 @@ pub struct Global {
     pub hard_stop_after: Option<Duration>,
     /// Syslog tag (`log-tag`).
     pub log_tag: Arc<str>,
+    /// The host name in syslog lines; `None`: that of the machine (`log-send-hostname`).
+    pub log_hostname: Option<Arc<str>>,
     /// File that receives the process id.
     pub pid_file: Option<PathBuf>,
     /// Buffer and header limits.
@@ -311,6 +313,8 @@ pub struct FrontendOptions {
     pub dontlognull: bool,
     /// `option.dontlog-normal`: only errors, retries and 5xx are logged.
     pub dontlog_normal: bool,
+    /// `option.log-separate-errors`: lines of what did not go well are of level err.
+    pub log_separate_errors: bool,
     /// `option.http-ignore-probes`: connections without a request get no 408/400, no log, no count.
     pub ignore_probes: bool,
     /// `option.disable-h2-upgrade`: the preface of HTTP/2 on a clear connection is refused instead of understood.
@@ -771,12 +775,25 @@ pub struct LogTarget {
     pub sink: LogSink,
     /// Format of the access log on this logger; `None` = the frontend's.
     pub format: Option<LogFormat>,
+    /// What stands before the line in a datagram.
+    pub syslog: Syslog,
     /// Syslog facility code, 0–23.
     pub facility: u8,
     /// The least severe level that is sent, 0 (emerg) – 7 (debug).
     pub level: u8,
     /// Longest line in bytes.
     pub len: usize,
+}
+
+/// The envelope of a syslog line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Syslog {
+    /// RFC 3164 without the host name, as `/dev/log` takes it.
+    Local,
+    /// RFC 3164.
+    Rfc3164,
+    /// RFC 5424, with structured data.
+    Rfc5424,
 }
 
 /// Where log lines go.
@@ -788,9 +805,9 @@ pub enum LogSink {
     Stderr,
     /// A file, appended to and reopened on SIGHUP.
     File(PathBuf),
-    /// RFC 3164 datagrams over UDP.
+    /// Syslog datagrams over UDP.
     Udp(SocketAddr),
-    /// RFC 3164 datagrams to a Unix socket.
+    /// Syslog datagrams to a Unix socket.
     Unix(PathBuf),
 }
 

@@ -11,7 +11,9 @@ use evenkeel_acl::pattern::{StoreChange, Stores};
 use evenkeel_acl::stick::TableDef;
 use serde_json::{Value, json};
 
-use crate::model::{Backend, Bind, BindAddress, Config, Frontend, LogSink, LogTarget, Mode, OnRemove, Proto, Server};
+use crate::model::{
+    Backend, Bind, BindAddress, Config, Frontend, LogSink, LogTarget, Mode, OnRemove, Proto, Server, Syslog,
+};
 use crate::units::{show_duration, show_size};
 
 /// The difference between two configurations.
@@ -566,6 +568,7 @@ fn global_fields(config: &Config) -> Vec<Field> {
         field("log", logs(&global.log)),
         field("hard-stop-after", time(global.hard_stop_after)),
         field("log-tag", &global.log_tag),
+        field("log-send-hostname", global.log_hostname.as_deref().unwrap_or("that of the machine")),
         field("http-err-codes", global.counted.errors),
         field("http-fail-codes", global.counted.failures),
         field(
@@ -624,7 +627,12 @@ fn logs(logs: &[LogTarget]) -> String {
             LogSink::Unix(path) => format!("unix:{}", path.display()),
         };
         let format = log.format.map(|format| format!(" {format:?}").to_lowercase()).unwrap_or_default();
-        format!("{sink}{format} {}.{} {}", log.facility, log.level, log.len)
+        let syslog = match log.syslog {
+            Syslog::Local => "",
+            Syslog::Rfc3164 => " rfc3164",
+            Syslog::Rfc5424 => " rfc5424",
+        };
+        format!("{sink}{syslog}{format} {}.{} {}", log.facility, log.level, log.len)
     });
     let each: Vec<String> = each.collect();
     if each.is_empty() { "none".to_owned() } else { format!("[{}]", each.join(", ")) }

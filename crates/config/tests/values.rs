@@ -250,17 +250,36 @@ server = "10.0.0.1:1"
     let udp = LogTarget {
         sink: LogSink::Udp(inet("127.0.0.1:5140")),
         format: Some(LogFormat::Json),
+        syslog: Syslog::Local,
         facility: 3,
         level: 5,
         len: 2048,
     };
-    let plain = |sink| LogTarget { sink, format: None, facility: 16, level: 7, len: 1024 };
+    let plain = |sink| LogTarget { sink, format: None, syslog: Syslog::Local, facility: 16, level: 7, len: 1024 };
     let [a, b, c] = &config.frontends[..] else { panic!() };
     assert_eq!((&a.log[..], a.log_format), (&[plain(LogSink::Stdout), udp.clone()][..], LogFormat::Http));
     let unix = plain(LogSink::Unix(PathBuf::from("/dev/log")));
     assert_eq!((&b.log[..], b.log_format), (&[plain(LogSink::Stdout), udp, unix][..], LogFormat::Json));
     assert_eq!((c.log.len(), c.log_format), (0, LogFormat::Tcp));
     assert_eq!(config.backends[1].log, b.log);
+}
+
+#[test]
+fn syslog_targets_have_an_envelope() {
+    let of = |global: &str| {
+        let log = r#"["stdout", "udp:127.0.0.1:514", { target = "/dev/log", syslog = "rfc5424" }, { target = "/dev/log", syslog = "local" }]"#;
+        let config =
+            config(&format!("[global]\n{global}\nlog = {log}\n[listen.a]\nbind = \":1\"\nserver = \"10.0.0.1:1\"\n"));
+        let envelopes: Vec<Syslog> = config.global.log.iter().map(|target| target.syslog).collect();
+        (envelopes, config.global.log_hostname)
+    };
+    use Syslog::{Local, Rfc3164, Rfc5424};
+    let local = vec![Local, Local, Rfc5424, Local];
+    assert_eq!(of(""), (local.clone(), None));
+    assert_eq!(of("log-send-hostname = false"), (local, None));
+    let named = vec![Rfc3164, Rfc3164, Rfc5424, Local];
+    assert_eq!(of("log-send-hostname = true"), (named.clone(), None));
+    assert_eq!(of("log-send-hostname = \"edge-1\""), (named, Some("edge-1".into())));
 }
 
 #[test]

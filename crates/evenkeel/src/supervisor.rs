@@ -153,6 +153,7 @@ impl Supervisor {
         let frontends = Frontends::new(workers);
         // One ring more than workers: the control thread logs server states.
         let logs = Logs::new(workers + 1, config.global.tune.log_buffer, &config.global.log_tag);
+        logs.identify(&config.global.log_tag, config.global.log_hostname.as_deref());
         let snapshot = Snapshot::build(1, config.clone(), &registry, &frontends, &logs, &Tables::default(), &tls);
         let mut listeners = Listeners::default();
         let prepared = listeners.prepare(&snapshot, workers).map_err(|e| e.to_string())?;
@@ -394,6 +395,7 @@ impl Supervisor {
         self.shared.process.set_vars(&config.global.set_vars, Some(&old.config.global.set_vars));
         let gone = self.registry.commit(&groups);
         snapshot.tables.commit();
+        self.shared.logs.identify(&config.global.log_tag, config.global.log_hostname.as_deref());
         self.shared.snapshot.store(snapshot);
         self.stores = stores;
         self.tls = tls;

@@ -2,11 +2,13 @@
 //!
 //! Called by txn when the answer is out or the tunnel is over.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use evenkeel_acl::{Body, LogFormat, Memo, Phase, Progress};
 use evenkeel_backend::Group;
-use evenkeel_proto::{Buf, Limits};
+use evenkeel_config::Syslog;
+use evenkeel_proto::{Buf, Head, Limits};
 
 use crate::around::{Around, Parts};
 use crate::conn::Conn;
@@ -14,6 +16,7 @@ use crate::finish::{Tally, Told};
 use crate::log::RequestLine;
 use crate::snapshot::Entrance;
 use crate::txn::Txn;
+use crate::worker::Worker;
 
 /// What is kept of a transaction while a tunnel runs: what rules left behind, and the head if `log-format` may ask for it.
 pub(crate) struct Kept {
@@ -67,12 +70,59 @@ pub(crate) fn close_books(
         return;
     }
     let level = txn.memo.wishes.log_level;
-    let text = entrance.conf.log_text.as_ref().map(|format| own_line(format, conn, txn, tally, entrance, group));
+    let written = Formats::of(entrance).map(|format| own_line(format, conn, txn, tally, entrance, group));
     let line = match line {
         Line::Of(cut) => RequestLine::of(&txn.req, cut),
         Line::Kept(line) => line,
     };
-    tally.log(conn, entrance, group, Some(line), Told { text: text.as_deref(), level });
+    tally.log(
+        conn,
+        entrance,
+        group,
+        Some(line),
+        Told { text: written.text.as_deref(), data: written.data.as_deref(), level },
+    );
+}
+
+/// The log line of a connection in TCP mode.
+pub(crate) fn log_tcp(
+    conn: &mut Conn,
+    memo: &mut Memo,
+    tally: &mut Tally,
+    entrance: &Entrance,
+    group: Option<&Arc<Group>>,
+) {
+    if entrance.log.targets.is_empty() {
+        return;
+    }
+    let level = memo.wishes.log_level;
+    let written = Formats::of(entrance).map(|format| {
+        let (worker, session) = (&conn.admission.worker, &mut conn.session);
+        let req = &mut Head::new();
+        let parts = Parts { session, memo, req, res: None, body: Body::default(), last: true };
+        write(format, worker, parts, tally, entrance, group)
+    });
+    let told = Told { text: written.text.as_deref(), data: written.data.as_deref(), level };
+    tally.log(conn, entrance, group, None, told);
+}
+
+/// What stands for the line and for its structured data.
+struct Formats<T> {
+    text: Option<T>,
+    data: Option<T>,
+}
+
+impl<'e> Formats<&'e LogFormat> {
+    /// Those of the frontend that a target takes.
+    fn of(entrance: &'e Entrance) -> Formats<&'e LogFormat> {
+        let data = entrance.log.targets.iter().any(|target| target.syslog == Syslog::Rfc5424);
+        let conf = &entrance.conf;
+        Formats { text: conf.log_text.as_deref(), data: conf.log_sd.as_deref().filter(|_| data) }
+    }
+
+    fn map(self, mut write: impl FnMut(&LogFormat) -> Vec<u8>) -> Formats<Vec<u8>> {
+        Formats { text: self.text.map(&mut write), data: self.data.map(&mut write) }
+    }
 }
 
 /// The line as `format` has it.
@@ -85,9 +135,22 @@ fn own_line(
     group: Option<&Arc<Group>>,
 ) -> Vec<u8> {
     let Conn { session, admission, .. } = conn;
-    let worker = &admission.worker;
-    let local = worker.local();
     let Txn { req, res, memo, body, whole, .. } = txn;
+    let body = Body { bytes: body, complete: *whole };
+    let res = res.is_complete().then_some(res);
+    let parts = Parts { session, memo, req, res, body, last: true };
+    write(format, &admission.worker, parts, tally, entrance, group)
+}
+
+fn write(
+    format: &LogFormat,
+    worker: &Rc<Worker>,
+    parts: Parts<'_>,
+    tally: &Tally,
+    entrance: &Entrance,
+    group: Option<&Arc<Group>>,
+) -> Vec<u8> {
+    let local = worker.local();
     let letters = tally.end.letters();
     let letters = [letters[0], letters[1], b'-', b'-'];
     let letters = std::str::from_utf8(&letters).unwrap_or_default();
@@ -95,9 +158,6 @@ fn own_line(
         log_uri_len: local.snapshot.config.global.tune.log_uri_len,
         ..tally.outcome(worker, entrance, group.map(|group| &**group), letters)
     };
-    let body = Body { bytes: body, complete: *whole };
-    let res = res.is_complete().then_some(res);
-    let parts = Parts { session, memo, req, res, body, last: true };
     let mut line = Vec::with_capacity(256);
     let around = Around { snapshot: &local.snapshot, worker };
     around.look(parts, progress, Phase::Done, |ctx| format.write(ctx, &mut line));

@@ -88,6 +88,8 @@ pub(crate) struct Past<'a> {
 pub(crate) struct Told<'a> {
     /// The line of `log-format`, for targets without a format of their own.
     pub(crate) text: Option<&'a [u8]>,
+    /// The structured data of `log-format-sd`, for targets of RFC 5424.
+    pub(crate) data: Option<&'a [u8]>,
     /// `set-log-level`: a severity; one above [`DEBUG`] is silence.
     pub(crate) level: Option<u8>,
 }
@@ -423,12 +425,10 @@ impl Tally {
     ) {
         self.backend = None;
         let worker = &conn.admission.worker;
-        let severity = told.level.unwrap_or(crate::log::INFO);
-        if self.quiet || severity > DEBUG {
-            return;
-        }
         let faultless = !self.end.is_error() && self.retries == 0 && self.status.is_none_or(|s| s < 500);
-        if faultless && !entrance.log.normal {
+        let by_outcome = if faultless { crate::log::INFO } else { entrance.log.errors };
+        let severity = told.level.unwrap_or(by_outcome);
+        if self.quiet || severity > DEBUG || (faultless && !entrance.log.normal) {
             return;
         }
         let json = entrance.log.targets.iter().any(|target| target.format == LogFormat::Json);
@@ -461,7 +461,7 @@ impl Tally {
             request,
         };
         for target in &entrance.log.targets {
-            worker.logs.line(worker.id, target, severity, |out| match told.text {
+            worker.logs.structured(worker.id, target, severity, told.data, |out| match told.text {
                 Some(text) if !target.own => out.extend_from_slice(text),
                 _ => record.write(target.format, &mut worker.dates.borrow_mut(), out),
             });

@@ -11,9 +11,10 @@ use evenkeel_proto::{Buf, Head};
 use crate::around::{Around, Parts};
 use crate::attempt::{Asked, Attempts, Names};
 use crate::clock;
+use crate::closing::log_tcp;
 use crate::conn::Conn;
 use crate::end::End;
-use crate::finish::{Tally, Told};
+use crate::finish::Tally;
 use crate::greeting::Extras;
 use crate::relay::{Half, Limits, Relay};
 use crate::snapshot::Entrance;
@@ -42,8 +43,7 @@ pub(crate) async fn serve(mut conn: Conn) {
         }
         Err(end) => Err(end),
     };
-    let Course { mut tally, group, heard, memo, .. } = course;
-    let level = memo.wishes.log_level;
+    let Course { mut tally, group, heard, mut memo, .. } = course;
     let group = group.map(|at| local.snapshot.groups[at].clone());
     // From here on only the server and its own settings are held, not the configuration.
     drop(local);
@@ -73,7 +73,7 @@ pub(crate) async fn serve(mut conn: Conn) {
     }
     let empty = tally.bytes_in == 0 && entrance.conf.option.dontlognull;
     if !empty {
-        tally.log(&conn, &entrance, group.as_ref(), None, Told { text: None, level });
+        log_tcp(&mut conn, &mut memo, &mut tally, &entrance, group.as_ref());
     }
     // A kept clock reading would be old by the length of the connection.
     clock::stale();

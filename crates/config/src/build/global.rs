@@ -9,7 +9,7 @@ use evenkeel_acl::{Env, Now, ProcVars, RuleLine, StartVars, VarLimits};
 
 use super::{Cx, is_token, log, some_time};
 use crate::address::{self, Address};
-use crate::model::{Admin, DecisionLog, Global, H2Side, H2Tune, SslTune, Tune};
+use crate::model::{Admin, DecisionLog, Global, H2Side, H2Tune, SslTune, Syslog, Tune};
 use crate::shape::{Data, Node, Val};
 use crate::{codes, defaults};
 
@@ -33,10 +33,17 @@ pub(crate) fn global(node: Option<&Node<'_>>, cx: &mut Cx<'_>) -> Global {
         maxconn: u32::try_from(number("maxconn", 0)).unwrap_or(0),
         max_ssl_conn: u32::try_from(number("maxsslconn", 0)).unwrap_or(0),
         max_ssl_rate: u32::try_from(number("maxsslrate", 0)).unwrap_or(0),
-        log: find("log").map(|value| log::targets(value, None, cx)).unwrap_or_default(),
+        log: {
+            cx.syslog = match find("log-send-hostname").map(|value| value.bool()) {
+                None | Some(Some(false)) => Syslog::Local,
+                Some(_) => Syslog::Rfc3164,
+            };
+            find("log").map(|value| log::targets(value, None, cx)).unwrap_or_default()
+        },
         admin: find("admin").and_then(|value| admin(value, cx)),
         hard_stop_after: find("hard-stop-after").and_then(Val::time).and_then(some_time),
         log_tag: Arc::from(find("log-tag").and_then(Val::text).unwrap_or(defaults::LOG_TAG)),
+        log_hostname: log_hostname(find("log-send-hostname"), cx),
         pid_file: find("pidfile").and_then(Val::text).map(PathBuf::from),
         tune: Tune {
             bufsize: bytes("tune.bufsize", defaults::BUFSIZE),
@@ -126,6 +133,17 @@ fn h2(node: Option<&Node<'_>>) -> H2Side {
         max_resets: number("max-rst-at-once", defaults::H2_RESETS),
         max_control_frames: number("max-frames-at-once", defaults::H2_CONTROL_FRAMES),
     }
+}
+
+fn log_hostname(value: Option<&Val<'_>>, cx: &mut Cx<'_>) -> Option<Arc<str>> {
+    let value = value?;
+    let name = value.text()?;
+    // It is one word of the line, at most 255 bytes by RFC 5424 section 6.
+    if name.len() > 255 || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        cx.sink.error(codes::BAD_TEXT, value.at, "a host name in log lines is up to 255 characters without blanks");
+        return None;
+    }
+    Some(name.into())
 }
 
 fn counted<'v>(find: impl Fn(&str) -> Option<&'v Val<'v>>, cx: &mut Cx<'_>) -> Counted {

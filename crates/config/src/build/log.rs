@@ -10,7 +10,7 @@ use super::rules::report_text;
 use super::{Cx, Layers};
 use crate::address::{self, Target};
 use crate::keys::{FACILITIES, FORMATS, LEVELS};
-use crate::model::{LogFormat, LogSink, LogTarget, Mode};
+use crate::model::{LogFormat, LogSink, LogTarget, Mode, Syslog};
 use crate::nearest::did_you_mean;
 use crate::shape::Val;
 use crate::{codes, defaults};
@@ -81,8 +81,24 @@ fn target(value: &Val<'_>, global: Option<&[LogTarget]>, targets: &mut Vec<LogTa
         let word = find(key).and_then(Val::text).unwrap_or(default);
         words.iter().position(|known| *known == word).and_then(|at| u8::try_from(at).ok()).unwrap_or(0)
     };
+    let syslog = match find("syslog") {
+        Some(value) => {
+            if matches!(sink, LogSink::Stdout | LogSink::Stderr | LogSink::File(_)) {
+                cx.sink
+                    .error(codes::BAD_LOG_TARGET, value.at, "`syslog` is for targets that take syslog")
+                    .hint("leave it out: what is written to a file or a standard stream is the line alone");
+            }
+            match value.text() {
+                Some("rfc3164") => Syslog::Rfc3164,
+                Some("rfc5424") => Syslog::Rfc5424,
+                _ => Syslog::Local,
+            }
+        }
+        None => cx.syslog,
+    };
     targets.push(LogTarget {
         sink,
+        syslog,
         format: find("format").and_then(Val::text).and_then(format_of),
         facility: code("facility", FACILITIES, defaults::LOG_FACILITY),
         level: code("level", LEVELS, defaults::LOG_LEVEL),

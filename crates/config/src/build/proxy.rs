@@ -149,6 +149,7 @@ fn frontend(
         option: FrontendOptions {
             connection: connection(layers),
             dontlognull: layers.switch("option.dontlognull", false),
+            log_separate_errors: layers.switch("option.log-separate-errors", false),
             dontlog_normal: layers.switch("option.dontlog-normal", false),
             disable_h2_upgrade: layers.switch("option.disable-h2-upgrade", false),
             ignore_probes: layers.switch("option.http-ignore-probes", false),

@@ -17,7 +17,6 @@ pub(crate) static GLOBAL: Table = Table {
         "description",
         "gid",
         "group",
-        "log-send-hostname",
         "lua-load",
         "maxconnrate",
         "maxsessrate",
@@ -95,6 +94,15 @@ const GLOBAL_KEYS: &[Key] = &[
         "log-tag",
         "Program name in syslog lines.",
         "log-tag = \"haproxy\"",
+    ),
+    key(
+        "log-send-hostname",
+        Sections::ANY,
+        Kind::Any(&[Kind::Bool, Kind::Text("a host name")]),
+        Fallback::Bool(false),
+        "log-send-hostname",
+        "The host name in syslog lines: `true` is that of the machine. Targets without a `syslog` of their own are then \"rfc3164\".",
+        "log-send-hostname = \"edge-1\"",
     ),
     key(
         "http-err-codes",

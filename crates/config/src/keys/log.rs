@@ -14,8 +14,11 @@ pub(crate) const FORMATS: &[&str] = &["http", "tcp", "json", "https", "clf"];
 /// The names of the formats of a logger.
 const LOGGER_FORMATS: &[&str] = &["http", "tcp", "json"];
 
+/// The envelopes of a syslog line.
+pub(crate) const SYSLOGS: &[&str] = &["local", "rfc3164", "rfc5424"];
+
 /// Formats of a logger of a later version.
-const FORMATS_LATER: &[&str] = &["https", "clf", "combined", "httpslog", "rfc5424"];
+const FORMATS_LATER: &[&str] = &["https", "clf", "combined", "httpslog"];
 
 /// Syslog facilities by their code, RFC 3164 §4.1.1, in HAProxy's words.
 pub(crate) const FACILITIES: &[&str] = &[
@@ -48,6 +51,15 @@ static LOG: Table = Table {
             "",
             "Format of the access log on this logger.",
             "format = \"json\"",
+        ),
+        key(
+            "syslog",
+            Sections::ANY,
+            Kind::Word(SYSLOGS, &["iso", "priority", "raw", "short", "timed"]),
+            Fallback::Says("\"local\"; \"rfc3164\" with `log-send-hostname`"),
+            "log format",
+            "What stands before the line in a datagram: \"local\" (RFC 3164 without the host name), \"rfc3164\", or \"rfc5424\" with the structured data of `log-format-sd`. Only for syslog targets.",
+            "syslog = \"rfc5424\"",
         ),
         key(
             "facility",

@@ -642,6 +642,13 @@ static OPTION: Table = Table {
             "dontlog-normal = true",
         ),
         switch(
+            "log-separate-errors",
+            Sections::CLIENT,
+            "option log-separate-errors",
+            "Lines of errors, timeouts, retries and answers of 500 and above are of level `err` instead of `info`, unless a rule sets the level.",
+            "log-separate-errors = true",
+        ),
+        switch(
             "dontlognull",
             Sections::CLIENT,
             "option dontlognull",
@@ -769,7 +776,6 @@ static OPTION: Table = Table {
         "idle-close-on-response",
         "independent-streams",
         "ldap-check",
-        "log-separate-errors",
         "logasap",
         "mysql-check",
         "nolinger",

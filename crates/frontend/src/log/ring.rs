@@ -8,13 +8,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqC
 use std::thread::Thread;
 use std::time::Duration;
 
-use evenkeel_config::{Frontend, LogFormat, LogTarget};
+use evenkeel_config::{Frontend, LogFormat, LogTarget, Syslog};
 use parking_lot::Mutex;
 
+use crate::around::hostname;
 use crate::log::sink::Sinks;
 
 /// Syslog severity of a traffic line (`info`).
 pub const INFO: u8 = 6;
+/// That of what did not go well, where that is told apart (`err`).
+const ERR: u8 = 3;
 
 /// The buffers, the sinks, and the thread that moves lines from one to the other.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub struct Target {
     pub format: LogFormat,
     /// The format is its own: `log-format` of the frontend does not reach it.
     pub own: bool,
+    /// What stands before its lines.
+    pub syslog: Syslog,
     sink: u16,
     /// `<facility * 8>`; the severity is added per line.
     facility: u8,
@@ -48,6 +53,8 @@ pub struct Target {
 pub struct LogPlan {
     /// Its targets; empty = no log.
     pub targets: Vec<Target>,
+    /// Severity of the line of a transaction that did not go well (`option.log-separate-errors`: err).
+    pub errors: u8,
     /// Whether transactions without any fault are logged (`option.dontlog-normal` = not).
     pub normal: bool,
 }
@@ -55,8 +62,9 @@ pub struct LogPlan {
 impl LogPlan {
     /// The plan of one frontend.
     pub fn new(conf: &Frontend, logs: &Logs) -> LogPlan {
-        let targets = conf.log.iter().map(|t| logs.target(t, conf.log_format)).filter(|t| t.level >= INFO).collect();
-        LogPlan { targets, normal: !conf.option.dontlog_normal }
+        let targets = conf.log.iter().map(|t| logs.target(t, conf.log_format)).collect();
+        let errors = if conf.option.log_separate_errors { ERR } else { INFO };
+        LogPlan { targets, errors, normal: !conf.option.dontlog_normal }
     }
 }
 
@@ -72,7 +80,7 @@ impl Logs {
         Arc::new(Logs {
             rings: (0..writers).map(|_| Mutex::default()).collect(),
             capacity,
-            sinks: Mutex::new(Sinks::new(tag)),
+            sinks: Mutex::new(Sinks::new(tag, hostname())),
             thread: Mutex::new(None),
             awake: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -85,6 +93,7 @@ impl Logs {
         Target {
             format: target.format.unwrap_or(format),
             own: target.format.is_some(),
+            syslog: target.syslog,
             sink: self.sinks.lock().open(&target.sink),
             facility: target.facility,
             level: target.level,
@@ -92,8 +101,25 @@ impl Logs {
         }
     }
 
+    /// The names in syslog lines: `tag` of the program, `host` of the machine.
+    pub fn identify(&self, tag: &str, host: Option<&str>) {
+        self.sinks.lock().identify(tag, host.unwrap_or_else(|| hostname()));
+    }
+
     /// Appends one line; `write` gets the buffer to append to. Nothing is appended when `severity` is filtered out.
     pub fn line(&self, writer: usize, target: &Target, severity: u8, write: impl FnOnce(&mut Vec<u8>)) {
+        self.structured(writer, target, severity, None, write);
+    }
+
+    /// As [`line`](Logs::line); a target of RFC 5424 gets `data` as its structured data.
+    pub(crate) fn structured(
+        &self,
+        writer: usize,
+        target: &Target,
+        severity: u8,
+        data: Option<&[u8]>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         if severity > target.level {
             return;
         }
@@ -105,11 +131,16 @@ impl Logs {
                 return;
             }
             ring.extend_from_slice(&[0; PREFIX]);
+            if target.syslog == Syslog::Rfc5424 {
+                ring.extend_from_slice(data.filter(|data| !data.is_empty()).unwrap_or(b"-"));
+                ring.push(b' ');
+            }
             write(&mut ring);
             let len = (ring.len() - start - PREFIX).min(target.len as usize);
             ring.truncate(start + PREFIX + len);
             ring[start..start + 2].copy_from_slice(&target.sink.to_ne_bytes());
             ring[start + 2] = target.facility * 8 + severity;
+            ring[start + 3] = target.syslog as u8;
             ring[start + 4..start + PREFIX].copy_from_slice(&(len as u32).to_ne_bytes());
         }
         if !self.awake.load(Relaxed) && !self.awake.swap(true, SeqCst) {
@@ -188,7 +219,7 @@ impl Logs {
                 let sink = u16::from_ne_bytes([prefix[0], prefix[1]]);
                 let len = u32::from_ne_bytes([prefix[4], prefix[5], prefix[6], prefix[7]]) as usize;
                 let (line, next) = more.split_at(len);
-                sinks.write(sink, prefix[2], line);
+                sinks.write(sink, prefix[2], envelope(prefix[3]), line);
                 rest = next;
             }
             sinks.flush();
@@ -197,19 +228,24 @@ impl Logs {
     }
 }
 
+/// The envelope that a prefix names by its number.
+fn envelope(number: u8) -> Syslog {
+    [Syslog::Local, Syslog::Rfc3164, Syslog::Rfc5424].into_iter().find(|s| *s as u8 == number).unwrap_or(Syslog::Local)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use std::path::Path;
 
-    use evenkeel_config::LogSink;
+    use evenkeel_config::{LogSink, Syslog};
     use fastrand::Rng;
 
     use super::*;
 
     fn target(logs: &Logs, path: &Path, level: u8, len: usize) -> Target {
         let sink = LogSink::File(path.to_owned());
-        logs.target(&LogTarget { sink, format: None, facility: 16, level, len }, LogFormat::Http)
+        logs.target(&LogTarget { sink, format: None, syslog: Syslog::Local, facility: 16, level, len }, LogFormat::Http)
     }
 
     fn drain(logs: &Logs) -> bool {

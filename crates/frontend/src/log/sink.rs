@@ -9,7 +9,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use evenkeel_config::LogSink;
+use evenkeel_config::{LogSink, Syslog};
 use jiff::Zoned;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, sendmmsg};
@@ -17,7 +17,9 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, sendmmsg};
 /// All sinks ever opened, by number.
 #[derive(Debug)]
 pub(crate) struct Sinks {
+    /// Program and machine, each one word.
     tag: String,
+    host: String,
     known: HashMap<LogSink, u16>,
     sinks: Vec<Sink>,
     /// Lines that a sink refused.
@@ -50,9 +52,14 @@ enum Way {
 const RETRY: Duration = Duration::from_secs(1);
 
 impl Sinks {
-    pub(crate) fn new(tag: &str) -> Sinks {
-        let tag = format!("{tag}[{}]", std::process::id());
-        Sinks { tag, known: HashMap::new(), sinks: Vec::new(), failed: 0, date: (i64::MIN, String::new()) }
+    pub(crate) fn new(tag: &str, host: &str) -> Sinks {
+        let (tag, host) = (tag.to_owned(), host.to_owned());
+        Sinks { tag, host, known: HashMap::new(), sinks: Vec::new(), failed: 0, date: (i64::MIN, String::new()) }
+    }
+
+    /// Other names from now on.
+    pub(crate) fn identify(&mut self, tag: &str, host: &str) {
+        (self.tag, self.host) = (tag.to_owned(), host.to_owned());
     }
 
     pub(crate) fn open(&mut self, sink: &LogSink) -> u16 {
@@ -84,8 +91,8 @@ impl Sinks {
         }
     }
 
-    /// Takes one line; `priority` is the syslog one.
-    pub(crate) fn write(&mut self, sink: u16, priority: u8, line: &[u8]) {
+    /// Takes one line; `priority` is the syslog one. With RFC 5424 the line begins with its structured data.
+    pub(crate) fn write(&mut self, sink: u16, priority: u8, syslog: Syslog, line: &[u8]) {
         let Some(sink) = self.sinks.get_mut(usize::from(sink)) else { return };
         match &mut sink.way {
             Way::Stdout | Way::Stderr | Way::File(..) => {
@@ -93,8 +100,25 @@ impl Sinks {
                 sink.pending.push(b'\n');
             }
             Way::Udp(..) | Way::Unix(..) => {
-                refresh(&mut self.date);
-                let _ = write!(sink.pending, "<{priority}>{} {}: ", self.date.1, self.tag);
+                let (tag, host, pid) = (&self.tag, &self.host, std::process::id());
+                if syslog != Syslog::Rfc5424 {
+                    refresh(&mut self.date);
+                }
+                let date = &self.date.1;
+                // Writing to memory does not fail.
+                let _ = match syslog {
+                    Syslog::Local => write!(sink.pending, "<{priority}>{date} {tag}[{pid}]: "),
+                    Syslog::Rfc3164 => write!(sink.pending, "<{priority}>{date} {host} {tag}[{pid}]: "),
+                    // Section 6: version, time, host, program, process, no kind of message.
+                    Syslog::Rfc5424 => {
+                        let now = Zoned::now();
+                        write!(
+                            sink.pending,
+                            "<{priority}>1 {} {host} {tag} {pid} - ",
+                            now.strftime("%Y-%m-%dT%H:%M:%S%.6f%:z")
+                        )
+                    }
+                };
                 sink.pending.extend_from_slice(line);
             }
         }
