@@ -196,6 +196,35 @@ pub(crate) async fn connect(
     asked: &Asked,
 ) -> Result<Upstream, Refused> {
     let Chosen { slot, lease } = chosen;
+    let at = &group.slots[slot];
+    let plain = at.connector.is_none() && at.conf.send_proxy.is_none();
+    // By far the most requests find an idle connection in the clear: nothing else is prepared for them.
+    if plain
+        && !fresh
+        && conn.own.is_none()
+        && let Some(idle) = pooled(conn, group, lease.server(), None)
+    {
+        let server = lease.server().clone();
+        conn.admission.worker.note_reuse(group, &server);
+        return Ok(Upstream {
+            stream: idle.stream,
+            tls: None,
+            lease: Some(lease),
+            reused: true,
+            scheme: &Scheme::HTTP,
+            name: None,
+            greeting: None,
+            epoch: idle.epoch,
+            server,
+        });
+    }
+    // Boxed, so that a request that needs none of it does not carry its state.
+    Box::pin(make(conn, group, Chosen { slot, lease }, fresh, asked)).await
+}
+
+/// As [`connect`], whatever it takes.
+async fn make(conn: &mut Conn, group: &Group, chosen: Chosen, fresh: bool, asked: &Asked) -> Result<Upstream, Refused> {
+    let Chosen { slot, lease } = chosen;
     let greeting = greeting::of(conn, group, slot, &asked.extras);
     let way = Way::to(group, slot, asked, greeting.as_deref());
     let server = lease.server().clone();
