@@ -72,7 +72,7 @@ fn tls<'a>(facts: &'a TlsFacts, key: Option<&'a str>) -> AnnouncedTls<'a> {
         key,
         has_certificate: facts.peer.is_some(),
         sent_certificate: facts.sent_certificate,
-        verify: if facts.verify_error == 0 { facts.ca_error } else { facts.verify_error },
+        verify: facts.verify_result,
         common_name: facts.peer.as_ref().and_then(|peer| common_name(peer)),
     }
 }

@@ -48,6 +48,7 @@ pub fn of_server(common: &CommonState, seen: Seen<'_>) -> TlsFacts {
         verify_error: seen.outcome.crt_error,
         ca_error: seen.outcome.ca_error,
         ca_error_depth: seen.outcome.ca_depth,
+        verify_result: seen.outcome.last,
         peer: chain.first().map(|cert| Arc::new(of_certificate(cert))),
         own: seen.own,
         hello: seen.hello.map(Into::into),
@@ -169,8 +170,13 @@ pub fn of_certificate(der: &[u8]) -> CertFacts {
 
 /// `YYMMDDhhmmssZ`.
 fn date(time: &ASN1Time) -> Box<str> {
+    let is_general = time.is_generalizedtime();
     let time = time.to_datetime();
     let (year, month, day) = time.to_calendar_date();
+    // Two digits are of this century where four were written; HAProxy tells of no other.
+    if is_general && year.div_euclid(100) != 20 {
+        return "".into();
+    }
     let (hour, minute, second) = time.to_hms();
     let year = year.rem_euclid(100);
     format!("{year:02}{:02}{day:02}{hour:02}{minute:02}{second:02}Z", u8::from(month)).into()

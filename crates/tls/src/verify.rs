@@ -43,10 +43,12 @@ pub struct Outcome {
     pub ca_error: u32,
     /// How far above (`ssl_c_ca_err_depth`).
     pub ca_depth: u32,
+    /// The last error of all (`ssl_c_verify`), which is OpenSSL's result.
+    pub last: u32,
 }
 
 thread_local! {
-    static OUTCOME: Cell<Outcome> = const { Cell::new(Outcome { crt_error: 0, ca_error: 0, ca_depth: 0 }) };
+    static OUTCOME: Cell<Outcome> = const { Cell::new(Outcome { crt_error: 0, ca_error: 0, ca_depth: 0, last: 0 }) };
 }
 
 /// What the verifier found on this thread since the last call.
@@ -355,7 +357,8 @@ impl Errors {
     fn outcome(&self) -> Outcome {
         let crt_error = self.all.iter().find(|(depth, _)| *depth == 0).map_or(0, |(_, number)| *number);
         let (ca_depth, ca_error) = self.all.iter().find(|(depth, _)| *depth > 0).copied().unwrap_or_default();
-        Outcome { crt_error, ca_error, ca_depth: ca_depth as u32 }
+        let last = self.all.last().map_or(0, |(_, number)| *number);
+        Outcome { crt_error, ca_error, ca_depth: ca_depth as u32, last }
     }
 }
 

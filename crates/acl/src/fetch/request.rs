@@ -40,7 +40,7 @@ fetch_table! {
         "What follows the first `?` of the target; undefined when there is none.", "query_beg id=";
     "req.ver" "req.ver" [] Str First SINCE_REQUEST
         => (|ctx, _| request(ctx).map(|head| Sample::Str(short_version(head.version())))),
-        "The HTTP version of the request: 1.0 or 1.1.", "req.ver 1.1";
+        "The HTTP version of the request: 1.0, 1.1 or 2.0.", "req.ver 1.1";
     "req_ver" "req_ver" [] Str First SINCE_REQUEST
         => (|ctx, _| request(ctx).map(|head| Sample::Str(short_version(head.version())))),
         "Short for req.ver.", "req_ver 1.1";

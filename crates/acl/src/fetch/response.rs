@@ -2,16 +2,19 @@
 
 use std::ops::ControlFlow;
 
+use evenkeel_proto::Version;
+
+use crate::ctx::{Ctx, Wire};
 use crate::fetch::request::short_version;
 use crate::fetch::{SINCE_RESPONSE, Visit, fetch_table, give, response};
 use crate::sample::Sample;
 
 fetch_table! {
     "res.ver" "res.ver" [] Str First SINCE_RESPONSE
-        |ctx, _, visit| give(response(ctx).map(|head| Sample::Str(short_version(head.version()))), visit),
-        "The HTTP version of the response: 1.0 or 1.1.", "res.ver 1.1";
+        |ctx, _, visit| version(ctx, visit),
+        "The HTTP version of the response: 1.0, 1.1 or 2.0.", "res.ver 1.1";
     "resp_ver" "resp_ver" [] Str First SINCE_RESPONSE
-        |ctx, _, visit| give(response(ctx).map(|head| Sample::Str(short_version(head.version()))), visit),
+        |ctx, _, visit| version(ctx, visit),
         "Short for res.ver.", "resp_ver 1.1";
     "server_status" "server_status" [] Int First SINCE_RESPONSE
         |ctx, _, visit| status(ctx.progress.server_status, visit),
@@ -22,6 +25,16 @@ fetch_table! {
     "txn.status" "txn.status" [] Int First SINCE_RESPONSE
         |ctx, _, visit| status(ctx.progress.status.or_else(|| response(ctx).map(|head| head.status())), visit),
         "The status the client gets, from a server or made here.", "txn.status 503";
+}
+
+/// A response of HTTP/2 is written as one of HTTP/1.1 before anybody sees it.
+fn version(ctx: &Ctx<'_>, visit: &mut Visit<'_>) -> ControlFlow<()> {
+    let version = response(ctx).map(|head| match ctx.progress.server_wire {
+        Wire::Http2 => short_version(Version::Http2),
+        Wire::Http3 => b"3.0",
+        Wire::Http1 => short_version(head.version()),
+    });
+    give(version.map(Sample::Str), visit)
 }
 
 fn status(status: Option<u16>, visit: &mut Visit<'_>) -> ControlFlow<()> {

@@ -44,6 +44,8 @@ pub struct TlsFacts {
     pub ca_error: u32,
     /// Depth at which [`ca_error`](TlsFacts::ca_error) was met.
     pub ca_error_depth: u32,
+    /// What the verification came to as a whole: its last error, as OpenSSL counts; 0: none.
+    pub verify_result: u32,
     /// Last error of the handshake, by OpenSSL's number; 0: none.
     pub error: u64,
     /// The same in words; empty: none.
@@ -215,6 +217,7 @@ mod tests {
             sent_certificate: true,
             ca_error: 20,
             ca_error_depth: 1,
+            verify_result: 20,
             peer: Some(Arc::new(CertFacts {
                 serial: [0x0a, 0xff].into(),
                 version: 3,

@@ -37,8 +37,8 @@ pub fn request(parts: &request::Parts, ends: bool, out: &mut Buf) -> Result<(), 
     out.put(method.as_bytes());
     out.put(b" ");
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    match (parts.method == http::Method::CONNECT && upgrade.is_none(), authority.or(host)) {
-        (true, authority) => out.put(authority.unwrap_or_default()),
+    match (parts.method == http::Method::CONNECT && upgrade.is_none(), authority) {
+        (true, authority) => out.put(authority.or(host).unwrap_or_default()),
         (false, Some(authority)) if path.starts_with('/') => {
             out.put(uri.scheme_str().unwrap_or("http").as_bytes());
             out.put(b"://");
@@ -209,7 +209,7 @@ pub fn to_request(req: &Head, scheme: &uri::Scheme) -> Result<Request<()>, Unsay
             path.push(b'?');
             path.extend_from_slice(query);
         }
-        target.path_and_query = Some(uri::PathAndQuery::from_maybe_shared(Bytes::from(path)).map_err(|_| Unsayable)?);
+        target.path_and_query = Some(path_and_query(path)?);
         target.scheme = Some(scheme.clone());
     }
     *request.uri_mut() = Uri::from_parts(target).map_err(|_| Unsayable)?;
@@ -233,6 +233,24 @@ pub fn to_request(req: &Head, scheme: &uri::Scheme) -> Result<Request<()>, Unsay
         headers.insert(http::header::TE, HeaderValue::from_static("trailers"));
     }
     Ok(request)
+}
+
+/// What HTTP/1 lets through and a URI does not have (RFC 3986 §2) is written as it should have been.
+fn path_and_query(path: Vec<u8>) -> Result<uri::PathAndQuery, Unsayable> {
+    let path = Bytes::from(path);
+    uri::PathAndQuery::from_maybe_shared(path.clone()).or_else(|_| {
+        let mut clean = Vec::with_capacity(path.len() + 16);
+        for &byte in path.iter() {
+            match byte {
+                b'!' | b'$'..=b';' | b'=' | b'?'..=b'[' | b']' | b'_' | b'a'..=b'z' | b'~' => clean.push(byte),
+                _ => {
+                    let digit = |n: u8| b"0123456789ABCDEF"[usize::from(n & 15)];
+                    clean.extend([b'%', digit(byte >> 4), digit(byte)]);
+                }
+            }
+        }
+        uri::PathAndQuery::from_maybe_shared(Bytes::from(clean)).map_err(|_| Unsayable)
+    })
 }
 
 /// A response for a client that speaks HTTP/2; `framing` is that of what follows.

@@ -10,7 +10,7 @@ use crate::library::Env;
 use crate::sample::Sample;
 use crate::value::Value;
 
-use super::{Dn, TlsFacts};
+use super::Dn;
 
 const DN: &[&str] = &["rfc2253"];
 
@@ -100,14 +100,22 @@ macro_rules! certificate {
                 plain(
                     concat!($prefix, "_notafter"),
                     Type::Str,
-                    |ctx, _, visit| give(cert(ctx).map(|cert| Sample::Str(cert.not_after.as_bytes())), visit),
+                    |ctx, _, visit| {
+                        // One of another century has no such form.
+                        let cert = cert(ctx).filter(|cert| !cert.not_after.is_empty());
+                        give(cert.map(|cert| Sample::Str(cert.not_after.as_bytes())), visit)
+                    },
                     concat!("When ", $whose, " certificate ends, as `YYMMDDhhmmssZ`."),
                     concat!($prefix, "_notafter -m beg 26"),
                 ),
                 plain(
                     concat!($prefix, "_notbefore"),
                     Type::Str,
-                    |ctx, _, visit| give(cert(ctx).map(|cert| Sample::Str(cert.not_before.as_bytes())), visit),
+                    |ctx, _, visit| {
+                        // One of another century has no such form.
+                        let cert = cert(ctx).filter(|cert| !cert.not_before.is_empty());
+                        give(cert.map(|cert| Sample::Str(cert.not_before.as_bytes())), visit)
+                    },
                     concat!("When ", $whose, " certificate begins, as `YYMMDDhhmmssZ`."),
                     concat!($prefix, "_notbefore -m beg 26"),
                 ),
@@ -192,7 +200,7 @@ pub(in crate::fetch) mod client {
     use crate::value::{Arg, ArgKind};
 
     use super::super::tls;
-    use super::{DN, check_dn, dn, verified};
+    use super::{DN, check_dn, dn};
 
     fetch_table! {
         "ssl_c_ca_err" "ssl_c_ca_err" [] Int First SINCE_HELLO
@@ -221,14 +229,9 @@ pub(in crate::fetch) mod client {
             |ctx, _, visit| give(tls(ctx).map(|tls| Sample::Bool(tls.peer.is_some())), visit),
             "Whether the TLS session has a client certificate, a resumed one included.", "ssl_c_used";
         "ssl_c_verify" "ssl_c_verify" [] Int First SINCE_HELLO
-            |ctx, _, visit| give(tls(ctx).map(|tls| Sample::Int(verified(tls))), visit),
+            |ctx, _, visit| give(tls(ctx).map(|tls| Sample::Int(tls.verify_result.into())), visit),
             "What verifying the client's certificate came to, by OpenSSL's number; 0: no error.", "ssl_c_verify 0";
     }
-}
-
-/// One number for both errors, the nearer one first.
-fn verified(tls: &TlsFacts) -> i64 {
-    if tls.verify_error == 0 { tls.ca_error } else { tls.verify_error }.into()
 }
 
 /// A whole name is never compared by its first entry, so that an occurrence alone means nothing.

@@ -45,12 +45,26 @@ fn host_and_authority_must_agree() {
     assert!(parsed(&parts("GET", "https://a.example/", &[("host", "A.example:443")]), true).is_ok());
     // RFC 9113 §8.3.1: a client may send Host alone, but one of the two must be there.
     let alone = parsed(&parts("GET", "/x", &[("host", "a.example")]), true).unwrap();
-    assert_eq!(alone.target(), b"http://a.example/x");
+    assert_eq!((alone.target(), alone.get(b"host")), (&b"/x"[..], Some(&b"a.example"[..])));
     assert_eq!(parsed(&parts("GET", "/x", &[]), true).unwrap_err(), Malformed::MissingHost);
     assert_eq!(
         parsed(&parts("GET", "https://a.example/", &[("host", "a.example"), ("host", "a.example")]), true).unwrap_err(),
         Malformed::DuplicateHost
     );
+}
+
+/// HTTP/1 clients send what a URI does not have; it arrives as what they meant.
+#[test]
+fn odd_paths_are_written_as_they_should_be() {
+    for (path, clean) in [
+        (&b"/a`b?<c>"[..], "/a%60b?%3Cc%3E"),
+        (b"/\xff", "/%FF"),
+        (b"/%20\xc3\xa9`", "/%20%C3%A9%60"),
+        (b"/a|b", "/a|b"),
+        (b"/plain?x=1", "/plain?x=1"),
+    ] {
+        assert_eq!(path_and_query(path.to_vec()).unwrap().as_str(), clean);
+    }
 }
 
 #[test]
