@@ -22,6 +22,8 @@ pub struct Setup {
     pub log: bool,
     /// Whether connections begin with a PROXY header (`accept-proxy`).
     pub accepts_proxy: bool,
+    /// What follows the address of the bind, such as `ssl crt site.pem`.
+    pub bind: &'static str,
     /// Further sections, such as `userlist staff`: name and lines.
     pub sections: &'static [(&'static str, &'static [&'static str])],
 }
@@ -34,6 +36,7 @@ pub const HTTP: Setup = Setup {
     defaults: &[],
     log: false,
     accepts_proxy: false,
+    bind: "",
     sections: &[],
 };
 
@@ -94,7 +97,7 @@ impl Setup {
             }
         }
         let accepts = if self.accepts_proxy { " accept-proxy" } else { "" };
-        let _ = writeln!(out, "frontend fe\n bind @listen@{accepts}");
+        let _ = writeln!(out, "frontend fe\n bind @listen@{accepts} {}", self.bind);
         for line in self.front {
             let _ = writeln!(out, " {line}");
         }
@@ -137,7 +140,10 @@ impl Setup {
             front.push(format!("default_backend {}", self.backs[0].0));
         }
         let accepts = if self.accepts_proxy { ", accept-proxy = true" } else { "" };
-        section(&mut out, &format!("[frontend.fe]\nbind = [{{ address = \"@listen@\"{accepts} }}]"), &front);
+        let tls =
+            self.bind.strip_prefix("ssl ").map(|words| format!(", tls = {{ {} }}", tls(words))).unwrap_or_default();
+        let header = format!("[frontend.fe]\nbind = [{{ address = \"@listen@\"{accepts}{tls} }}]");
+        section(&mut out, &header, &front);
         for (name, lines) in self.backs {
             let lines: Vec<String> = lines.iter().map(|l| places.fill(l)).collect();
             section(&mut out, &format!("[backend.{name}]"), &lines);
@@ -271,6 +277,8 @@ fn option(out: &mut String, words: &str, plain: &str) {
 }
 
 fn server(words: &str) -> String {
+    // From `ssl` on all is about TLS, but for what stands here.
+    let (words, secure) = words.split_once(" ssl ").map_or((words, None), |(words, rest)| (words, Some(rest)));
     let mut words = words.split(' ');
     let mut parts = vec![
         format!("name = {}", quoted(words.next().unwrap_or_default())),
@@ -281,11 +289,46 @@ fn server(words: &str) -> String {
             "send-proxy" => parts.push("send-proxy = \"v1\"".to_owned()),
             "send-proxy-v2" => parts.push("send-proxy = \"v2\"".to_owned()),
             "proxy-v2-options" => parts.push(format!("{word} = {}", list(words.next().unwrap_or_default()))),
+            "proto" => parts.push(format!("{word} = {}", quoted(words.next().unwrap_or_default()))),
             "backup" | "disabled" => parts.push(format!("{word} = true")),
             _ => parts.push(format!("{word} = {}", words.next().unwrap_or_default())),
         }
     }
+    if let Some(words) = secure {
+        // HAProxy 2.6 asks for no name by itself.
+        let auto = if words.contains("sni ") { "" } else { ", sni-auto = false" };
+        parts.push(format!("tls = {{ {}{auto} }}", tls(words)));
+    }
     format!("{{ {} }}", parts.join(", "))
+}
+
+/// The words behind `ssl` of a bind or a server.
+fn tls(words: &str) -> String {
+    let mut parts = Vec::new();
+    let mut certificates = Vec::new();
+    let mut words = words.split(' ');
+    while let Some(word) = words.next() {
+        let mut value = || words.next().unwrap_or_default();
+        match word {
+            "crt" => certificates.push(quoted(value())),
+            "alpn" => parts.push(format!("alpn = {}", list(value()))),
+            "strict-sni" => parts.push("strict-sni = true".to_owned()),
+            "no-tls-tickets" => parts.push("tickets = false".to_owned()),
+            "ssl-min-ver" => parts.push(format!("min-version = {}", quoted(value().trim_start_matches("TLSv")))),
+            "ssl-max-ver" => parts.push(format!("max-version = {}", quoted(value().trim_start_matches("TLSv")))),
+            "ca-ignore-err" | "crt-ignore-err" => match value() {
+                "all" => parts.push(format!("{word} = \"all\"")),
+                numbers => parts.push(format!("{word} = [{numbers}]")),
+            },
+            _ => parts.push(format!("{word} = {}", quoted(value()))),
+        }
+    }
+    match &certificates[..] {
+        [] => {}
+        [one] => parts.push(format!("certificate = {one}")),
+        many => parts.push(format!("certificate = [{}]", many.join(", "))),
+    }
+    parts.join(", ")
 }
 
 /// `type ip size 100k expire 1h store a,b(1h)`.

@@ -6,15 +6,16 @@
 //! `>` a request (a line after an empty one is its payload, its length is added), `<` what the origin answers, `:` a line of
 //! the configuration (`: front`, `: defaults` and `: table NAME` say of which section), `from` a new client at this address, `=` the answer, `@` what the origin received, `!` why Evenkeel
 //! differs on purpose, `~` and `~@` its answer then (without one it refuses the row), `+` the version of HAProxy that has it: what `=` says is the manual's
-//! word then; `#` a remark. `\r \n \t \\ \xHH` stand for bytes, `@dir@` for a folder with the files of the sheet.
+//! word then; `sni`, `as` and `tls` say what the clients of TLS ask for, whose certificate they show, and their version; `#` a remark. `\r \n \t \\ \xHH` stand for bytes, `@dir@` for a folder with the files of the sheet.
 
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use evenkeel_testkit::{DeadPort, Haproxy, Message, Origin, Proxy, RawClient, Script};
+use evenkeel_testkit::{DeadPort, Haproxy, Message, Origin, OriginOptions, Proxy, Script, TlsServer};
 
 use crate::case::{answer, ok};
+use crate::line::{Answer, Line, Way, Who, leaf};
 use crate::run::{Which, wants_haproxy};
 use crate::setup::{HTTP, Places, Setup};
 
@@ -44,7 +45,27 @@ pub struct Sheet {
     pub files: &'static [(&'static str, &'static str)],
     /// Further sections.
     pub sections: &'static [(&'static str, &'static [&'static str])],
+    /// What clients speak.
+    pub way: Way,
+    /// What follows the address of the bind.
+    pub bind: &'static str,
+    /// What follows the address of each server that no case names.
+    pub server: &'static str,
+    /// The certificate of origins with TLS: its file without the ending.
+    pub origin: Option<&'static str>,
 }
+
+/// Expressions over HTTP/1 in clear.
+pub const SHEET: Sheet = Sheet {
+    name: "",
+    rows: Rows::Request,
+    files: &[],
+    sections: &[],
+    way: Way::H1,
+    bind: "",
+    server: "",
+    origin: None,
+};
 
 /// One question.
 #[derive(Default)]
@@ -55,6 +76,7 @@ struct Ask {
     origin: Vec<String>,
     /// Opens a connection from there.
     from: Option<IpAddr>,
+    who: Who,
     want: Vec<String>,
     at_origin: Vec<String>,
     reason: Option<String>,
@@ -106,7 +128,11 @@ pub fn run(sheet: &Sheet) {
     let only = std::env::var("EVENKEEL_DIFFERENTIAL").unwrap_or_default();
     let filter = std::env::var("EVENKEEL_CASE").unwrap_or_default();
     let dead = DeadPort::new();
-    let origins: Vec<Origin> = (0..3).map(|_| Origin::start(Script::always("idle"))).collect();
+    let options = || OriginOptions {
+        tls: sheet.origin.map(|name| TlsServer::new(&leaf(name), &["h2", "http/1.1"])),
+        ..OriginOptions::default()
+    };
+    let origins: Vec<Origin> = (0..3).map(|_| Origin::start_with(options(), Script::always("idle"))).collect();
     let places = Places { origins: origins.iter().map(Origin::addr).collect(), dead: dead.addr() };
 
     let mut failures = Vec::new();
@@ -134,7 +160,7 @@ pub fn run(sheet: &Sheet) {
             count += 1;
             let first = n == 0 || parsed.asks[n - 1].number != ask.number;
             let mark = process.mark();
-            let (mut got, received) = one(sheet.rows, ask, first, addr, &mut client, &origins);
+            let (mut got, received) = one(sheet, ask, first, addr, &mut client, &origins);
             if sheet.rows == Rows::Log {
                 let line = process.wait_line(mark, "of the access log", |l| l.starts_with("LOG "));
                 let (begin, end) = (format!(" {}<", ask.number), format!(">{} ", ask.number));
@@ -144,7 +170,7 @@ pub fn run(sheet: &Sheet) {
             let differs = !haproxy && ask.reason.is_some();
             let (want, at_origin) =
                 if differs { (&ask.ours, &ask.ours_at_origin) } else { (&ask.want, &ask.at_origin) };
-            if got != *want || received != *at_origin {
+            if !agrees(&got, want) || received != *at_origin {
                 failures.push(format!(
                     "{which:?}: {}:{}: {}\n  {}\n     got {:?} {received:?}\n  wanted {want:?} {at_origin:?}",
                     sheet.name,
@@ -166,13 +192,14 @@ pub fn run(sheet: &Sheet) {
 }
 
 fn one(
-    rows: Rows,
+    sheet: &Sheet,
     ask: &Ask,
     first: bool,
     addr: SocketAddr,
-    client: &mut Option<RawClient>,
+    client: &mut Option<Line>,
     origins: &[Origin],
 ) -> (Vec<String>, Vec<String>) {
+    let rows = sheet.rows;
     let script = if ask.origin.is_empty() { ok("o0").into_bytes() } else { wire(&ask.origin, None) };
     if first || !ask.origin.is_empty() || rows == Rows::Response {
         *client = client.take().filter(|_| !first);
@@ -181,30 +208,38 @@ fn one(
             origin.begin(Script::Http(vec![answer(bytes)]));
         }
     }
-    if let Some(from) = ask.from {
-        *client = Some(RawClient::connect_from(from, addr).unwrap());
+    if ask.from.is_some() {
+        *client = None;
     }
     let seen: Vec<usize> = origins.iter().map(|o| o.seen().len()).collect();
     let mark = format!("{}: {}", if rows == Rows::Cases { "X-Case" } else { "X-Row" }, ask.number);
-    let request = wire(&ask.request, Some(&mark));
-    let mut connected = client.take().unwrap_or_else(|| RawClient::connect(addr).unwrap());
-    let answered = connected
-        .send(&request)
-        .and_then(|()| if request.starts_with(b"HEAD ") { connected.response_head() } else { connected.response() });
-    let got = match &answered {
-        Ok(m) if rows == Rows::Cases => show(m, false),
-        Ok(m) => {
+    let line = match client.take() {
+        Some(line) => Ok(line),
+        None => Line::connect(sheet.way, &ask.who, ask.from, addr),
+    };
+    let asked = line.and_then(|mut line| Ok((line.ask(&ask.request, &mark)?, line)));
+    let got = match &asked {
+        Ok((answer, _)) if rows == Rows::Cases => {
+            let mut lines: Vec<String> = answer.interim.iter().flat_map(|m| show(m, false)).collect();
+            lines.extend(show(&answer.last, false));
+            lines
+        }
+        Ok((answer, _)) => {
+            let m = &answer.last;
             let text =
                 if rows == Rows::Response { m.head.get("x-result").map(str::as_bytes) } else { Some(&m.body[..]) };
             let inner = text.and_then(|t| t.strip_prefix(b"<")?.strip_suffix(b">"));
             inner.map_or_else(|| show(m, false), |text| vec![escape(text)])
         }
+        // How a handshake is refused is seen now in the handshake and now in what follows.
+        Err(_) if matches!(sheet.way, Way::Tls1 | Way::Tls2) => vec!["(refused)".to_owned()],
+        Err(e) if e.kind() == std::io::ErrorKind::Other => vec![format!("({e})")],
         Err(e) => vec![format!("({:?})", e.kind())],
     };
-    let closes = answered
-        .as_ref()
-        .map_or(true, |m| m.head.get("connection").is_some_and(|c| c.eq_ignore_ascii_case("close")) || !m.complete);
-    *client = (!closes && rows == Rows::Cases).then_some(connected);
+    *client = asked.ok().filter(|_| rows == Rows::Cases).and_then(|(Answer { last: m, .. }, line)| {
+        let closes = m.head.get("connection").is_some_and(|c| c.eq_ignore_ascii_case("close")) || !m.complete;
+        (!closes).then_some(line)
+    });
     let mut received = Vec::new();
     if rows == Rows::Cases {
         for (n, origin) in origins.iter().enumerate() {
@@ -240,11 +275,23 @@ fn show(m: &Message, request: bool) -> Vec<String> {
         lines.push(String::new());
         lines.push(escape(&m.body));
     }
+    lines.extend(m.trailers.iter().map(|(n, v)| format!("(trailer) {}: {v}", n.to_ascii_lowercase())));
     lines
 }
 
+/// HAProxy makes up no reason for a response that had none, such as one of HTTP/2; Evenkeel writes the usual one, in its usual
+/// letters.
+fn agrees(got: &[String], want: &[String]) -> bool {
+    let same = |(got, want): (&String, &String)| match want.strip_suffix("\\x20") {
+        Some(status) if status.starts_with("HTTP/1.1 ") => got.starts_with(status),
+        _ if want.starts_with("HTTP/1.1 ") => got.eq_ignore_ascii_case(want),
+        _ => got == want,
+    };
+    got.len() == want.len() && got.iter().zip(want).all(same)
+}
+
 /// Lines of a message as bytes; `mark` is a field that is added.
-fn wire(lines: &[String], mark: Option<&str>) -> Vec<u8> {
+pub fn wire(lines: &[String], mark: Option<&str>) -> Vec<u8> {
     let end = lines.iter().position(String::is_empty).unwrap_or(lines.len());
     let body = unescape(lines.get(end + 1).map_or("", String::as_str));
     let head = &lines[..end];
@@ -269,9 +316,13 @@ fn parse(sheet: &Sheet, text: &str) -> Parsed {
     let (mut request, mut origin, mut from): (Vec<String>, Vec<String>, _) = (Vec::new(), Vec::new(), None);
     let mut last = ' ';
     let mut case = String::new();
+    let mut who = Who::default();
     for (n, line) in text.lines().enumerate() {
         let (sign, rest) = match line.split_once(' ').unwrap_or((line, "")) {
-            (sign @ (">" | "<" | ":" | "=" | "@" | "!" | "~" | "~@" | "+" | "from" | "case"), rest) => (sign, rest),
+            (
+                sign @ (">" | "<" | ":" | "=" | "@" | "!" | "~" | "~@" | "+" | "from" | "case" | "sni" | "as" | "tls"),
+                rest,
+            ) => (sign, rest),
             _ => ("", line),
         };
         let rest = rest.to_owned();
@@ -292,6 +343,7 @@ fn parse(sheet: &Sheet, text: &str) -> Parsed {
                             from: from.take(),
                             origin: std::mem::take(&mut origin),
                             number: out.cases.len(),
+                            who: who.clone(),
                             ..Ask::default()
                         });
                     }
@@ -307,6 +359,14 @@ fn parse(sheet: &Sheet, text: &str) -> Parsed {
                 origin.push(rest);
             }
             "from" => from = Some(rest.parse().unwrap()),
+            "sni" | "as" | "tls" => {
+                let value = Some(rest).filter(|r| r != "none");
+                *match sign {
+                    "sni" => &mut who.sni,
+                    "as" => &mut who.identity,
+                    _ => &mut who.version,
+                } = value;
+            }
             "case" => {
                 out.cases.push(Vec::new());
                 case = rest;
@@ -336,7 +396,7 @@ fn parse(sheet: &Sheet, text: &str) -> Parsed {
             _ => {
                 let number = out.asks.len();
                 let (request, origin) = (request.clone(), origin.clone());
-                out.asks.push(Ask { what: rest, request, origin, line: n, number, ..Ask::default() });
+                out.asks.push(Ask { what: rest, request, origin, line: n, number, who: who.clone(), ..Ask::default() });
             }
         }
         last = sign.chars().next().unwrap_or(' ');
@@ -347,7 +407,7 @@ fn parse(sheet: &Sheet, text: &str) -> Parsed {
 /// The configuration of a sheet. It lives as long as the test does.
 fn setup(sheet: &Sheet, parsed: &Parsed, dir: &str, which: Which) -> Setup {
     let mut front = parsed.front.clone();
-    let mut backs: Vec<(String, Vec<String>)> = vec![("app".to_owned(), vec!["server s0 @o0@".to_owned()])];
+    let mut backs: Vec<(String, Vec<String>)> = vec![("app".to_owned(), vec![server(sheet)])];
     if sheet.rows == Rows::Cases {
         front.push("use_backend c%[req.hdr(x-case)] if { req.hdr(x-case) -m found }".to_owned());
     }
@@ -382,9 +442,9 @@ fn setup(sheet: &Sheet, parsed: &Parsed, dir: &str, which: Which) -> Setup {
         front.push(format!("log-format \"LOG{items} end\""));
     }
     for (n, lines) in parsed.cases.iter().enumerate() {
-        let mut lines = lines.clone();
+        let mut lines: Vec<String> = lines.iter().map(|l| certificates(l)).collect();
         if !lines.iter().any(|l| l.starts_with("server ")) {
-            lines.push("server s0 @o0@".to_owned());
+            lines.push(server(sheet));
         }
         backs.push((format!("c{}", n + 1), lines));
     }
@@ -403,8 +463,18 @@ fn setup(sheet: &Sheet, parsed: &Parsed, dir: &str, which: Which) -> Setup {
         backs: backs.leak(),
         sections: sections.leak(),
         log: sheet.rows == Rows::Log,
+        bind: leak(vec![certificates(sheet.bind)])[0],
         ..HTTP
     }
+}
+
+fn server(sheet: &Sheet) -> String {
+    certificates(&format!("server s0 @o0@ {}", sheet.server)).trim_end().to_owned()
+}
+
+/// `@tls@` is the folder of certificates.
+fn certificates(words: &str) -> String {
+    words.replace("@tls@", concat!(env!("CARGO_MANIFEST_DIR"), "/differential/tls"))
 }
 
 /// The sheet with HAProxy's answers.
@@ -445,7 +515,7 @@ fn escape(bytes: &[u8]) -> String {
     out
 }
 
-fn unescape(text: &str) -> Vec<u8> {
+pub fn unescape(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let mut bytes = text.bytes();
     while let Some(b) = bytes.next() {
@@ -469,7 +539,7 @@ fn unescape(text: &str) -> Vec<u8> {
 
 #[test]
 fn a_sheet_is_read_and_blessed() {
-    let sheet = Sheet { name: "", rows: Rows::Request, files: &[], sections: &[] };
+    let sheet = Sheet { name: "", rows: Rows::Request, ..SHEET };
     let text = "# remark\n> GET / HTTP/1.1\n> Host: a\n>\n> b\\n\npath\n= old\nurl\n+ 3.0\n= new\n";
     let parsed = parse(&sheet, text);
     assert_eq!(parsed.asks.len(), 2);

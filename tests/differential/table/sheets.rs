@@ -1,7 +1,8 @@
 //! The decision engine: expressions, conditions and rules with the answers HAProxy gives. The rows stand in the sheets
 //! beside this file.
 
-use crate::sheet::{Rows, Sheet, run};
+use crate::line::Way;
+use crate::sheet::{Rows, SHEET, Sheet, run};
 
 const MAPS: &[(&str, &str)] = &[
     ("hosts.map", "# hosts\nwww.example.com app\nexample.com plain\n  indented yes\nspaced   two words \n"),
@@ -39,34 +40,76 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("http-errors pages", &["errorfile 403 @dir@/403.http", "errorfile 503 @dir@/503.http"]),
 ];
 
-const SHEET: Sheet = Sheet { name: "", rows: Rows::Request, files: MAPS, sections: SECTIONS };
+const RULES: Sheet = Sheet { files: MAPS, sections: SECTIONS, ..SHEET };
 
 #[test]
 fn expressions() {
-    run(&Sheet { name: "expressions.sheet", ..SHEET });
+    run(&Sheet { name: "expressions.sheet", ..RULES });
 }
 
 #[test]
 fn conditions() {
-    run(&Sheet { name: "matches.sheet", rows: Rows::Conditions, ..SHEET });
+    run(&Sheet { name: "matches.sheet", rows: Rows::Conditions, ..RULES });
 }
 
 #[test]
 fn responses() {
-    run(&Sheet { name: "responses.sheet", rows: Rows::Response, ..SHEET });
+    run(&Sheet { name: "responses.sheet", rows: Rows::Response, ..RULES });
 }
 
 #[test]
 fn actions() {
-    run(&Sheet { name: "actions.sheet", rows: Rows::Cases, ..SHEET });
+    run(&Sheet { name: "actions.sheet", rows: Rows::Cases, ..RULES });
 }
 
 #[test]
 fn tables() {
-    run(&Sheet { name: "tables.sheet", rows: Rows::Cases, ..SHEET });
+    run(&Sheet { name: "tables.sheet", rows: Rows::Cases, ..RULES });
 }
 
 #[test]
 fn log_items() {
-    run(&Sheet { name: "logs.sheet", rows: Rows::Log, ..SHEET });
+    run(&Sheet { name: "logs.sheet", rows: Rows::Log, ..RULES });
+}
+
+/// Certificates of the folder beside, one authority for sites and one below it for people; good until 2120.
+const SITES: &str = "ssl crt @tls@/site.pem crt @tls@/wild.pem crt @tls@/exact.pem crt @tls@/rsa.pem alpn h2,http/1.1 \
+    ciphersuites TLS_AES_128_GCM_SHA256 ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256 \
+    ca-file @tls@/ca.pem verify optional ca-ignore-err all crt-ignore-err all";
+
+#[test]
+fn tls_expressions() {
+    run(&Sheet { name: "tls.sheet", way: Way::Tls1, bind: SITES, ..SHEET });
+}
+
+#[test]
+fn tls_that_is_strict() {
+    const STRICT: &str = "ssl crt @tls@/site.pem crt @tls@/wild.pem strict-sni \
+        ca-file @tls@/ca.pem crl-file @tls@/crl.pem verify required crt-ignore-err 10";
+    run(&Sheet { name: "tls_strict.sheet", way: Way::Tls1, bind: STRICT, ..SHEET });
+}
+
+#[test]
+fn tls_log_items() {
+    run(&Sheet { name: "tls_logs.sheet", rows: Rows::Log, way: Way::Tls2, bind: SITES, ..SHEET });
+}
+
+#[test]
+fn http2_expressions() {
+    run(&Sheet { name: "http2.sheet", way: Way::Tls2, bind: SITES, ..SHEET });
+}
+
+#[test]
+fn http2_to_http1() {
+    run(&Sheet { name: "http2_to_http1.sheet", rows: Rows::Cases, way: Way::H2, ..SHEET });
+}
+
+#[test]
+fn http1_to_http2() {
+    run(&Sheet { name: "http1_to_http2.sheet", rows: Rows::Cases, server: "proto h2", ..SHEET });
+}
+
+#[test]
+fn tls_to_servers() {
+    run(&Sheet { name: "tls_servers.sheet", rows: Rows::Cases, origin: Some("site"), ..SHEET });
 }
