@@ -80,7 +80,8 @@ pub(crate) struct Half {
 }
 
 /// Which side of a direction broke.
-enum Broken {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
     Source,
     Target,
 }
@@ -91,7 +92,8 @@ impl Half {
         Half { buf: first.filter(|b| !b.is_empty()), ..Half::default() }
     }
 
-    fn poll(
+    /// Moves what can be moved; ready when this direction is over.
+    pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         from: &Stream,

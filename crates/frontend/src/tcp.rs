@@ -3,22 +3,26 @@
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use evenkeel_acl::{Body, Choice, Memo, Phase, RuleSet, Verdict, Wait, count};
 use evenkeel_backend::Rank;
 use evenkeel_proto::{Buf, Head};
+use evenkeel_wire::Stream;
 
 use crate::around::{Around, Parts};
 use crate::attempt::{Asked, Attempts, Names};
+use crate::bufs::Stock;
 use crate::clock;
 use crate::closing::log_tcp;
 use crate::conn::Conn;
 use crate::end::End;
 use crate::finish::Tally;
 use crate::greeting::Extras;
-use crate::relay::{Half, Limits, Relay};
+use crate::relay::{Broken, Half, Limits, Relay};
 use crate::snapshot::Entrance;
 use crate::timer::within;
+use crate::upstream::Upstream;
 use crate::worker::Local;
 
 /// Serves a connection to its end.
@@ -43,7 +47,20 @@ pub(crate) async fn serve(mut conn: Conn) {
         }
         Err(end) => Err(end),
     };
-    let Course { mut tally, group, heard, mut memo, .. } = course;
+    let first = course.heard.as_ref().map_or(0, |buf| buf.len() as u64);
+    let mut sending = Half::starting_with(course.heard.take());
+    let mut said = None;
+    let reached = match reached {
+        Ok(up) => match course.inspect_answer(&mut conn, &up, &mut sending).await {
+            Ok(buf) => {
+                said = buf;
+                Ok(up)
+            }
+            Err(end) => Err(end),
+        },
+        Err(end) => Err(end),
+    };
+    let Course { mut tally, group, mut memo, .. } = course;
     let group = group.map(|at| local.snapshot.groups[at].clone());
     // From here on only the server and its own settings are held, not the configuration.
     drop(local);
@@ -52,8 +69,7 @@ pub(crate) async fn serve(mut conn: Conn) {
         (Ok(up), Some(group)) => {
             let (client, server) = (entrance.conf.timeout, group.conf.timeout);
             let limits = Limits::new(&client, &server);
-            let first = heard.as_ref().map_or(0, |buf| buf.len() as u64);
-            let relay = Relay::new(Half::starting_with(heard), Half::default(), limits);
+            let relay = Relay::new(sending, Half::starting_with(said), limits);
             let (end, sent, received) = relay.run(&mut conn, &up.stream, up.server()).await;
             tally.bytes_in = sent.max(first);
             tally.bytes_up = sent;
@@ -62,7 +78,8 @@ pub(crate) async fn serve(mut conn: Conn) {
             tally.blame(group, &up, worker.id);
         }
         (Err(end), _) => {
-            tally.bytes_in = heard.map_or(0, |buf| buf.len() as u64);
+            tally.bytes_in = first.max(sending.bytes);
+            tally.bytes_up = sending.bytes;
             tally.end = end;
         }
         (Ok(_), None) => unreachable!("a server is reached through a group"),
@@ -155,9 +172,23 @@ impl Course<'_> {
     }
 
     fn look<R>(&mut self, conn: &mut Conn, last: bool, f: impl FnOnce(&mut evenkeel_acl::Ctx<'_>) -> R) -> R {
+        let heard = self.heard.take();
+        let bytes = heard.as_ref().map_or(&[][..], Buf::filled);
+        let found = self.look_at(conn, Phase::Request, bytes, last, f);
+        self.heard = heard;
+        found
+    }
+
+    fn look_at<R>(
+        &mut self,
+        conn: &mut Conn,
+        phase: Phase,
+        bytes: &[u8],
+        last: bool,
+        f: impl FnOnce(&mut evenkeel_acl::Ctx<'_>) -> R,
+    ) -> R {
         let group = self.group.map(|at| &*self.local.snapshot.groups[at]);
         let progress = self.tally.progress(self.entrance, group);
-        let bytes = self.heard.as_ref().map_or(&[][..], Buf::filled);
         let parts = Parts {
             session: &mut conn.session,
             memo: &mut self.memo,
@@ -167,7 +198,55 @@ impl Course<'_> {
             last,
         };
         let around = Around { snapshot: &self.local.snapshot, worker: &conn.admission.worker };
-        around.look(parts, progress, Phase::Request, f)
+        around.look(parts, progress, phase, f)
+    }
+
+    /// `tcp-response.content`: looked at with what the server says first, again with each piece of it until they decide, for
+    /// `inspect-delay` at most; what the client sends goes up meanwhile. Returns what the server said.
+    async fn inspect_answer(&mut self, conn: &mut Conn, up: &Upstream, sending: &mut Half) -> Result<Option<Buf>, End> {
+        let Some(at) = self.group else { return Ok(None) };
+        let conf = &self.local.snapshot.groups[at].conf;
+        let rules = &conf.tcp_response;
+        if rules.is_empty() {
+            return Ok(None);
+        }
+        self.tally.connected_by(up, true);
+        let worker = conn.admission.worker.clone();
+        let delay = conf.tcp_response_inspect_delay;
+        // Without a delay the verdict is made on what comes first; nothing is judged before that.
+        let patience = delay.or(conf.timeout.tunnel).or(conf.timeout.server);
+        let since = clock::now();
+        let mut buf = worker.stock.small();
+        let (mut next, mut last, mut wants) = (0, false, true);
+        loop {
+            if wants && !last {
+                let Conn { stream, timer, .. } = conn;
+                let words = poll_fn(|cx| poll_words(cx, stream, &up.stream, sending, &worker.stock, &mut buf));
+                last = match within(timer, since, patience, words).await {
+                    Ok(more) => !more? || delay.is_none(),
+                    Err(_) => true,
+                };
+            }
+            wants = false;
+            match self.look_at(conn, Phase::Response, buf.filled(), last, |ctx| rules.eval(ctx, &mut next)) {
+                Verdict::Continue | Verdict::Allow => return Ok(Some(buf)),
+                // The tables of actions give no answer in tcp mode.
+                Verdict::Reply(_) => return Err(End::ResponseDenied),
+                Verdict::Close(close) => {
+                    self.entrance.state.sheet.shard(worker.id).denied_responses.inc();
+                    self.local.snapshot.groups[at].state.sheet.shard(worker.id).denied_responses.inc();
+                    if let evenkeel_acl::How::SilentDrop { rst_ttl } = close.how {
+                        conn.stream.forget_on_close(rst_ttl);
+                    }
+                    return Err(End::ResponseDenied);
+                }
+                Verdict::Wait(Wait::Pause(ms)) => {
+                    let time = Some(std::time::Duration::from_millis(ms));
+                    let _ = within(&mut conn.timer, clock::now(), time, std::future::pending::<()>()).await;
+                }
+                Verdict::Wait(_) => wants = true,
+            }
+        }
     }
 
     /// `tcp-request.content`: evaluated again with each piece of data until it decides, for `inspect-delay` at most.
@@ -227,6 +306,41 @@ impl Course<'_> {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return false,
             }
+        }
+    }
+}
+
+/// Waits for more of what the server says, and lets the client go on meanwhile; `false` when no more will come.
+fn poll_words(
+    cx: &mut Context<'_>,
+    client: &Stream,
+    server: &Stream,
+    sending: &mut Half,
+    stock: &Stock,
+    buf: &mut Buf,
+) -> Poll<Result<bool, End>> {
+    match sending.poll(cx, client, server, stock, &mut false) {
+        Poll::Ready(Err(Broken::Source)) => return Poll::Ready(Err(End::TunnelClientReset)),
+        Poll::Ready(Err(Broken::Target)) => return Poll::Ready(Err(End::TunnelServerReset)),
+        Poll::Ready(Ok(())) | Poll::Pending => {}
+    }
+    loop {
+        if buf.is_full() {
+            return Poll::Ready(Ok(false));
+        }
+        match server.try_read(buf.spare_mut()) {
+            Ok(0) => return Poll::Ready(Ok(false)),
+            Ok(n) => {
+                buf.advance(n);
+                return Poll::Ready(Ok(true));
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                if ready!(server.poll_readable(cx)).is_err() {
+                    return Poll::Ready(Err(End::TunnelServerReset));
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Poll::Ready(Err(End::TunnelServerReset)),
         }
     }
 }

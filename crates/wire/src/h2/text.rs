@@ -87,7 +87,7 @@ pub fn request(parts: &request::Parts, ends: bool, out: &mut Buf) -> Result<(), 
     if out.full { Err(TooLarge) } else { Ok(()) }
 }
 
-/// At least as many bytes as [`request`] writes.
+/// At least as many bytes as [`request()`] writes.
 pub fn request_length(parts: &request::Parts) -> usize {
     // What is written around the fields: the line, Host, the framing, or an upgrade with its key.
     const AROUND: usize = 160;
