@@ -12,6 +12,10 @@ use nix::sys::signal::Signal;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
+/// Nothing that happens because a time is over happens within a test.
+const PATIENT: &str =
+    "timeout = { http-request = \"60s\", http-keep-alive = \"60s\", client = \"60s\", client-fin = \"60s\" }";
+
 fn send(text: &str) -> Act {
     Act::Send(text.as_bytes().to_vec())
 }
@@ -119,7 +123,7 @@ fn the_first_settings_say_what_is_configured() {
 fn a_drain() {
     let gate = Gate::new();
     let origin = Origin::start(gated(&gate));
-    let mut watch = Watch::start(&web("", &origin, ""));
+    let mut watch = Watch::start(&web(PATIENT, &origin, ""));
     let mut client = h2(&watch);
     let call = client.begin(&Ask::get("/held")).unwrap();
     let idle = h2(&watch);
@@ -139,7 +143,8 @@ fn a_drain() {
 fn a_reload_keeps_connections_whose_frontend_stays() {
     let gate = Gate::new();
     let origin = Origin::start(gated(&gate));
-    let config = |generation: &str| web(&format!("http-request = [\"set-header X-Gen {generation}\"]"), &origin, "");
+    let config =
+        |generation: &str| web(&format!("{PATIENT}\nhttp-request = [\"set-header X-Gen {generation}\"]"), &origin, "");
     let mut watch = Watch::start(&config("1"));
     let mut client = h2(&watch);
     let call = client.begin(&Ask::get("/held")).unwrap();
@@ -173,7 +178,7 @@ fn a_reload_keeps_connections_whose_frontend_stays() {
 fn a_connection_ends_after_its_last_stream() {
     let gate = Gate::new();
     let origin = Origin::start(gated(&gate));
-    let watch = Watch::start(&tuned("max-total-streams = 3", &web("", &origin, "")));
+    let watch = Watch::start(&tuned("max-total-streams = 3", &web(PATIENT, &origin, "")));
     let mut client = h2(&watch);
     let first = client.begin(&Ask::get("/held")).unwrap();
     assert_eq!(client.ask(&Ask::get("/2")).unwrap().status, 200);
@@ -392,7 +397,7 @@ fn websockets() {
         let listen = |n: usize, proto: &str| {
             format!(
                 "[listen.w{n}]\nbind = [\"@w{n}@\"]\n\
-                 timeout = {{ client = \"150ms\", server = \"150ms\", tunnel = \"{tunnel}\" }}\n\
+                 timeout = {{ http-request = \"150ms\", client = \"150ms\", server = \"150ms\", tunnel = \"{tunnel}\" }}\n\
                  server = [{{ name = \"s1\", address = \"{}\", proto = \"{proto}\" }}]\n\n",
                 origins[n].addr()
             )

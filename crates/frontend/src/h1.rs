@@ -74,14 +74,16 @@ fn patience(conn: &Conn) -> (Instant, Option<Duration>) {
     }
 }
 
-/// Ends our side and reads what the client still sends, so that a reset does not eat the last answer (RFC 9112 §9.6);
-/// `time` at most.
-pub(crate) async fn linger(conn: &mut Conn, time: Duration) {
+/// Ends our side and reads what the client still sends, so that a reset does not eat the last answer (RFC 9112 §9.6): until it
+/// is silent for [`LINGER`], for `most` at most.
+pub(crate) async fn linger(conn: &mut Conn, most: Duration) {
     if conn.stream.shutdown_write().is_err() {
         return;
     }
     let Conn { stream, timer, admission, .. } = conn;
-    timer.set(clock::now(), Some(time));
+    let began = clock::now();
+    let until = |now: Instant| Some(LINGER.min((began + most).saturating_duration_since(now)));
+    timer.set(began, until(began));
     let mut left = LINGER_BYTES;
     poll_fn(|cx| {
         loop {
@@ -96,7 +98,11 @@ pub(crate) async fn linger(conn: &mut Conn, time: Duration) {
             admission.worker.stock.give_back(buf);
             match read {
                 Ok(0) => return Poll::Ready(()),
-                Ok(n) => left = left.saturating_sub(n),
+                Ok(n) => {
+                    left = left.saturating_sub(n);
+                    let now = clock::now();
+                    timer.set(now, until(now));
+                }
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(_) => return Poll::Ready(()),
             }

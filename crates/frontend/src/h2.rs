@@ -209,10 +209,11 @@ impl Life {
     async fn run(mut self, conn: &mut Conn) -> Over {
         let began = clock::now();
         let admission = conn.admission.clone();
-        let mut place: Option<Asleep<'_>> = None;
+        let mut places: Option<[Asleep<'_>; 2]> = None;
         poll_fn(|cx| {
-            // A place among the sleepers, so that the word to leave is heard while nothing comes.
-            place.get_or_insert_with(|| admission.worker.sleepers.enter(cx.waker()));
+            // Places among the sleepers, so that the word to leave is heard while nothing comes.
+            let lists = [&admission.worker.sleepers, &admission.listening.multiplexed];
+            places.get_or_insert_with(|| lists.map(|list| list.enter(cx.waker())));
             loop {
                 match self.connection.poll_accept(cx) {
                     Poll::Ready(Some(Ok((request, respond)))) => {
@@ -238,8 +239,10 @@ impl Life {
             if self.ping.as_mut().is_some_and(|ping| ping.poll_dead(cx, &self.watch).is_ready()) {
                 return Poll::Ready(Over::Broken(End::H2Silent));
             }
-            if admission.is_leaving() {
+            if admission.is_leaving() && self.leaving.is_none() {
                 self.leave();
+                // What it says is sent by the next turn.
+                cx.waker().wake_by_ref();
             }
             self.poll_patience(cx, &mut conn.timer, began)
         })

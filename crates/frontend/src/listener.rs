@@ -28,7 +28,7 @@ use crate::clock;
 use crate::conn;
 use crate::snapshot::Snapshot;
 use crate::state::FrontendState;
-use crate::worker::{Connected, Local, Socket, Worker};
+use crate::worker::{Connected, Local, Sleepers, Socket, Worker};
 
 /// One bind's lasting state, shared by the workers.
 #[derive(Debug)]
@@ -217,6 +217,8 @@ pub(crate) struct Listening {
     found: Cell<(u64, Option<usize>)>,
     stopping: Cell<bool>,
     stop: Notify,
+    /// Connections of HTTP/2, which are told when the listener goes.
+    pub(crate) multiplexed: Sleepers,
     /// Set when the frontend left the configuration: what its remaining connections are served by.
     last: RefCell<Option<Rc<Local>>>,
     /// Connections that may still need a configuration; tunnels and TCP connections under way do not.
@@ -275,6 +277,7 @@ impl Listening {
             found: Cell::new((0, None)),
             stopping: Cell::new(false),
             stop: Notify::new(),
+            multiplexed: Sleepers::default(),
             last: RefCell::new(None),
             users: Cell::new(0),
             complained: Cell::new(None),
@@ -290,6 +293,7 @@ impl Listening {
         *self.last.borrow_mut() = Some(last);
         self.stopping.set(true);
         self.stop.notify_one();
+        self.multiplexed.wake_all();
     }
 
     /// Counts a connection that is served by a configuration.

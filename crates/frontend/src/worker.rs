@@ -205,7 +205,7 @@ impl Sleepers {
         Asleep { sleepers: self, at }
     }
 
-    fn wake_all(&self) {
+    pub(crate) fn wake_all(&self) {
         // Waking only queues the tasks, so nobody enters or leaves while this borrows.
         self.wakers.borrow().iter().flatten().for_each(Waker::wake_by_ref);
     }
