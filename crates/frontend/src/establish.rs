@@ -27,7 +27,7 @@ use crate::snapshot::Entrance;
 use crate::state::Process;
 use crate::timer::{Expired, within};
 use crate::worker::Local;
-use crate::{admit, h1, h2, proxied, tcp, txn};
+use crate::{admit, arrival, h1, h2, proxied, tcp};
 
 /// How often a connection looks whether a limit on TLS has room for it.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -37,7 +37,7 @@ pub(crate) async fn serve(mut conn: Conn, expects_proxy: bool) {
     let ready = Box::pin(ready(&mut conn, expects_proxy)).await;
     let (mode, proto) = match ready {
         Ok(found) => found,
-        Err(end) => return txn::broke(&mut conn, end),
+        Err(end) => return arrival::broke(&mut conn, end),
     };
     match (mode, proto) {
         (Mode::Tcp, _) => Box::pin(tcp::serve(conn)).await,

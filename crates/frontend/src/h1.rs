@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use crate::arrival;
 use crate::clock;
 use crate::conn::Conn;
 use crate::h2;
@@ -57,7 +58,7 @@ async fn wait(conn: &mut Conn) -> bool {
     drop(place);
     // A first request that never came is answered 408 and logged; a kept connection closes silently.
     if !ready && conn.requests == 0 {
-        Box::pin(txn::never_came(conn)).await;
+        Box::pin(arrival::never_came(conn)).await;
     }
     ready
 }

@@ -18,6 +18,7 @@ use evenkeel_config::H2Side;
 use evenkeel_wire::Stream;
 use evenkeel_wire::h2::{self, Budget, IdlePing, Io, Scanner, Watch};
 
+use crate::arrival;
 use crate::clock;
 use crate::conn::Conn;
 use crate::end::End;
@@ -42,11 +43,11 @@ pub(crate) async fn serve(mut conn: Conn) {
     let accepted = conn.accepted;
     let connection = match within(&mut conn.timer, accepted, patience.first, shake).await {
         Ok(Ok(connection)) => connection,
-        Ok(Err(_)) if watch.received.get() == 0 => return txn::broke(&mut conn, End::ClientClosedSilently),
-        Ok(Err(_)) if watch.ended.get() => return txn::broke(&mut conn, End::ClientClosedInHead),
-        Ok(Err(_)) => return txn::broke(&mut conn, watch.flood.get().map_or(End::H2Broken, End::flood)),
-        Err(_) if watch.received.get() == 0 => return txn::broke(&mut conn, End::ClientSilent),
-        Err(_) => return txn::broke(&mut conn, End::ClientSlowHead),
+        Ok(Err(_)) if watch.received.get() == 0 => return arrival::broke(&mut conn, End::ClientClosedSilently),
+        Ok(Err(_)) if watch.ended.get() => return arrival::broke(&mut conn, End::ClientClosedInHead),
+        Ok(Err(_)) => return arrival::broke(&mut conn, watch.flood.get().map_or(End::H2Broken, End::flood)),
+        Err(_) if watch.received.get() == 0 => return arrival::broke(&mut conn, End::ClientSilent),
+        Err(_) => return arrival::broke(&mut conn, End::ClientSlowHead),
     };
     let ping = conn.admission.listening.bind.conf.idle_ping;
     let mut connection = connection;
@@ -66,7 +67,7 @@ pub(crate) async fn serve(mut conn: Conn) {
         Over::Gone => (!watch.ended.get()).then_some(LINGER),
         Over::Closed => Some(patience.farewell),
         Over::Broken(end) => {
-            txn::broke(&mut conn, end);
+            arrival::broke(&mut conn, end);
             matches!(end, End::H2Broken | End::H2Excess).then_some(LINGER)
         }
     };

@@ -16,10 +16,11 @@ use evenkeel_wire::h2;
 use crate::around::{Around, Parts};
 use crate::clock;
 use crate::conn::Conn;
+use crate::deliver::send;
 use crate::end::End;
 use crate::reply::Answer;
 use crate::timer::within;
-use crate::txn::{Course, Next, Txn, keep_surplus, send};
+use crate::txn::{Course, Next, Txn, keep_surplus};
 use crate::upstream::client_left;
 use crate::worker::Worker;
 

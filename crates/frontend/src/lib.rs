@@ -4,16 +4,18 @@
 //! they share ([`Process`], [`Frontends`]). Started and steered by the supervisor, read by admin. Never: parses
 //! configuration, serves the operator, or lets one worker wait for another.
 //!
-//! To read a request's life in order: `listener` → `conn` → `h1` → `txn` → `attempt` → `upstream` → `exchange` → `finish`.
+//! To read a request's life in order: `listener` → `conn` → `establish` → `h1` or `h2` → `txn` → `attempt` → `upstream` → `exchange` → `finish`.
 
 mod admit;
 mod around;
+mod arrival;
 mod attempt;
 mod bufs;
 mod clock;
 mod closing;
 mod conn;
 mod decision;
+mod deliver;
 mod end;
 mod establish;
 mod exchange;
