@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use evenkeel_proto::Head;
 
@@ -160,6 +161,15 @@ pub trait Door: std::fmt::Debug + Send + Sync {
     fn connections(&self) -> u32;
 }
 
+/// What the streams of one connection add up to, as it is now.
+#[derive(Debug, Default)]
+pub struct Streams {
+    /// Those that are open (`fc_nb_streams`).
+    pub open: AtomicU32,
+    /// Requests that were refused for what they looked like (`fc_glitches`).
+    pub glitches: AtomicU32,
+}
+
 /// What lasts as long as the client connection.
 #[derive(Debug, Default)]
 pub struct Session {
@@ -179,6 +189,8 @@ pub struct Session {
     pub proxied: Option<Arc<ProxyFacts>>,
     /// What its TLS handshake came to, when it has TLS.
     pub tls: Option<Arc<TlsFacts>>,
+    /// The streams beside this one, where the connection has several.
+    pub streams: Option<Arc<Streams>>,
     /// Variables of scope `sess`.
     pub vars: RefCell<Vars>,
     /// What `tcp-request connection` and `session` rules track.
@@ -203,6 +215,7 @@ impl Session {
             wire: self.wire,
             proxied: self.proxied.clone(),
             tls: self.tls.clone(),
+            streams: self.streams.clone(),
             vars: RefCell::new(self.vars.borrow().clone()),
             tracks: self.tracks.fork(now_ms),
             listener: self.listener.clone(),

@@ -39,7 +39,7 @@ pub use auth::{Password, User, UserList};
 pub use conv::{X509_ERRORS, x509_error};
 pub use ctx::{
     BackendCount, Body, Buffers, Count, Ctx, Door, FrontendCount, Listener, Memo, Now, Path, Phase, ProcessCount,
-    Progress, STICK_COUNTERS, ServerCount, Session, Slots, Times, Tracks, Wire, WishedTimeouts, Wishes, World,
+    Progress, STICK_COUNTERS, ServerCount, Session, Slots, Streams, Times, Tracks, Wire, WishedTimeouts, Wishes, World,
 };
 pub use error::{CODES, RuleError};
 pub use fetch::{CertFacts, Dn, ProxyFacts, TlsFacts, ja3, ja4};
@@ -56,7 +56,7 @@ pub use vars::{ProcVars, Stored, VarLimits, VarRef, VarScope, Vars};
 /// What the driver of a transaction counts into the tracked entries of stick tables.
 pub mod count {
     pub use crate::action::statuses::{Counted, Statuses};
-    pub use crate::action::track::{on_bytes, on_error, on_fail, on_request, on_session, on_status};
+    pub use crate::action::track::{on_bytes, on_error, on_fail, on_glitches, on_request, on_session, on_status};
 }
 
 /// The tables from which the reference is generated.

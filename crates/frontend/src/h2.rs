@@ -7,13 +7,15 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use ::h2::Reason;
 use ::h2::server::{Builder, Connection};
 use bytes::Bytes;
-use evenkeel_acl::Wire;
+use evenkeel_acl::{Streams, Wire, count};
 use evenkeel_config::H2Side;
 use evenkeel_wire::Stream;
 use evenkeel_wire::h2::{self, Budget, IdlePing, Io, Scanner, Watch};
@@ -154,11 +156,10 @@ struct Patience {
 /// The streams of a connection, as far as it must know of them.
 #[derive(Debug, Default)]
 struct Crew {
-    open: Cell<u32>,
+    /// How many are open, and how many requests were refused: what rules may ask too.
+    streams: Arc<Streams>,
     /// When the last one ended.
     idle_since: Cell<Option<Instant>>,
-    /// Requests that were refused for what they looked like.
-    glitches: Cell<u32>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -166,13 +167,8 @@ struct Crew {
 struct Member(Rc<Crew>);
 
 impl Member {
-    /// Notes what was odd about its request.
-    fn note(&self, glitches: u32) {
-        self.0.glitches.set(self.0.glitches.get().saturating_add(glitches));
-    }
-
     fn join(crew: &Rc<Crew>) -> Member {
-        crew.open.set(crew.open.get() + 1);
+        crew.streams.open.fetch_add(1, Relaxed);
         Member(crew.clone())
     }
 }
@@ -180,8 +176,7 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         let crew = &self.0;
-        crew.open.set(crew.open.get() - 1);
-        if crew.open.get() == 0 {
+        if crew.streams.open.fetch_sub(1, Relaxed) == 1 {
             crew.idle_since.set(Some(clock::now()));
             if let Some(waker) = crew.waker.borrow_mut().take() {
                 waker.wake();
@@ -234,7 +229,7 @@ impl Life {
                 return self.poll_cut(cx, End::flood(flood));
             }
             let odd = self.limits.glitches_threshold;
-            if odd != 0 && self.crew.glitches.get() >= odd {
+            if odd != 0 && self.crew.streams.glitches.load(Relaxed) >= odd {
                 return self.poll_cut(cx, End::H2Glitches);
             }
             if self.ping.as_mut().is_some_and(|ping| ping.poll_dead(cx, &self.watch).is_ready()) {
@@ -268,7 +263,7 @@ impl Life {
 
     fn poll_patience(&mut self, cx: &mut Context<'_>, timer: &mut Timer, began: Instant) -> Poll<Over> {
         *self.crew.waker.borrow_mut() = Some(cx.waker().clone());
-        let (since, after) = match (self.crew.open.get(), self.leaving) {
+        let (since, after) = match (self.crew.streams.open.load(Relaxed), self.leaving) {
             (0, Some(since)) => (since.max(self.crew.idle_since.get().unwrap_or(since)), Some(self.patience.farewell)),
             (0, None) => match self.crew.idle_since.get() {
                 None => (began, self.patience.first),
@@ -309,6 +304,7 @@ fn stream(conn: &mut Conn, stream: h2::Stream, serial: u32, crew: &Rc<Crew>) {
     let now = clock::now();
     let mut session = conn.session.fork(conn.admission.worker.now_ms());
     session.requests = serial;
+    session.streams = Some(crew.streams.clone());
     let mut of_stream = Conn {
         stream: stream.into(),
         session,
@@ -326,7 +322,10 @@ fn stream(conn: &mut Conn, stream: h2::Stream, serial: u32, crew: &Rc<Crew>) {
     tokio::task::spawn_local(async move {
         // Boxed so that the task, which is moved where it is spawned, stays small.
         let _ = Box::pin(txn::run(&mut of_stream)).await;
-        member.note(of_stream.glitches);
+        if of_stream.glitches > 0 {
+            member.0.streams.glitches.fetch_add(of_stream.glitches, Relaxed);
+            count::on_glitches(&of_stream.session, of_stream.glitches, of_stream.admission.worker.now_ms());
+        }
         // What was not answered whole must not look as if it were.
         if let Some(h2) = of_stream.stream.h2()
             && !h2.is_finished()

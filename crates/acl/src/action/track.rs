@@ -271,6 +271,11 @@ pub fn on_session(session: &Session, now: u64) {
     session.tracks.iter().for_each(|(_, entry)| entry.on_session(now));
 }
 
+/// The client did so many odd things on its connection.
+pub fn on_glitches(session: &Session, glitches: u32, now: u64) {
+    session.tracks.iter().for_each(|(_, entry)| entry.on_glitches(glitches, now));
+}
+
 /// A request arrived, valid or not. To be called after `tcp-request.content` and before `http-request`, whose rules count it
 /// by themselves as they begin to track.
 pub fn on_request(session: &Session, memo: &Memo, now: u64) {

@@ -5,10 +5,11 @@
 
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering::Relaxed;
 
 use evenkeel_proto::proxy::{Header, tlv};
 
-use crate::ctx::{Count, Ctx, FrontendCount};
+use crate::ctx::{Count, Ctx, FrontendCount, Streams};
 use crate::fetch::{SINCE_ACCEPT, SINCE_HELLO, SINCE_REQUEST, Visit, fetch_table, give};
 use crate::sample::Sample;
 use crate::value::{Arg, ArgKind, Value};
@@ -56,9 +57,16 @@ fetch_table! {
     "fc_err_str" "fc_err_str" [] Str First SINCE_ACCEPT |_, _, visit| visit(Sample::Str(b"Success")),
         "The error of the client connection in words: `Success`, since rules run on connections without one.",
         "fc_err_str Success";
+    "fc_glitches" "fc_glitches" [] Int First SINCE_HELLO
+        |ctx, _, visit| visit(Sample::Int(streams(ctx).map_or(0, |streams| streams.glitches.load(Relaxed)).into())),
+        "Requests of the client connection that were refused for what they looked like; HTTP/2 alone counts them.",
+        "fc_glitches gt 10";
     "fc_http_major" "fc_http_major" [] Int First SINCE_HELLO
         |ctx, _, visit| visit(Sample::Int(ctx.session.wire.major())),
         "The major version of HTTP on the client connection, as it is on the wire: 1, 2 or 3.", "fc_http_major 2";
+    "fc_nb_streams" "fc_nb_streams" [] Int First SINCE_HELLO
+        |ctx, _, visit| visit(Sample::Int(streams(ctx).map_or(1, |streams| streams.open.load(Relaxed)).into())),
+        "Streams that are open on the client connection; 1 on HTTP/1.", "fc_nb_streams gt 50";
     "fc_pp_authority" "fc_pp_authority" [] Str First SINCE_HELLO
         |ctx, _, visit| give(field(ctx, tlv::AUTHORITY).map(Sample::Str), visit),
         "The host name in the PROXY header of the connection.", "fc_pp_authority www.example.com";
@@ -154,6 +162,10 @@ fn client_timeout(ctx: &Ctx<'_>, _: &[Value], visit: &mut Visit<'_>) -> ControlF
     give(ctx.world.count(count).map(Sample::Int), visit)
 }
 
+fn streams<'c>(ctx: &'c Ctx<'_>) -> Option<&'c Streams> {
+    ctx.session.streams.as_deref()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -178,6 +190,8 @@ mod tests {
             ("fc_dst", "192.0.2.10"),
             ("fc_dst_port", "443"),
             ("fc_http_major", "1"),
+            ("fc_nb_streams", "1"),
+            ("fc_glitches", "0"),
             ("fc_rcvd_proxy", "0"),
             ("fc_pp_authority", "-"),
             ("fc_err", "0"),
@@ -197,6 +211,8 @@ mod tests {
     #[test]
     fn the_proxy_header_is_read() {
         let mut scene = scene(REQUEST);
+        let streams = crate::ctx::Streams { open: 7.into(), glitches: 3.into() };
+        scene.session.streams = Some(std::sync::Arc::new(streams));
         scene.session.wire = Wire::Http2;
         let mut bytes = Vec::new();
         let mut encoder = Encoder::new(&mut bytes, Command::Proxy, &Addresses::Unspecified, false);
@@ -212,6 +228,8 @@ mod tests {
             ("fc_pp_tlv(234)", "0102"),
             ("fc_pp_tlv(3)", "-"),
             ("fc_http_major", "2"),
+            ("fc_nb_streams", "7"),
+            ("fc_glitches", "3"),
         ] {
             assert_eq!(show(&mut scene, Phase::Hello, text), expected, "{text}");
         }

@@ -53,6 +53,12 @@ fetch_table! {
         "1 when the first packet of RDP has such a cookie, 0 when it has none.", "req.rdp_cookie_cnt gt 0";
     "req.ssl_alpn" "req.ssl_alpn" [] Str First OF_REQUEST alpn,
         "Each protocol that the TLS ClientHello offers by ALPN.", "req.ssl_alpn acme-tls/1";
+    "req.ssl_cipherlist" "req.ssl_cipherlist" [] Bin First OF_REQUEST
+        |ctx, _, visit| whole_hello(ctx, visit, |found, visit| ctx.buffers.with(|out| {
+            found.cipher_suites().for_each(|suite| out.extend_from_slice(&suite.to_be_bytes()));
+            visit(Sample::Bin(out))
+        })),
+        "The cipher suites that the TLS ClientHello offers, two bytes each.", "req.ssl_cipherlist,hex -m sub 1301";
     "req.ssl_ec_ext" "req.ssl_ec_ext" [] Bool First OF_REQUEST
         |ctx, _, visit| hello(ctx, |found| found.names_groups().then_some(Sample::Bool(true)), Some(Sample::Bool(false)), visit),
         "Whether the TLS ClientHello names elliptic curves.", "req.ssl_ec_ext";
@@ -388,6 +394,8 @@ mod tests {
             (&hello, "req.ssl_ja4", "t12d0105h2_0f2cb44170f4_2f0ed3761deb", false),
             (cut, "req.ssl_ja4", "-", true),
             (http, "req.ssl_ja3", "-", false),
+            (&hello, "req.ssl_cipherlist", "1301", false),
+            (cut, "req.ssl_cipherlist", "-", true),
             (&hello, "req.ssl_st_ext", "1", false),
             (&hello, "req.ssl_ec_ext", "1", false),
             (&hello, "req.proto_http", "-", false),
