@@ -230,6 +230,15 @@ impl Kind {
         }
     }
 
+    /// The keys of the table that may be meant for this kind.
+    pub fn table(&self) -> Option<&'static Table> {
+        match self {
+            Kind::Table(table) => Some(table),
+            Kind::Any(kinds) => kinds.iter().find_map(Kind::table),
+            _ => None,
+        }
+    }
+
     /// What is expected, for a message: `a whole number from 0 to 256`.
     pub fn expected(&self) -> String {
         match self {

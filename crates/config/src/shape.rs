@@ -226,6 +226,7 @@ impl<'d> Shaper<'_, 'd> {
                 // Each bad element is reported; the list stays a list, so that an empty one can be told from none.
                 Data::List(values.iter().filter_map(|value| self.value(one, value, key_at, name)).collect())
             }
+            (Kind::Many(one), DeValue::Table(entries)) if self.is_named(one, entries, at, name) => return None,
             (Kind::Many(one), value) if one.takes(type_of(value)) => {
                 Data::List(self.value(one, found, key_at, name).into_iter().collect())
             }
@@ -291,6 +292,27 @@ impl<'d> Shaper<'_, 'd> {
             _ => return self.converted(kind, found, name),
         };
         Some(Val { at, data })
+    }
+
+    /// Whether someone wrote a table by name, `server.app1 = "10.0.0.11:8080"`, where a list is wanted; if so it is reported.
+    fn is_named(&mut self, one: &'static Kind, entries: &DeTable<'_>, at: At, name: &str) -> bool {
+        let Some(table) = one.table() else { return false };
+        let known = |key: &str| {
+            table.key(key).is_some() || table.renamed.iter().any(|(from, _)| *from == key) || table.later.contains(&key)
+        };
+        let Some((first, value)) = entries.iter().next() else { return false };
+        if table.key("name").is_none() || entries.keys().any(|key| known(key.get_ref())) {
+            return false;
+        }
+        let rest = match value.get_ref() {
+            DeValue::String(address) => format!("address = \"{address}\""),
+            DeValue::Table(_) => "...".to_owned(),
+            _ => return false,
+        };
+        self.sink
+            .error(codes::WRONG_TYPE, at, format!("`{name}` takes a list, not a table by name"))
+            .hint(format!("write {name} = [{{ name = \"{}\", {rest} }}]", first.get_ref()));
+        true
     }
 
     /// A value of another type than asked for: text out of the environment may stand for a number or a switch.
