@@ -183,6 +183,64 @@ fn syslog_to_a_unix_socket() {
     assert!(is_access_line(&line, "/one"), "{line}");
 }
 
+/// A standard stream has the envelope it is given: systemd reads the level of a line from its beginning.
+#[test]
+fn envelopes_on_standard_output_and_in_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let (plain, iso) = (dir.path().join("plain.log"), dir.path().join("iso.log"));
+    let origin = Origin::start(Script::always("hello"));
+    let log = format!(
+        "[{{ target = \"stdout\", syslog = \"short\" }}, \"file:{}\", {{ target = \"file:{}\", syslog = \"iso\" }}]",
+        plain.display(),
+        iso.display()
+    );
+    let more = "log-format = \"LINE %HU\"\nhttp-request = [\"set-log-level err if { path /loud }\"]";
+    let proxy = Proxy::start(&config(&origin, &log, more));
+    ask(&proxy, "/one");
+    ask(&proxy, "/loud");
+    assert_eq!(all_lines(proxy), ["<6>LINE /one", "<3>LINE /loud"]);
+    assert_eq!(lines_of(&plain), ["LINE /one", "LINE /loud"]);
+    let iso = lines_of(&iso);
+    assert_eq!(iso.len(), 2, "{iso:#?}");
+    for (line, text) in iso.iter().zip(["LINE /one", "LINE /loud"]) {
+        let (time, rest) = line.split_once(' ').unwrap();
+        assert_eq!((time.len(), rest), ("2026-11-21T10:50:02.049131+00:00".len(), text), "{line}");
+    }
+}
+
+/// All workers count the lines of one logger together, or each would send its own first of ten.
+#[test]
+fn a_sample_is_of_the_lines_of_all_workers() {
+    let dir = tempfile::tempdir().unwrap();
+    let (all, tenth) = (dir.path().join("all.log"), dir.path().join("tenth.log"));
+    let origin = Origin::start(Script::always("hello"));
+    let log = format!("[\"file:{}\", {{ target = \"file:{}\", sample = \"1:10\" }}]", all.display(), tenth.display());
+    let config = config(&origin, &log, "log-format = \"LINE %HU\"").replace("threads = 1", "threads = 3");
+    let mut proxy = Proxy::start(&config);
+    let load = Load::start(proxy.addr("web"), "/load", 6);
+    load.wait_more(200);
+    let tally = load.stop();
+    proxy.signal(Signal::SIGTERM);
+    proxy.wait_exit(DEADLINE);
+    assert_eq!(lines_of(&all).len(), tally.good);
+    assert_eq!(lines_of(&tenth).len(), tally.good.div_ceil(10), "of {}", tally.good);
+}
+
+/// `minlevel`: no line is more severe than that, so that none of them lands on every terminal.
+#[test]
+fn minlevel_caps_what_is_severe() {
+    let (server, address) = syslog_server();
+    let origin = Origin::start(Script::always("hello"));
+    let log = format!("[{{ target = \"{address}\", syslog = \"short\", minlevel = \"notice\", level = \"info\" }}]");
+    let more = "log-format = \"%HU\"\nhttp-request = [\"set-log-level emerg if { path /emerg }\", \
+                \"set-log-level debug if { path /debug }\"]";
+    let proxy = Proxy::start(&config(&origin, &log, more));
+    for path in ["/emerg", "/debug", "/info"] {
+        ask(&proxy, path);
+    }
+    assert_eq!([received(&server), received(&server)], ["<5>/emerg", "<6>/info"]);
+}
+
 fn lines_of(path: &Path) -> Vec<String> {
     std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
 }

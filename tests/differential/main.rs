@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod case;
+mod envelope;
 mod line;
 mod log;
 mod run;

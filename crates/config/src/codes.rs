@@ -382,6 +382,12 @@ switch the thing on.
 "It can be used today or in part, but somebody should look at it: it has lapsed or is not valid yet, an OCSP response beside it cannot
 be stapled, an authority in a bundle is too old to be used.
     openssl x509 -in site.pem -noout -subject -dates";
+
+    BAD_LOG_SAMPLE = "EK0250", "not some lines of a period",
+"`sample` of a logger is a list of lines and the length of the period they are counted in, with a colon between. Lines count from 1, and
+none is beyond the end of the period.
+    log = { target = \"udp:10.0.0.5\", sample = \"1:10\" }       # the first of each ten lines
+    log = { target = \"udp:10.0.0.6\", sample = \"2,4-5:6\" }    # the second, fourth and fifth of each six";
 }
 
 #[cfg(test)]

@@ -71,6 +71,8 @@ pub const LOG_TAG: &str = "evenkeel";
 pub const LOG_FACILITY: &str = "local0";
 /// `log.level`: everything is sent; HAProxy's.
 pub const LOG_LEVEL: &str = "debug";
+/// `log.minlevel`: nothing is made less severe; HAProxy's.
+pub const LOG_MIN_LEVEL: &str = "emerg";
 /// `log.len` in bytes; HAProxy's.
 pub const LOG_LEN: usize = 1024;
 /// The shortest and the longest `log.len`, bytes; HAProxy's.

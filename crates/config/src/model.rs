@@ -4,6 +4,7 @@
 //! clocks. Defaults and limits are in [`crate::defaults`], one constant each.
 
 mod check;
+mod log;
 mod pages;
 mod test;
 mod tls;
@@ -22,6 +23,8 @@ use ipnet::IpNet;
 
 pub use check::{Check, CheckKind, Expect, ExpectWhat, GrpcCheck, HttpCheck, InitState, Pattern, ValueMatch};
 pub use evenkeel_tls::options::{BindTls, CertSource, ServerTls};
+pub(crate) use log::SYSLOGS;
+pub use log::{LogFormat, LogSample, LogSink, LogTarget, Syslog};
 pub use pages::{ErrorPage, ErrorPages};
 pub use test::{
     Expected, ExpectedAction, ExpectedField, ExpectedSent, Given, GivenEntry, GivenResponse, GivenState, Test,
@@ -607,58 +610,4 @@ pub enum OnRemove {
     Drain(Duration),
     /// They are closed at once.
     Close,
-}
-
-/// One logger.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct LogTarget {
-    /// Where lines go.
-    pub sink: LogSink,
-    /// Format of the access log on this logger; `None` = the frontend's.
-    pub format: Option<LogFormat>,
-    /// What stands before the line in a datagram.
-    pub syslog: Syslog,
-    /// Syslog facility code, 0–23.
-    pub facility: u8,
-    /// The least severe level that is sent, 0 (emerg) – 7 (debug).
-    pub level: u8,
-    /// Longest line in bytes.
-    pub len: usize,
-}
-
-/// The envelope of a syslog line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Syslog {
-    /// RFC 3164 without the host name, as `/dev/log` takes it.
-    Local,
-    /// RFC 3164.
-    Rfc3164,
-    /// RFC 5424, with structured data.
-    Rfc5424,
-}
-
-/// Where log lines go.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum LogSink {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-    /// A file, appended to and reopened on SIGHUP.
-    File(PathBuf),
-    /// Syslog datagrams over UDP.
-    Udp(SocketAddr),
-    /// Syslog datagrams to a Unix socket.
-    Unix(PathBuf),
-}
-
-/// A built-in access-log format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum LogFormat {
-    /// HAProxy's `option httplog` line.
-    Http,
-    /// HAProxy's `option tcplog` line.
-    Tcp,
-    /// One JSON object a line.
-    Json,
 }

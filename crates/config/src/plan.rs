@@ -11,9 +11,7 @@ use evenkeel_acl::pattern::{StoreChange, Stores};
 use evenkeel_acl::stick::TableDef;
 use serde_json::{Value, json};
 
-use crate::model::{
-    Backend, Bind, BindAddress, Config, Frontend, LogSink, LogTarget, Mode, OnRemove, Proto, Server, Syslog,
-};
+use crate::model::{Backend, Bind, BindAddress, Config, Frontend, LogSink, LogTarget, Mode, OnRemove, Proto, Server};
 use crate::units::{show_duration, show_size};
 
 /// The difference between two configurations.
@@ -627,12 +625,9 @@ fn logs(logs: &[LogTarget]) -> String {
             LogSink::Unix(path) => format!("unix:{}", path.display()),
         };
         let format = log.format.map(|format| format!(" {format:?}").to_lowercase()).unwrap_or_default();
-        let syslog = match log.syslog {
-            Syslog::Local => "",
-            Syslog::Rfc3164 => " rfc3164",
-            Syslog::Rfc5424 => " rfc5424",
-        };
-        format!("{sink}{syslog}{format} {}.{} {}", log.facility, log.level, log.len)
+        let syslog = log.syslog.word();
+        let sample = log.sample.as_ref().map(|sample| format!(" sample {sample}")).unwrap_or_default();
+        format!("{sink} {syslog}{format}{sample} {}.{}-{} {}", log.facility, log.level, log.min_level, log.len)
     });
     let each: Vec<String> = each.collect();
     if each.is_empty() { "none".to_owned() } else { format!("[{}]", each.join(", ")) }

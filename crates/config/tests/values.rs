@@ -253,13 +253,25 @@ server = "10.0.0.1:1"
         syslog: Syslog::Local,
         facility: 3,
         level: 5,
+        min_level: 0,
+        sample: None,
         len: 2048,
     };
-    let plain = |sink| LogTarget { sink, format: None, syslog: Syslog::Local, facility: 16, level: 7, len: 1024 };
+    let plain = |sink, syslog| LogTarget {
+        sink,
+        format: None,
+        syslog,
+        facility: 16,
+        level: 7,
+        min_level: 0,
+        sample: None,
+        len: 1024,
+    };
+    let stdout = plain(LogSink::Stdout, Syslog::Raw);
     let [a, b, c] = &config.frontends[..] else { panic!() };
-    assert_eq!((&a.log[..], a.log_format), (&[plain(LogSink::Stdout), udp.clone()][..], LogFormat::Http));
-    let unix = plain(LogSink::Unix(PathBuf::from("/dev/log")));
-    assert_eq!((&b.log[..], b.log_format), (&[plain(LogSink::Stdout), udp, unix][..], LogFormat::Json));
+    assert_eq!((&a.log[..], a.log_format), (&[stdout.clone(), udp.clone()][..], LogFormat::Http));
+    let unix = plain(LogSink::Unix(PathBuf::from("/dev/log")), Syslog::Local);
+    assert_eq!((&b.log[..], b.log_format), (&[stdout, udp, unix][..], LogFormat::Json));
     assert_eq!((c.log.len(), c.log_format), (0, LogFormat::Tcp));
     assert_eq!(config.backends[1].log, b.log);
 }
@@ -273,11 +285,11 @@ fn syslog_targets_have_an_envelope() {
         let envelopes: Vec<Syslog> = config.global.log.iter().map(|target| target.syslog).collect();
         (envelopes, config.global.log_hostname)
     };
-    use Syslog::{Local, Rfc3164, Rfc5424};
-    let local = vec![Local, Local, Rfc5424, Local];
+    use Syslog::{Local, Raw, Rfc3164, Rfc5424};
+    let local = vec![Raw, Local, Rfc5424, Local];
     assert_eq!(of(""), (local.clone(), None));
     assert_eq!(of("log-send-hostname = false"), (local, None));
-    let named = vec![Rfc3164, Rfc3164, Rfc5424, Local];
+    let named = vec![Raw, Rfc3164, Rfc5424, Local];
     assert_eq!(of("log-send-hostname = true"), (named.clone(), None));
     assert_eq!(of("log-send-hostname = \"edge-1\""), (named, Some("edge-1".into())));
 }

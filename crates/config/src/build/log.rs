@@ -10,7 +10,7 @@ use super::rules::report_text;
 use super::{Cx, Layers};
 use crate::address::{self, Target};
 use crate::keys::{FACILITIES, FORMATS, LEVELS};
-use crate::model::{LogFormat, LogSink, LogTarget, Mode, Syslog};
+use crate::model::{LogFormat, LogSample, LogSink, LogTarget, Mode, Syslog};
 use crate::nearest::did_you_mean;
 use crate::shape::Val;
 use crate::{codes, defaults};
@@ -83,17 +83,9 @@ fn target(value: &Val<'_>, global: Option<&[LogTarget]>, targets: &mut Vec<LogTa
     };
     let syslog = match find("syslog") {
         Some(value) => {
-            if matches!(sink, LogSink::Stdout | LogSink::Stderr | LogSink::File(_)) {
-                cx.sink
-                    .error(codes::BAD_LOG_TARGET, value.at, "`syslog` is for targets that take syslog")
-                    .hint("leave it out: what is written to a file or a standard stream is the line alone");
-            }
-            match value.text() {
-                Some("rfc3164") => Syslog::Rfc3164,
-                Some("rfc5424") => Syslog::Rfc5424,
-                _ => Syslog::Local,
-            }
+            Syslog::ALL.into_iter().find(|known| Some(known.word()) == value.text()).unwrap_or(Syslog::Local)
         }
+        None if matches!(sink, LogSink::Stdout | LogSink::Stderr | LogSink::File(_)) => Syslog::Raw,
         None => cx.syslog,
     };
     targets.push(LogTarget {
@@ -102,8 +94,32 @@ fn target(value: &Val<'_>, global: Option<&[LogTarget]>, targets: &mut Vec<LogTa
         format: find("format").and_then(Val::text).and_then(format_of),
         facility: code("facility", FACILITIES, defaults::LOG_FACILITY),
         level: code("level", LEVELS, defaults::LOG_LEVEL),
+        min_level: code("minlevel", LEVELS, defaults::LOG_MIN_LEVEL),
+        sample: find("sample").and_then(|value| sample(value, cx)),
         len: find("len").and_then(Val::size).and_then(|n| usize::try_from(n).ok()).unwrap_or(defaults::LOG_LEN),
     });
+}
+
+/// `sample`: ranges, and how many lines a period has.
+fn sample(value: &Val<'_>, cx: &mut Cx<'_>) -> Option<LogSample> {
+    let text = value.text()?;
+    let read = || {
+        let (list, size) = text.rsplit_once(':')?;
+        let size: u32 = size.trim().parse().ok().filter(|size| *size > 0)?;
+        let range = |part: &str| {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let (first, last): (u32, u32) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+            (0 < first && first <= last && last <= size).then_some((first, last))
+        };
+        Some(LogSample::new(list.split(',').map(range).collect::<Option<_>>()?, size))
+    };
+    let sample = read();
+    if sample.is_none() {
+        cx.sink.error(codes::BAD_LOG_SAMPLE, value.at, format!("\"{text}\" is not some lines of a period")).hint(
+            "write \"1:10\" for the first of each ten lines, \"2,4-5:6\" for the second, fourth and fifth of six",
+        );
+    }
+    sample
 }
 
 /// The access log of a proxy.

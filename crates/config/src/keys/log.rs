@@ -2,6 +2,7 @@
 
 use super::{Fallback, Kind, Sections, Table, key};
 use crate::defaults;
+use crate::model::SYSLOGS;
 
 /// What `log` takes: one target, several, or `false` for none.
 pub(super) const LOGS: Kind = Kind::Any(&[Kind::Bool, Kind::Many(&Kind::Any(&[TARGET, Kind::Table(&LOG)]))]);
@@ -13,9 +14,6 @@ pub(crate) const FORMATS: &[&str] = &["http", "tcp", "json", "https", "clf"];
 
 /// The names of the formats of a logger.
 const LOGGER_FORMATS: &[&str] = &["http", "tcp", "json"];
-
-/// The envelopes of a syslog line.
-pub(crate) const SYSLOGS: &[&str] = &["local", "rfc3164", "rfc5424"];
 
 /// Formats of a logger of a later version.
 const FORMATS_LATER: &[&str] = &["https", "clf", "combined", "httpslog"];
@@ -55,10 +53,10 @@ static LOG: Table = Table {
         key(
             "syslog",
             Sections::ANY,
-            Kind::Word(SYSLOGS, &["iso", "priority", "raw", "short", "timed"]),
-            Fallback::Says("\"local\"; \"rfc3164\" with `log-send-hostname`"),
+            Kind::Word(SYSLOGS, &[]),
+            Fallback::Says("\"raw\" for files and standard streams, else \"local\"; \"rfc3164\" with `log-send-hostname`"),
             "log format",
-            "What stands before the line in a datagram: \"local\" (RFC 3164 without the host name), \"rfc3164\", or \"rfc5424\" with the structured data of `log-format-sd`. Only for syslog targets.",
+            "What stands before the line: \"local\" (RFC 3164 without the host name), \"rfc3164\", \"rfc5424\" with the structured data of `log-format-sd`, \"priority\" (facility and severity alone), \"short\" (the severity alone, which systemd reads), \"timed\" (severity and time), \"iso\" (the time), \"raw\" (nothing).",
             "syslog = \"rfc5424\"",
         ),
         key(
@@ -80,6 +78,24 @@ static LOG: Table = Table {
             "level = \"info\"",
         ),
         key(
+            "minlevel",
+            Sections::ANY,
+            Kind::Word(LEVELS, &[]),
+            Fallback::Word(defaults::LOG_MIN_LEVEL),
+            "log <level> <minlevel>",
+            "What is more severe is sent as this level.",
+            "minlevel = \"notice\"",
+        ),
+        key(
+            "sample",
+            Sections::ANY,
+            Kind::Text("lines of a period such as \"1:10\""),
+            Fallback::Says("every line"),
+            "log sample",
+            "Sends some lines of each so many: \"1:10\" the first of ten, \"2,4-5:6\" the second, fourth and fifth of six. Lines are counted over all workers.",
+            "sample = \"1:10\"",
+        ),
+        key(
             "len",
             Sections::ANY,
             Kind::Size(defaults::LOG_LEN_RANGE.0, defaults::LOG_LEN_RANGE.1, true),
@@ -89,11 +105,12 @@ static LOG: Table = Table {
             "len = 2048",
         ),
     ],
-    later: &["sample", "profile", "minlevel", "ring"],
+    later: &["profile", "ring"],
     renamed: &[
         ("address", "write `target`"),
         ("max-level", "write `level`"),
         ("length", "write `len`"),
         ("path", "write `target = \"file:/path\"`"),
+        ("min-level", "write `minlevel`"),
     ],
 };

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqC
 use std::thread::Thread;
 use std::time::Duration;
 
-use evenkeel_config::{Frontend, LogFormat, LogTarget, Syslog};
+use evenkeel_config::{Frontend, LogFormat, LogSample, LogTarget, Syslog};
 use parking_lot::Mutex;
 
 use crate::around::hostname;
@@ -32,7 +32,7 @@ pub struct Logs {
 }
 
 /// One place a frontend's lines go to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Format.
     pub format: LogFormat,
@@ -45,6 +45,9 @@ pub struct Target {
     facility: u8,
     /// Least severe level that is sent.
     level: u8,
+    /// What is more severe is sent as this.
+    min_level: u8,
+    sample: Option<LogSample>,
     len: u32,
 }
 
@@ -97,6 +100,8 @@ impl Logs {
             sink: self.sinks.lock().open(&target.sink),
             facility: target.facility,
             level: target.level,
+            min_level: target.min_level,
+            sample: target.sample.clone(),
             len: target.len as u32,
         }
     }
@@ -120,9 +125,10 @@ impl Logs {
         data: Option<&[u8]>,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
-        if severity > target.level {
+        if severity > target.level || target.sample.as_ref().is_some_and(|sample| !sample.takes()) {
             return;
         }
+        let severity = severity.max(target.min_level);
         {
             let mut ring = self.rings[writer].lock();
             let start = ring.len();
@@ -230,7 +236,7 @@ impl Logs {
 
 /// The envelope that a prefix names by its number.
 fn envelope(number: u8) -> Syslog {
-    [Syslog::Local, Syslog::Rfc3164, Syslog::Rfc5424].into_iter().find(|s| *s as u8 == number).unwrap_or(Syslog::Local)
+    Syslog::ALL.get(usize::from(number)).copied().unwrap_or(Syslog::Local)
 }
 
 #[cfg(test)]
@@ -245,7 +251,9 @@ mod tests {
 
     fn target(logs: &Logs, path: &Path, level: u8, len: usize) -> Target {
         let sink = LogSink::File(path.to_owned());
-        logs.target(&LogTarget { sink, format: None, syslog: Syslog::Local, facility: 16, level, len }, LogFormat::Http)
+        let conf =
+            LogTarget { sink, format: None, syslog: Syslog::Raw, facility: 16, level, min_level: 0, sample: None, len };
+        logs.target(&conf, LogFormat::Http)
     }
 
     fn drain(logs: &Logs) -> bool {
@@ -353,10 +361,10 @@ mod tests {
         let thread = logs.start().unwrap();
         std::thread::scope(|scope| {
             for writer in 0..3 {
-                let logs = &logs;
+                let (logs, target) = (&logs, &target);
                 scope.spawn(move || {
                     for n in 0..3000 {
-                        logs.line(writer, &target, INFO, |out| {
+                        logs.line(writer, target, INFO, |out| {
                             out.extend_from_slice(format!("{writer} {n:05}").as_bytes());
                         });
                         if n % 64 == 0 {

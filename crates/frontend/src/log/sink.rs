@@ -94,33 +94,29 @@ impl Sinks {
     /// Takes one line; `priority` is the syslog one. With RFC 5424 the line begins with its structured data.
     pub(crate) fn write(&mut self, sink: u16, priority: u8, syslog: Syslog, line: &[u8]) {
         let Some(sink) = self.sinks.get_mut(usize::from(sink)) else { return };
-        match &mut sink.way {
-            Way::Stdout | Way::Stderr | Way::File(..) => {
-                sink.pending.extend_from_slice(line);
-                sink.pending.push(b'\n');
-            }
-            Way::Udp(..) | Way::Unix(..) => {
-                let (tag, host, pid) = (&self.tag, &self.host, std::process::id());
-                if syslog != Syslog::Rfc5424 {
-                    refresh(&mut self.date);
-                }
-                let date = &self.date.1;
-                // Writing to memory does not fail.
-                let _ = match syslog {
-                    Syslog::Local => write!(sink.pending, "<{priority}>{date} {tag}[{pid}]: "),
-                    Syslog::Rfc3164 => write!(sink.pending, "<{priority}>{date} {host} {tag}[{pid}]: "),
-                    // Section 6: version, time, host, program, process, no kind of message.
-                    Syslog::Rfc5424 => {
-                        let now = Zoned::now();
-                        write!(
-                            sink.pending,
-                            "<{priority}>1 {} {host} {tag} {pid} - ",
-                            now.strftime("%Y-%m-%dT%H:%M:%S%.6f%:z")
-                        )
-                    }
-                };
-                sink.pending.extend_from_slice(line);
-            }
+        let (tag, host, pid) = (&self.tag, &self.host, std::process::id());
+        if matches!(syslog, Syslog::Local | Syslog::Rfc3164) {
+            refresh(&mut self.date);
+        }
+        let (date, severity) = (&self.date.1, priority & 7);
+        // RFC 3339 with microseconds.
+        let time = || Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%.6f%:z").to_string();
+        let out = &mut sink.pending;
+        // Writing to memory does not fail.
+        let _ = match syslog {
+            Syslog::Local => write!(out, "<{priority}>{date} {tag}[{pid}]: "),
+            Syslog::Rfc3164 => write!(out, "<{priority}>{date} {host} {tag}[{pid}]: "),
+            // Section 6: version, time, host, program, process, no kind of message.
+            Syslog::Rfc5424 => write!(out, "<{priority}>1 {} {host} {tag} {pid} - ", time()),
+            Syslog::Priority => write!(out, "<{priority}>"),
+            Syslog::Short => write!(out, "<{severity}>"),
+            Syslog::Timed => write!(out, "<{severity}>{} ", time()),
+            Syslog::Iso => write!(out, "{} ", time()),
+            Syslog::Raw => Ok(()),
+        };
+        out.extend_from_slice(line);
+        if matches!(sink.way, Way::Stdout | Way::Stderr | Way::File(..)) {
+            out.push(b'\n');
         }
         sink.ends.push(sink.pending.len());
     }
