@@ -18,12 +18,15 @@ pub(crate) mod encode;
 pub(crate) mod hash;
 mod http;
 mod json;
+mod jwe;
+mod jws;
 mod jwt;
 mod live;
 mod logic;
 mod map;
 mod math;
 mod md5;
+mod pem;
 mod regsub;
 mod strings;
 mod table;
@@ -90,6 +93,8 @@ static ALL: LazyLock<Vec<&'static Conv>> = LazyLock::new(|| {
         hash::TABLE,
         http::TABLE,
         json::TABLE,
+        jwe::TABLE,
+        jws::TABLE,
         jwt::TABLE,
         live::TABLE,
         logic::TABLE,

@@ -125,6 +125,10 @@ pub(crate) fn library() -> Library {
             ],
         })],
         captures: RefCell::new([("web".into(), (vec![capture.clone(); 2], vec![capture]))].into()),
+        read: Box::new(|path| match path.to_str() {
+            Some("/etc/evenkeel/site.pem") => Ok(include_bytes!("../tests/data/rsa.pem").to_vec()),
+            _ => Err(std::io::ErrorKind::NotFound.into()),
+        }),
         variable: |name| (name == "STAGE").then(|| b"test".to_vec()),
         ..Library::default()
     }

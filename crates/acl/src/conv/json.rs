@@ -180,6 +180,34 @@ impl Query {
     }
 }
 
+/// Hands each member of the object `document` to `visit`, its name and its value as they are written; `None` when it is no
+/// object, something follows it, a name has an escape, or `visit` gives that.
+pub(super) fn members<'t>(document: &'t [u8], visit: &mut dyn FnMut(&'t [u8], &'t [u8]) -> Option<()>) -> Option<()> {
+    let mut reader = Reader { text: document, at: 0 };
+    reader.take(b'{')?;
+    if reader.take(b'}').is_none() {
+        loop {
+            let name = reader.string().filter(|name| !name.contains(&b'\\'))?;
+            reader.take(b':')?;
+            reader.blanks();
+            let start = reader.at;
+            reader.value()?;
+            visit(name, &document[start..reader.at])?;
+            if reader.take(b',').is_none() {
+                break reader.take(b'}')?;
+            }
+        }
+    }
+    reader.blanks();
+    (reader.at == document.len()).then_some(())
+}
+
+/// What is between the quotes of a string without escapes.
+pub(super) fn plain_string(value: &[u8]) -> Option<&[u8]> {
+    let text = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    (!text.contains(&b'\\')).then_some(text)
+}
+
 /// A walk over a document.
 struct Reader<'t> {
     text: &'t [u8],

@@ -28,6 +28,7 @@ const HARMLESS: &[&str] = &[
     "jwt_header_query",
     "jwt_payload_query",
     "jwt_verify",
+    "jwt_verify_cert",
     "length",
     "sdbm",
     "sha1",
