@@ -12,6 +12,7 @@ mod cross;
 pub mod defaults;
 mod diagnostic;
 mod env;
+pub mod handshake;
 mod keys;
 mod load;
 pub mod model;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_acl::stick::{Data, KeyKind};
+use evenkeel_config::handshake::{ClientCert, Handshake};
 use evenkeel_config::plan::plan;
 use evenkeel_config::*;
 
@@ -259,7 +260,8 @@ fn a_test_is_read_whole() {
     let config = web("stick-table = { type = \"ip\", size = 9, store = [\"http_req_rate(10s)\", \"gpc(2)\"] }\n\
         [[test]]\nname = \"one\"\n\
         request = { method = \"POST\", url = \"https://a.example:8443/b?c#d\", headers = { X = [\"1\", \"2\"], Y = \"3\" }, \
-        src = \"203.0.113.9\", dst = \"[::1]:80\", body = \"x\", time = \"1970-01-02T00:00:01Z\" }\n\
+        src = \"203.0.113.9\", dst = \"[::1]:80\", body = \"x\", tls = { alpn = \"h2\", early = true }, \
+        client-cert = { s-dn = \"/CN=x\", serial = \"0A\", verify = 10 }, time = \"1970-01-02T00:00:01Z\" }\n\
         given = { servers = { \"web/s2\" = \"maint\" }, tables = [{ table = \"web\", key = \"203.0.113.9\", data = { \
         http_req_rate = 120, \"gpc(1)\" = 3 } }], vars = { \"txn.a\" = \"b\" }, response = { status = 404, headers = { A = \"b\" }, body = \"no\" } }\n\
         expect = { backend = \"web\", server = [\"s2\", \"10.0.0.1:80\"], status = 301, header = { location = \"/x\", a = true, b = false }, \
@@ -270,6 +272,17 @@ fn a_test_is_read_whole() {
         name: arc("one"),
         place: Place { file: arc("test.toml"), line: 5 },
         request: TestRequest {
+            handshake: Handshake {
+                alpn: Some("h2".into()),
+                early: true,
+                client: Some(ClientCert {
+                    s_dn: "/CN=x".into(),
+                    serial: "0A".into(),
+                    verify: 10,
+                    ..ClientCert::default()
+                }),
+                ..Handshake::default()
+            },
             method: arc("POST"),
             url: arc("https://a.example:8443/b?c#d"),
             tls: true,

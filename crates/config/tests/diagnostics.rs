@@ -249,6 +249,26 @@ const CASES: &[(&str, &str, &str)] = &[
     ("EK0225", "{ name = \"ann\" }", "[userlist.u]\nuser = [{ name = \"ann\" }]"),
     ("EK0226", "\"www.example.com\"", "[[test]]\nrequest = { url = \"www.example.com\" }\nexpect.status = 200"),
     ("EK0226", "\"here\"", "[[test]]\nrequest = { url = \"/\", src = \"here\" }\nexpect.status = 200"),
+    (
+        "EK0226",
+        "{ version = \"TLSv1.2\" }",
+        "[[test]]\nrequest = { url = \"/\", tls = { version = \"TLSv1.2\" } }\nexpect.status = 200",
+    ),
+    (
+        "EK0226",
+        "{ version = \"TLSv1.3\", cipher = \"ECDHE-RSA-AES128-GCM-SHA256\" }",
+        "[[test]]\nrequest = { url = \"https://a/\", tls = { version = \"TLSv1.3\", cipher = \"ECDHE-RSA-AES128-GCM-SHA256\" } }\nexpect.status = 200",
+    ),
+    (
+        "EK0226",
+        "\"CN=x\"",
+        "[[test]]\nrequest = { url = \"https://a/\", client-cert = { s-dn = \"CN=x\", serial = \"0A\" } }\nexpect.status = 200",
+    ),
+    (
+        "EK0226",
+        "\"0A1\"",
+        "[[test]]\nrequest = { url = \"https://a/\", client-cert = { sha1 = \"0A1\" } }\nexpect.status = 200",
+    ),
     ("EK0226", "\"now\"", "[[test]]\nrequest = { url = \"/\", time = \"now\" }\nexpect.status = 200"),
     ("EK0226", "app1", "[[test]]\nrequest = { url = \"/\" }\ngiven.servers = { app1 = \"down\" }\nexpect.status = 200"),
     ("EK0226", "user", "[[test]]\nrequest = { url = \"/\" }\ngiven.vars = { user = \"x\" }\nexpect.status = 200"),

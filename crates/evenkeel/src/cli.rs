@@ -292,6 +292,13 @@ pub struct Asked {
     /// Its body; @FILE reads it from a file.
     #[arg(long, value_name = "TEXT|@FILE", requires = "url")]
     pub body: Option<String>,
+    /// The certificate of the client, in PEM; the URL begins with https.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub client_cert: Option<PathBuf>,
+    /// What the TLS handshake came to: version=TLSv1.2, cipher=NAME, alpn=h2 (a request of HTTP/2), sni=NAME, resumed, early,
+    /// verify=N (what became of verifying the client's certificate). May be given several times.
+    #[arg(long, value_name = "NAME=VALUE", requires = "url")]
+    pub tls: Vec<String>,
     /// The address of the client, with or without a port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub src: String,

@@ -91,29 +91,51 @@ fn of_common(common: &CommonState, chain: &[CertificateDer<'static>]) -> TlsFact
     }
 }
 
+/// The versions of TLS as OpenSSL names them, the newest first.
+pub const VERSIONS: &[&str] = &["TLSv1.3", "TLSv1.2"];
+
 /// The version as OpenSSL names it.
 pub fn protocol(version: ProtocolVersion) -> &'static str {
     match version {
-        ProtocolVersion::TLSv1_3 => "TLSv1.3",
-        ProtocolVersion::TLSv1_2 => "TLSv1.2",
+        ProtocolVersion::TLSv1_3 => VERSIONS[0],
+        ProtocolVersion::TLSv1_2 => VERSIONS[1],
         _ => "",
     }
 }
 
+/// The cipher suites as OpenSSL names them: those of TLS 1.3, then those of TLS 1.2, the preferred one first.
+pub const CIPHERS: &[&str] = &[
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+];
+
 /// The cipher suite as OpenSSL names it, and the bits of its key.
 pub fn cipher(suite: CipherSuite) -> (&'static str, u32) {
-    match suite {
-        CipherSuite::TLS13_AES_128_GCM_SHA256 => ("TLS_AES_128_GCM_SHA256", 128),
-        CipherSuite::TLS13_AES_256_GCM_SHA384 => ("TLS_AES_256_GCM_SHA384", 256),
-        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => ("TLS_CHACHA20_POLY1305_SHA256", 256),
-        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 => ("ECDHE-ECDSA-AES128-GCM-SHA256", 128),
-        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 => ("ECDHE-ECDSA-AES256-GCM-SHA384", 256),
-        CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 => ("ECDHE-ECDSA-CHACHA20-POLY1305", 256),
-        CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => ("ECDHE-RSA-AES128-GCM-SHA256", 128),
-        CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => ("ECDHE-RSA-AES256-GCM-SHA384", 256),
-        CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => ("ECDHE-RSA-CHACHA20-POLY1305", 256),
-        _ => ("", 0),
-    }
+    let at = match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => 0,
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => 1,
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => 2,
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 => 3,
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => 4,
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 => 5,
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => 6,
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 => 7,
+        CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => 8,
+        _ => return ("", 0),
+    };
+    (CIPHERS[at], key_bits(CIPHERS[at]))
+}
+
+/// The bits of the key of a cipher suite of [`CIPHERS`].
+pub fn key_bits(cipher: &str) -> u32 {
+    if cipher.contains("128") { 128 } else { 256 }
 }
 
 /// The group as OpenSSL names it.
@@ -127,6 +149,11 @@ pub fn group_name(group: NamedGroup) -> &'static str {
         NamedGroup::secp256r1MLKEM768 => "SecP256r1MLKEM768",
         _ => "",
     }
+}
+
+/// The first certificate of a PEM file, in DER.
+pub fn first_of_pem(text: &[u8]) -> Option<Vec<u8>> {
+    crate::pem::read(text).certificates.into_iter().next().map(|(_, der)| der)
 }
 
 /// What a certificate says; `file` is set by who loaded it.

@@ -100,6 +100,27 @@ pub struct CertFacts {
 pub struct Dn(pub Vec<(Box<str>, Box<str>)>);
 
 impl Dn {
+    /// Reads `/C=FR/CN=x`, the form in which `ssl_c_s_dn` tells a name. A `/` that begins no `NAME=` belongs to the value
+    /// before it.
+    ///
+    /// # Errors
+    /// It does not begin with `/NAME=`.
+    pub fn parse(text: &str) -> Result<Dn, String> {
+        let mut entries: Vec<(Box<str>, Box<str>)> = Vec::new();
+        let rest = text.strip_prefix('/').ok_or_else(|| format!("`{text}` is no name such as /C=FR/CN=x"))?;
+        for part in rest.split('/') {
+            let named = part
+                .split_once('=')
+                .filter(|(name, _)| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.'));
+            match (named, entries.last_mut()) {
+                (Some((name, value)), _) => entries.push((name.into(), value.into())),
+                (None, Some((_, value))) => *value = format!("{value}/{part}").into(),
+                (None, None) => return Err(format!("`{part}` has no `=`: write a name as /C=FR/CN=x")),
+            }
+        }
+        Ok(Dn(entries))
+    }
+
     /// The value of the last entry of that name, as the most particular one.
     pub fn last(&self, entry: &str) -> Option<&str> {
         self.0.iter().rev().find(|(name, _)| **name == *entry).map(|(_, value)| &**value)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use evenkeel_acl::stick::{Args, Kind as DataKind, TableDef};
 
 use super::{Built, Cx, arc, is_token};
+use crate::handshake::{ClientCert, Handshake};
 use crate::keys::{TEST_ACTIONS, TEST_STATES};
 use crate::model::{
     BindAddress, Expected, ExpectedAction, ExpectedField, ExpectedSent, Frontend, Given, GivenEntry, GivenResponse,
@@ -81,10 +82,12 @@ fn request(node: &Node<'_>, built: &Built, cx: &mut Cx<'_>) -> Option<TestReques
         },
         None => defaults::TEST_TIME,
     };
+    let handshake = handshake(node, url.tls, cx);
     Some(TestRequest {
         method,
         url: Arc::from(written),
         tls: url.tls,
+        handshake,
         host: Arc::from(url.host),
         target: url.target,
         headers: fields(node.find("headers"), cx),
@@ -94,6 +97,50 @@ fn request(node: &Node<'_>, built: &Built, cx: &mut Cx<'_>) -> Option<TestReques
         body: text("body", ""),
         time,
     })
+}
+
+/// What `tls` and `client-cert` say; each value is one that rules can see.
+fn handshake(node: &Node<'_>, tls: bool, cx: &mut Cx<'_>) -> Handshake {
+    for key in ["tls", "client-cert"] {
+        if let Some(value) = node.find(key).filter(|_| !tls) {
+            cx.sink
+                .error(codes::BAD_TEST, value.at, format!("`{key}` needs TLS, and this request has none"))
+                .hint("begin its `url` with https://");
+        }
+    }
+    let mut found = Handshake::default();
+    for entry in entries(node.find("tls")) {
+        match &entry.value.data {
+            Data::Bool(value) if entry.name == "resumed" => found.resumed = *value,
+            Data::Bool(value) => found.early = *value,
+            _ => described(entry, |name, text| found.tell(name, text), cx),
+        }
+    }
+    if let Err(error) = found.check()
+        && let Some(value) = node.find("tls")
+    {
+        cx.sink.error(codes::BAD_TEST, value.at, error);
+    }
+    if let Some(table) = node.find("client-cert") {
+        let mut cert = ClientCert::default();
+        for entry in entries(Some(table)) {
+            match entry.value.int() {
+                Some(number) => cert.verify = u32::try_from(number).unwrap_or(0),
+                None => described(entry, |name, text| cert.tell(name, text), cx),
+            }
+        }
+        found.client = Some(cert);
+    }
+    found
+}
+
+/// Hands a text over, and reports what is wrong with it.
+fn described(entry: &Entry<'_>, mut tell: impl FnMut(&str, &str) -> Result<(), String>, cx: &mut Cx<'_>) {
+    if let Some(text) = entry.value.text()
+        && let Err(error) = tell(entry.name, text)
+    {
+        cx.sink.error(codes::BAD_TEST, entry.value.at, error);
+    }
 }
 
 /// The frontend that takes the request: the one that is named, the one that listens on the port, or the only one.

@@ -1,5 +1,7 @@
 //! `[[test]]`: questions to the configuration, kept beside what they ask about.
 
+use evenkeel_tls::facts::{CIPHERS, VERSIONS};
+
 use super::{Fallback, Kind, Sections, Table, key};
 
 const HEADERS: Kind = Kind::Named(&Kind::Many(&Kind::Text("a value")));
@@ -113,6 +115,24 @@ static REQUEST: Table = Table {
         ),
         key("body", Sections::ANY, Kind::Text("a text"), Fallback::Says("none"), "", "Body.", "body = '{\"id\":7}'"),
         key(
+            "tls",
+            Sections::ANY,
+            Kind::Table(&HANDSHAKE),
+            Fallback::Says("what most clients agree on"),
+            "",
+            "What the TLS handshake came to; the URL begins with https.",
+            "tls = { version = \"TLSv1.2\", alpn = \"h2\" }",
+        ),
+        key(
+            "client-cert",
+            Sections::ANY,
+            Kind::Table(&CLIENT_CERT),
+            Fallback::Says("the client has none"),
+            "",
+            "The certificate of the client, as rules on `ssl_c_*` see it; the URL begins with https.",
+            "client-cert = { s-dn = \"/O=Example/OU=ops/CN=alice\" }",
+        ),
+        key(
             "time",
             Sections::ANY,
             Kind::Text("a date and time such as \"2026-03-01T09:00:00Z\""),
@@ -130,6 +150,151 @@ static REQUEST: Table = Table {
         ("host", "write it in the URL: `url = \"https://host/\"`"),
         ("at", "write `time`"),
     ],
+};
+
+static HANDSHAKE: Table = Table {
+    name: "test.request.tls",
+    doc: "What the TLS handshake of a test's connection came to.",
+    keys: &[
+        key(
+            "version",
+            Sections::ANY,
+            Kind::Word(VERSIONS, &[]),
+            Fallback::Word("TLSv1.3"),
+            "",
+            "The version, as `ssl_fc_protocol` tells it.",
+            "version = \"TLSv1.2\"",
+        ),
+        key(
+            "cipher",
+            Sections::ANY,
+            Kind::Word(CIPHERS, &[]),
+            Fallback::Says("the one Evenkeel prefers in that version"),
+            "",
+            "The cipher suite, as `ssl_fc_cipher` tells it.",
+            "cipher = \"TLS_AES_256_GCM_SHA384\"",
+        ),
+        key(
+            "alpn",
+            Sections::ANY,
+            Kind::Text("the name of a protocol"),
+            Fallback::Says("none"),
+            "",
+            "The protocol agreed on; `h2` makes the request one of HTTP/2.",
+            "alpn = \"h2\"",
+        ),
+        key(
+            "sni",
+            Sections::ANY,
+            Kind::Text("a name"),
+            Fallback::Says("the host of the URL"),
+            "",
+            "The name the client asked for; empty: none.",
+            "sni = \"www.example.com\"",
+        ),
+        key(
+            "resumed",
+            Sections::ANY,
+            Kind::Bool,
+            Fallback::Bool(false),
+            "",
+            "Whether it resumed an earlier session; a client certificate is that session's then.",
+            "resumed = true",
+        ),
+        key(
+            "early",
+            Sections::ANY,
+            Kind::Bool,
+            Fallback::Bool(false),
+            "",
+            "Whether the request came as early data.",
+            "early = true",
+        ),
+    ],
+    later: &[],
+    renamed: &[("protocol", "write `version`"), ("ciphers", "write `cipher`")],
+};
+
+static CLIENT_CERT: Table = Table {
+    name: "test.request.client-cert",
+    doc: "The certificate of a test's client.",
+    keys: &[
+        key(
+            "s-dn",
+            Sections::ANY,
+            Kind::Text("a name such as \"/C=FR/CN=x\""),
+            Fallback::Says("empty"),
+            "",
+            "Whose it is (`ssl_c_s_dn`).",
+            "s-dn = \"/O=Example/OU=ops/CN=alice\"",
+        ),
+        key(
+            "i-dn",
+            Sections::ANY,
+            Kind::Text("a name such as \"/C=FR/CN=x\""),
+            Fallback::Says("empty"),
+            "",
+            "Who signed it (`ssl_c_i_dn`).",
+            "i-dn = \"/O=Example/CN=clients\"",
+        ),
+        key(
+            "serial",
+            Sections::ANY,
+            Kind::Text("hexadecimal digits"),
+            Fallback::Says("empty"),
+            "",
+            "Its serial number in hexadecimal (`ssl_c_serial,hex`).",
+            "serial = \"0AFF\"",
+        ),
+        key(
+            "sha1",
+            Sections::ANY,
+            Kind::Text("40 hexadecimal digits"),
+            Fallback::Says("zeros"),
+            "",
+            "Its fingerprint in hexadecimal (`ssl_c_sha1,hex`).",
+            "sha1 = \"1A0C177C4BD78A1CB89D3BDF0FD6D8B3104ECAED\"",
+        ),
+        key(
+            "notbefore",
+            Sections::ANY,
+            Kind::Text("a time such as \"260101000000Z\""),
+            Fallback::Says("not told"),
+            "",
+            "When it begins, `YYMMDDhhmmssZ` (`ssl_c_notbefore`).",
+            "notbefore = \"260101000000Z\"",
+        ),
+        key(
+            "notafter",
+            Sections::ANY,
+            Kind::Text("a time such as \"270101000000Z\""),
+            Fallback::Says("not told"),
+            "",
+            "When it ends, `YYMMDDhhmmssZ` (`ssl_c_notafter`).",
+            "notafter = \"270101000000Z\"",
+        ),
+        key(
+            "san",
+            Sections::ANY,
+            Kind::Text("names such as \"DNS:a.example\""),
+            Fallback::Says("none"),
+            "",
+            "Its alternative names (`ssl_c_san`).",
+            "san = \"DNS:a.example, IP Address:10.0.0.1\"",
+        ),
+        key(
+            "verify",
+            Sections::ANY,
+            Kind::Int(0, 255),
+            Fallback::Int(0),
+            "",
+            "What verifying it came to, by OpenSSL's number (`ssl_c_verify`, `ssl_c_err`); 0: it is valid. Other than that it \
+             gets in only with `crt-ignore-err`.",
+            "verify = 10",
+        ),
+    ],
+    later: &[],
+    renamed: &[("subject", "write `s-dn`"), ("issuer", "write `i-dn`"), ("cn", "write `s-dn = \"/CN=...\"`")],
 };
 
 static GIVEN: Table = Table {

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::Place;
+use crate::handshake::Handshake;
 
 /// One `[[test]]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +33,8 @@ pub struct TestRequest {
     pub url: Arc<str>,
     /// `https` in the URL: the connection is encrypted.
     pub tls: bool,
+    /// What its handshake came to.
+    pub handshake: Handshake,
     /// Host and port of the URL, which the `Host` field gets; empty when the URL is a path.
     pub host: Arc<str>,
     /// The request target: path and query, `/` when the URL has none.

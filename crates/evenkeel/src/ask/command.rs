@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use evenkeel_config::Config;
+use evenkeel_config::handshake::{ClientCert, Handshake};
+use evenkeel_tls::facts;
 
 use super::question::{self, Question, Response, Told, Url};
 use super::show::{self, Style};
@@ -135,11 +137,13 @@ fn asked(args: &cli::Asked) -> Result<(Question, Told), String> {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as i64);
     let method = args.method.clone().unwrap_or_else(|| if body.is_empty() { "GET".into() } else { "POST".into() });
     let dst = args.dst.as_deref().map(|text| address(text, url.port.unwrap_or(0))).transpose()?;
+    let handshake = handshake(args, url.tls)?;
     let question = Question {
         method,
         target: url.target,
         host: url.host,
         tls: url.tls,
+        handshake,
         port: url.port,
         headers,
         body,
@@ -152,6 +156,44 @@ fn asked(args: &cli::Asked) -> Result<(Question, Told), String> {
     let tables = args.table.iter().map(|text| question::entry(text)).collect::<Result<_, _>>()?;
     let vars = args.var.iter().map(|text| question::variable(text)).collect::<Result<_, _>>()?;
     Ok((question, Told { servers, tables, vars, response: response(args)? }))
+}
+
+/// `--tls version=TLSv1.2 --tls alpn=h2 --client-cert FILE`.
+fn handshake(args: &cli::Asked, tls: bool) -> Result<Handshake, String> {
+    if !tls && (!args.tls.is_empty() || args.client_cert.is_some()) {
+        return Err("a handshake needs TLS: begin the URL with https://".to_owned());
+    }
+    let mut found = Handshake::default();
+    let mut verify = None;
+    for text in &args.tls {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        match name {
+            "resumed" if value.is_empty() => found.resumed = true,
+            "early" if value.is_empty() => found.early = true,
+            "verify" => {
+                verify = Some(value.parse().map_err(|_| format!("`{value}` is no number of OpenSSL's errors"))?)
+            }
+            "version" | "cipher" | "alpn" | "sni" => found.tell(name, value)?,
+            _ => {
+                return Err(format!(
+                    "`{text}` says nothing of a handshake: write version=, cipher=, alpn=, sni=, verify=, resumed or early"
+                ));
+            }
+        }
+    }
+    if let Some(file) = &args.client_cert {
+        let text = std::fs::read(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
+        let der =
+            facts::first_of_pem(&text).ok_or_else(|| format!("{} holds no certificate in PEM", file.display()))?;
+        found.client = Some(ClientCert { der, ..ClientCert::default() });
+    }
+    match (verify, &mut found.client) {
+        (Some(verify), Some(cert)) => cert.verify = verify,
+        (Some(_), None) => return Err("verify= is of a client certificate: name it with --client-cert".to_owned()),
+        (None, _) => {}
+    }
+    found.check()?;
+    Ok(found)
 }
 
 /// `--response status=503 --response-header 'K: V' --response-body TEXT`.

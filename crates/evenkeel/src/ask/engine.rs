@@ -10,13 +10,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use evenkeel_acl::{
-    Choice, Close, Ctx, Env, Library, LogFormat, Phase, Reply, RuleSet, Scene, Switch, TlsFacts, Trace, VarScope,
-    Verdict, Wait, count,
+    Choice, Close, Ctx, Env, Library, LogFormat, Phase, Reply, RuleSet, Scene, Switch, Trace, VarScope, Verdict, Wait,
+    Wire, count,
 };
 use evenkeel_config::{self as config, Config, Mode};
 use evenkeel_frontend::End;
 use evenkeel_frontend::messages::{Answer, capture, capture_cookie, forwarded_for, host_of_old};
-use evenkeel_proto::{Head, Method};
+use evenkeel_proto::{Head, Method, Version};
 
 use super::effects::{self, Shot};
 use super::given::{Given, MONO_MS};
@@ -46,8 +46,16 @@ pub fn simulate(config: &Config, question: &Question, given: &Given) -> Result<W
         scene.body.clone_from(&question.body);
     }
     if question.tls {
-        let sni = question.host.rsplit_once(':').map_or(&*question.host, |(host, _)| host);
-        scene.session.tls = Some(std::sync::Arc::new(TlsFacts { sni: Some(sni.into()), ..TlsFacts::default() }));
+        // An address in brackets keeps its own colons.
+        let host = match question.host.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+            _ => &*question.host,
+        };
+        scene.session.tls = Some(Arc::new(question.handshake.facts(host)?));
+    }
+    if http && question.is_h2() {
+        scene.session.wire = Wire::Http2;
+        scene.request.set_version(Version::Http2);
     }
     scene.now = evenkeel_acl::Now { mono_ms: MONO_MS, unix_us: question.time_us };
     scene.session.accepted_us = question.time_us;
@@ -59,7 +67,8 @@ pub fn simulate(config: &Config, question: &Question, given: &Given) -> Result<W
         engine.walk.bind.place = bind.place.to_string();
     }
     engine.walk.request.tls = question.tls;
-    engine.walk.notes.extend(found.note);
+    let doubt = found.bind.filter(|_| found.note.is_none()).and_then(|bind| entrance::doubt(bind, question));
+    engine.walk.notes.extend(found.note.or(doubt));
     engine.body = question.body.clone();
     given.set_vars(&mut engine.scene.session, &mut engine.scene.memo);
     engine.connection();
@@ -250,6 +259,9 @@ impl<'c> Engine<'c> {
             let _ = self.scene.request.add(header.as_bytes(), &id);
         }
         host_of_old(&mut self.scene.request);
+        if self.scene.session.wire == Wire::Http2 {
+            self.scene.request.set_origin_form();
+        }
         let src = self.scene.session.src;
         forwarded_for(&mut self.scene.request, src, front.forwardfor.as_ref(), back.forwardfor.as_ref());
         Some(back)

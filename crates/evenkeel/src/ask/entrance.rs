@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use evenkeel_config::{Bind, BindAddress, Config, Frontend};
+use evenkeel_tls::options::Verify;
 
 use super::question::Question;
 
@@ -76,6 +77,29 @@ fn listens(bind: &Bind, ip: Option<IpAddr>, port: u16) -> bool {
     let BindAddress::Inet(address) = &bind.address else { return false };
     let any = address.ip().is_unspecified() || ip.is_none();
     address.port() == port && (any || ip == Some(address.ip()))
+}
+
+/// What keeps such a connection from a bind before any rule is looked at.
+pub fn doubt(bind: &Bind, question: &Question) -> Option<String> {
+    let address = &bind.address;
+    let Some(tls) = &bind.tls else {
+        // A PROXY header may tell of TLS that ended before.
+        let plain = question.tls && bind.accept_proxy.is_none();
+        return plain.then(|| format!("{address} has no TLS of its own: it is taken to end before it"));
+    };
+    if !question.tls {
+        return Some(format!(
+            "{address} speaks TLS: a request without it would be refused; begin the URL with https://"
+        ));
+    }
+    let client = question.handshake.client.as_ref();
+    match (tls.client.verify, client) {
+        (Verify::Required, None) => {
+            Some(format!("{address} requires a client certificate: without one the handshake fails"))
+        }
+        (Verify::None, Some(_)) => Some(format!("{address} asks for no client certificate: it would not see this one")),
+        _ => None,
+    }
 }
 
 /// The address a client of a bind connects to; a loopback one where it listens on all.

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use evenkeel_config as config;
+use evenkeel_config::handshake::Handshake;
 use serde::{Deserialize, Serialize};
 
 /// A request in words.
@@ -19,6 +20,8 @@ pub struct Question {
     pub host: String,
     /// `https`: the connection is encrypted.
     pub tls: bool,
+    /// What its handshake came to.
+    pub handshake: Handshake,
     /// The port of the URL, or that of its scheme.
     pub port: Option<u16>,
     /// Further fields, in order.
@@ -213,6 +216,7 @@ impl Question {
             target: request.target.to_string(),
             host: request.host.to_string(),
             tls: request.tls,
+            handshake: request.handshake.clone(),
             port: None,
             headers: owned(&request.headers),
             body: request.body.as_bytes().to_vec(),
@@ -223,15 +227,23 @@ impl Question {
         }
     }
 
+    /// Whether it is one of HTTP/2.
+    pub fn is_h2(&self) -> bool {
+        self.tls && self.handshake.is_h2()
+    }
+
     /// The head as on the wire. A path without a host goes to `dst`, as when an address is typed into a browser.
     pub fn head(&self, dst: Option<SocketAddr>) -> String {
         let given = |name: &str| self.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
-        let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
+        let host = match (self.host.as_str(), dst) {
+            ("", Some(dst)) => dst.to_string(),
+            (host, _) => host.to_owned(),
+        };
+        // As a head of HTTP/2 comes to the rules: its scheme and authority stand in the target.
+        let origin =
+            if self.is_h2() && self.target.starts_with('/') { format!("https://{host}") } else { String::new() };
+        let mut head = format!("{} {origin}{} HTTP/1.1\r\n", self.method, self.target);
         if !given("host") {
-            let host = match (self.host.as_str(), dst) {
-                ("", Some(dst)) => dst.to_string(),
-                (host, _) => host.to_owned(),
-            };
             head.push_str(&format!("Host: {host}\r\n"));
         }
         for (name, value) in &self.headers {
@@ -321,6 +333,7 @@ mod tests {
             target: "/x".into(),
             host: String::new(),
             tls: false,
+            handshake: Handshake::default(),
             port: None,
             headers: vec![("A".into(), "b".into())],
             body: b"hello".to_vec(),

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use evenkeel_config::handshake::{ClientCert, Handshake};
 use evenkeel_config::{Config, config_from_str};
 
 use super::given::{Given, ServerState};
@@ -22,6 +23,7 @@ fn ask(url: &str) -> Question {
         target: url.target,
         host: url.host,
         tls: url.tls,
+        handshake: Handshake::default(),
         port: url.port,
         headers: Vec::new(),
         body: Vec::new(),
@@ -165,6 +167,41 @@ http-request = ["return status 200 hdr X-Front b"]
     let only = walk("[listen.web]\nbind = [\":8443\"]\nserver = [\"127.0.0.1:1\"]\n", "http://x/", &[]);
     assert_eq!(only.bind.frontend, "web");
     assert!(only.notes[0].contains("nothing listens on port 80"), "{:?}", only.notes);
+}
+
+#[test]
+fn rules_see_the_handshake_that_is_described() {
+    let config = load(
+        r#"
+[listen.web]
+bind = ["127.0.0.1:443"]
+http-request = [
+  "deny status 426 if { ssl_fc_protocol TLSv1.2 }",
+  "set-header X-Who %[ssl_c_s_dn(CN)] if { ssl_c_used } { ssl_c_verify 0 }",
+  "set-header X-Alpn %[ssl_fc_alpn]/%[req.ver]/%[fc_http_major]/%[ssl_fc_sni]/%[url]",
+]
+server = ["127.0.0.1:1"]
+[[test]]
+request = { url = "https://a:443/x", tls = { version = "TLSv1.2" } }
+expect  = { status = 426 }
+[[test]]
+request = { url = "https://a:443/x", tls = { alpn = "h2" }, client-cert = { s-dn = "/O=x/CN=alice" } }
+expect  = { sent = { url = "/x", header = { X-Who = "alice", X-Alpn = "h2/2.0/2/a/https://a:443/x" } } }
+[[test]]
+request = { url = "https://a:443/x", client-cert = { s-dn = "/CN=alice", verify = 10 }, tls = { sni = "b" } }
+expect  = { sent = { header = { X-Who = false, X-Alpn = "/1.1/1/b//x" } } }
+"#,
+    );
+    let report = run_tests(&config, &[]);
+    assert_eq!(report.failed, 0, "{}", report.text(Style::default(), false));
+    // A certificate itself.
+    let pem = include_bytes!("../../../../examples/tls/client.pem");
+    let der = evenkeel_tls::facts::first_of_pem(pem).unwrap();
+    let client = ClientCert { der, ..ClientCert::default() };
+    let handshake = Handshake { client: Some(client), ..Handshake::default() };
+    let walk = simulate(&config, &Question { handshake, ..ask("https://a/") }, &Given::new(&config)).unwrap();
+    assert_eq!(header(&walk.sent.unwrap().headers, "x-who"), Some("evenkeel"));
+    assert!(walk.notes[0].contains("has no TLS of its own"), "{:?}", walk.notes);
 }
 
 #[test]
