@@ -132,6 +132,99 @@ fn a_rule_that_reads_the_payload() {
     );
 }
 
+/// Rules on an answer that wait for its payload see all of it, the rules behind the wait run, and the client gets what
+/// came and what comes later, with its trailers.
+#[test]
+fn a_rule_that_reads_the_payload_of_the_answer() {
+    let rules = Rules {
+        response: &[
+            "wait-for-body time 5s",
+            "set-header X-Len %[res.body_len]",
+            "deny deny_status 500 if { res.body -m sub secret }",
+            "del-header X-Inner",
+        ],
+        ..Rules::default()
+    };
+    let script = || {
+        Script::with(|request, _| {
+            let answer = |head: &str, body: &str| {
+                Act::Send(format!("HTTP/1.1 200 OK\r\nX-Inner: 1\r\n{head}\r\n\r\n{body}").into_bytes())
+            };
+            match request.message.head.target() {
+                "/secret" => vec![Act::Body, answer("Content-Length: 16", "this is "), Act::Send(b"a secret".to_vec())],
+                "/chunks" => vec![
+                    Act::Body,
+                    answer("Transfer-Encoding: chunked", "5\r\nhello\r\n"),
+                    Act::Send(b"6\r\n world\r\n".to_vec()),
+                    Act::Send(b"0\r\nX-Trailer: end\r\n\r\n".to_vec()),
+                ],
+                "/long" => vec![Act::Body, answer("Content-Length: 200000", ""), Act::SendMany(200_000)],
+                "/empty" => vec![Act::Body, answer("Content-Length: 0", "")],
+                _ => vec![Act::Body, answer("Content-Length: 4", ""), Act::Send(b"good".to_vec())],
+            }
+        })
+    };
+    every_pair(rules, script, |pair| {
+        let good = pair.ask(&Ask::get("/"));
+        assert_eq!((good.status, good.get("x-len"), good.get("x-inner")), (200, Some("4"), None), "{pair}");
+        assert_eq!((good.text().as_str(), good.complete), ("good", true), "{pair}");
+        let chunks = pair.ask(&Ask::get("/chunks"));
+        assert_eq!((chunks.get("x-len"), chunks.text().as_str()), (Some("11"), "hello world"), "{pair}");
+        assert_eq!(chunks.trailer("x-trailer"), Some("end"), "{pair}");
+        let empty = pair.ask(&Ask::get("/empty"));
+        assert_eq!((empty.get("x-len"), empty.body.len(), empty.complete), (Some("0"), 0, true), "{pair}");
+        // Longer than the buffer: the rules see what it holds, the client gets all.
+        let long = pair.ask(&Ask::get("/long"));
+        let seen: usize = long.get("x-len").and_then(|n| n.parse().ok()).unwrap_or(0);
+        assert!((1000..200_000).contains(&seen), "{pair}: {seen}");
+        assert_eq!((long.body.len(), long.complete), (200_000, true), "{pair}");
+        assert_eq!(pair.ask(&Ask::get("/secret")).status, 500, "{pair}");
+    });
+}
+
+/// `at-least` waits for so much and no more; a payload that does not come in time is the server's fault.
+#[test]
+fn an_answer_whose_payload_does_not_come() {
+    let gate = Gate::new();
+    let rules = Rules {
+        response: &[
+            "wait-for-body time 5s at-least 3 if { res.hdr(x-part) 1 }",
+            "wait-for-body time 50ms if ! { res.hdr(x-part) 1 }",
+            "set-header X-Len %[res.body_len]",
+        ],
+        ..Rules::default()
+    };
+    let script = || {
+        let gate = gate.clone();
+        Script::with(move |request, _| {
+            let part = if request.message.head.target() == "/part" { "X-Part: 1\r\n" } else { "" };
+            let head = format!("HTTP/1.1 200 OK\r\n{part}Content-Length: 6\r\n\r\nabc");
+            vec![Act::Body, Act::Send(head.into_bytes()), Act::Wait(gate.clone()), Act::Send(b"def".to_vec())]
+        })
+    };
+    every_pair(rules, script, |pair| {
+        gate.shut();
+        assert_eq!(pair.ask(&Ask::get("/")).status, 504, "{pair}");
+        gate.open();
+        let part = pair.ask(&Ask::get("/part"));
+        assert_eq!((part.status, part.text().as_str()), (200, "abcdef"), "{pair}");
+    });
+}
+
+/// A rule that pauses does not end its set.
+#[test]
+fn an_answer_that_is_held_back() {
+    let rules = Rules { response: &["pause 5ms", "set-header X-After yes"], ..Rules::default() };
+    every_pair(
+        rules,
+        || Script::always("x"),
+        |pair| {
+            let response = pair.ask(&Ask::get("/"));
+            assert_eq!((response.status, response.get("x-after")), (200, Some("yes")), "{pair}");
+        },
+    );
+}
+
 #[test]
 fn what_a_rule_knows_of_the_connection() {
     let rules =

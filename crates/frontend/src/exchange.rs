@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use evenkeel_proto::{Connection, Framing, Head, Limits, Method, Parsed, Version};
 use evenkeel_wire::Stream;
-use evenkeel_wire::h2::{Answered, Scheme};
+use evenkeel_wire::h2::{self, Answered, Scheme};
 
 use crate::bufs::Stock;
 use crate::clock;
 use crate::end::End;
 use crate::listener::Admission;
 use crate::pump::{Blocked, Failed, Pump};
-use crate::timer::Timer;
+use crate::timer::{Timer, within};
 use crate::upstream::client_left;
 
 /// What does not change while an exchange runs.
@@ -164,6 +164,61 @@ impl<'a> Exchange<'a> {
         poll_fn(|cx| self.poll(cx, timer)).await
     }
 
+    /// Reads on behind the head that rules look at; what comes joins its surplus. `false`: it was all, or no room is left.
+    ///
+    /// # Errors
+    /// The client went away, or `time` is over since `since`.
+    pub(crate) async fn hear(&mut self, timer: &mut Timer, since: Instant, time: Duration) -> Result<bool, End> {
+        let heard = within(timer, since, Some(time), poll_fn(|cx| self.poll_hear(cx))).await;
+        self.active = clock::now();
+        heard.unwrap_or(Err(End::ResponseBodyWaitTimeout))
+    }
+
+    fn poll_hear(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, End>> {
+        // A server may want the whole request before it goes on with its answer.
+        self.advance_request(cx)?;
+        loop {
+            if self.res.block_mut().spare_mut().is_empty() {
+                return Poll::Ready(Ok(false));
+            }
+            match self.server.try_read(self.res.block_mut().spare_mut()) {
+                Ok(n) => {
+                    self.res.block_mut().advance(n);
+                    return Poll::Ready(Ok(n > 0));
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                // What is wrong with the connection is told when the answer is passed on.
+                Err(e) if e.kind() != io::ErrorKind::WouldBlock => return Poll::Ready(Ok(false)),
+                Err(_) => match self.server.poll_readable(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(Ok(false)),
+                    Poll::Pending if self.client_left(cx) => return Poll::Ready(Err(End::ClientClosedWaiting)),
+                    Poll::Pending => return Poll::Pending,
+                },
+            }
+        }
+    }
+
+    /// Lets time pass between two rules on the answer.
+    ///
+    /// # Errors
+    /// The client went away, or what it still sends is no request.
+    pub(crate) async fn rest(&mut self, timer: &mut Timer, time: Duration) -> Result<(), End> {
+        let watch = poll_fn(|cx| match (self.advance_request(cx), self.client_left(cx)) {
+            (Err(end), _) => Poll::Ready(end),
+            (Ok(()), true) => Poll::Ready(End::ClientClosedWaiting),
+            (Ok(()), false) => Poll::Pending,
+        });
+        let ended = within(timer, clock::now(), Some(time), watch).await;
+        self.active = clock::now();
+        ended.map_or(Ok(()), Err)
+    }
+
+    /// The server's stream, where it speaks HTTP/2.
+    pub(crate) fn server_h2(&self) -> Option<&'a h2::Stream> {
+        self.server.h2()
+    }
+
     /// Opens the stream where the server speaks HTTP/2, and takes in what came with the request head.
     fn begin(&mut self) -> Result<(), End> {
         if let Some(h2) = self.server.h2() {
@@ -206,15 +261,29 @@ impl<'a> Exchange<'a> {
         Poll::Ready(Outcome::Failed(end))
     }
 
-    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+    /// Moves the request on, if there is anything left of it.
+    fn advance_request(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
         if self.up_state == UpState::Running {
             match self.up.poll(cx, self.client, self.server, self.stock) {
                 Poll::Ready(Ok(())) => self.up_state = UpState::Done,
                 // What the server has to say counts more than what it did not want to hear.
                 Poll::Ready(Err(Failed::TargetClosed)) => self.up_state = UpState::Refused,
-                Poll::Ready(Err(failed)) => return Poll::Ready(Outcome::Failed(request_failed(failed))),
+                Poll::Ready(Err(failed)) => return Err(request_failed(failed)),
                 Poll::Pending => {}
             }
+        }
+        Ok(())
+    }
+
+    /// Whether the client went away while it waits.
+    fn client_left(&mut self, cx: &mut Context<'_>) -> bool {
+        let watch = self.terms.abort_on_close && self.up_state != UpState::Running;
+        watch && client_left(self.client, cx, &mut self.client_speaks)
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        if let Err(end) = self.advance_request(cx) {
+            return Poll::Ready(Outcome::Failed(end));
         }
         loop {
             match self.phase {
@@ -255,13 +324,8 @@ impl<'a> Exchange<'a> {
             match self.server.poll_readable(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(self.server_gone(true))),
-                Poll::Pending => {
-                    let watch = self.terms.abort_on_close && self.up_state != UpState::Running;
-                    if watch && client_left(self.client, cx, &mut self.client_speaks) {
-                        return Poll::Ready(Err(End::ClientClosedWaiting));
-                    }
-                    return Poll::Pending;
-                }
+                Poll::Pending if self.client_left(cx) => return Poll::Ready(Err(End::ClientClosedWaiting)),
+                Poll::Pending => return Poll::Pending,
             }
             if self.res.block().capacity() == 0 {
                 self.res.replace_block(self.stock.small());
@@ -288,11 +352,10 @@ impl<'a> Exchange<'a> {
             self.res.replace_block(self.stock.small());
         }
         let Poll::Ready(answered) = h2.poll_response(cx, self.res.block_mut()) else {
-            let watch = self.terms.abort_on_close && self.up_state != UpState::Running;
-            if watch && client_left(self.client, cx, &mut self.client_speaks) {
-                return Poll::Ready(Err(End::ClientClosedWaiting));
-            }
-            return Poll::Pending;
+            return match self.client_left(cx) {
+                true => Poll::Ready(Err(End::ClientClosedWaiting)),
+                false => Poll::Pending,
+            };
         };
         match answered {
             Answered::Head => {
@@ -373,7 +436,8 @@ impl<'a> Exchange<'a> {
             && from != Framing::Empty
         {
             // The end of the stream is the end of the body; it may have come with the head.
-            from = if h2.is_ended() { Framing::Length(0) } else { Framing::UntilClose };
+            let nothing = h2.is_ended() && self.res.surplus().is_empty();
+            from = if nothing { Framing::Length(0) } else { Framing::UntilClose };
         }
         let modern = self.req.version() != Version::Http10;
         let said = self.res.framing();
@@ -405,7 +469,14 @@ impl<'a> Exchange<'a> {
                 self.down.set_framing(from, to);
             }
         }
-        match self.down.feed(self.res.surplus(), self.stock) {
+        let mut fed = self.down.feed(self.res.surplus(), self.stock);
+        if let Some(h2) = self.server.h2()
+            && from == Framing::UntilClose
+            && h2.is_ended()
+        {
+            fed = fed.and_then(|()| self.down.source_ended(self.server));
+        }
+        match fed {
             Ok(()) => {
                 self.phase = Phase::Body;
                 Ok(())

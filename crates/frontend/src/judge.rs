@@ -8,9 +8,9 @@ use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
 
-use evenkeel_acl::{Body, Cause, Close, Ctx, How, Phase, Reply, RuleSet, Session, Verdict, Wait};
+use evenkeel_acl::{Body, Cause, Close, Ctx, How, Memo, Phase, Reply, RuleSet, Session, Verdict, Wait};
 use evenkeel_config::ErrorPage;
-use evenkeel_proto::{Buf, Connection, Decoder, Framing, Head, Method, Parsed, Version};
+use evenkeel_proto::{Buf, Connection, Decoder, Framing, Head, Malformed, Method, Parsed, Version};
 use evenkeel_wire::h2;
 
 use crate::around::{Around, Parts};
@@ -18,11 +18,21 @@ use crate::clock;
 use crate::conn::Conn;
 use crate::deliver::send;
 use crate::end::End;
+use crate::exchange::Exchange;
 use crate::reply::Answer;
-use crate::timer::within;
+use crate::timer::{Timer, within};
 use crate::txn::{Course, Next, Txn, keep_surplus};
 use crate::upstream::client_left;
 use crate::worker::Worker;
+
+/// What a transaction lends to the rules on its response, beside the messages.
+pub(crate) struct Seen<'a> {
+    pub(crate) worker: &'a Worker,
+    pub(crate) session: &'a mut Session,
+    pub(crate) memo: &'a mut Memo,
+    /// Where the payload goes that they wait for.
+    pub(crate) body: &'a mut Vec<u8>,
+}
 
 /// What rules on a response decided.
 #[derive(Debug)]
@@ -227,15 +237,17 @@ impl<'c> Course<'c> {
             })
     }
 
-    /// Runs the rules on a response: of the backend, then of the frontend.
-    pub(crate) fn judge(
+    /// Runs the rules on the answer of `exchange`, of the backend and then of the frontend; they may wait for more of it.
+    ///
+    /// # Errors
+    /// How it ends when what they wait for does not come.
+    pub(crate) async fn judge(
         &self,
-        worker: &Worker,
-        session: &mut Session,
-        memo: &mut evenkeel_acl::Memo,
-        req: &mut Head,
-        res: &mut Head,
-    ) -> Judged<'c> {
+        seen: Seen<'_>,
+        timer: &mut Timer,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<Judged<'c>, End> {
+        let Seen { worker, session, memo, body } = seen;
         let local = self.local;
         let front = &self.entrance.conf;
         let back = self.group.map(|at| &local.snapshot.groups[at].conf);
@@ -247,15 +259,36 @@ impl<'c> Course<'c> {
             theirs.map(|back| &back.http_after_response),
             Some(&front.http_after_response),
         ];
+        // What was kept of the body of the request.
+        body.clear();
+        let mut whole = false;
         for rules in sets.into_iter().flatten().filter(|rules| !rules.is_empty()) {
-            let parts = Parts { session, memo, req, res: Some(res), body: Body::default(), last: true };
-            match self.look_at(worker, parts, Phase::Response, |ctx| rules.eval(ctx, &mut 0)) {
-                Verdict::Continue | Verdict::Allow | Verdict::Wait(_) => {}
-                Verdict::Reply(reply) => return Judged::Replaced(reply),
-                Verdict::Close(close) => return Judged::Closed(close),
+            let mut at = 0;
+            loop {
+                let (req, res) = exchange.heads();
+                let body_seen = Body { bytes: body, complete: whole };
+                let parts = Parts { session, memo, req, res: Some(res), body: body_seen, last: true };
+                match self.look_at(worker, parts, Phase::Response, |ctx| rules.eval(ctx, &mut at)) {
+                    // They were told that no more will come by itself.
+                    Verdict::Continue | Verdict::Allow | Verdict::Wait(Wait::More) => break,
+                    Verdict::Reply(reply) => return Ok(Judged::Replaced(reply)),
+                    Verdict::Close(close) => return Ok(Judged::Closed(close)),
+                    Verdict::Wait(Wait::Handshake) => {}
+                    Verdict::Wait(Wait::Pause(ms)) => exchange.rest(timer, Duration::from_millis(ms)).await?,
+                    Verdict::Wait(Wait::Body { time, at_least }) => {
+                        let (since, time) = (clock::now(), Duration::from_millis(time));
+                        loop {
+                            whole = take_in_answer(exchange, body)?;
+                            let enough = whole || at_least > 0 && body.len() as u64 >= at_least;
+                            if enough || !exchange.hear(timer, since, time).await? {
+                                break;
+                            }
+                        }
+                    }
+                }
             }
         }
-        Judged::Passes
+        Ok(Judged::Passes)
     }
 
     /// Waits for what a rule asks for.
@@ -369,17 +402,31 @@ impl<'c> Course<'c> {
 
 impl Txn {
     /// Copies the payload that came so far to where rules look at it.
-    fn take_in_body(&mut self, h2: Option<&h2::Stream>) -> Result<(), evenkeel_proto::Malformed> {
-        self.body.clear();
-        self.body.extend_from_slice(self.req.surplus());
-        if let Some(h2) = h2 {
-            // What a stream carries is payload, and its end is the end.
-            self.whole = h2.is_ended();
-            return Ok(());
-        }
-        let decoded = Decoder::new(self.req.framing()).decode(&mut self.body)?;
-        self.body.truncate(decoded.payload);
-        self.whole = decoded.done;
+    fn take_in_body(&mut self, h2: Option<&h2::Stream>) -> Result<(), Malformed> {
+        self.whole = take_in(&self.req, h2, &mut self.body)?;
         Ok(())
     }
+}
+
+/// Copies the payload of the answer that came so far to where rules look at it; whether that is all of it.
+fn take_in_answer(exchange: &mut Exchange<'_>, body: &mut Vec<u8>) -> Result<bool, End> {
+    let h2 = exchange.server_h2();
+    let (req, res) = exchange.heads();
+    if req.method() == Method::Head || matches!(res.framing(), Framing::Empty | Framing::Tunnel) {
+        return Ok(true);
+    }
+    take_in(res, h2, body).map_err(End::bad_response)
+}
+
+/// Copies the payload behind `head` into `body`; whether that is all of it.
+fn take_in(head: &Head, h2: Option<&h2::Stream>, body: &mut Vec<u8>) -> Result<bool, Malformed> {
+    body.clear();
+    body.extend_from_slice(head.surplus());
+    if let Some(h2) = h2 {
+        // What a stream carries is payload, and its end is the end.
+        return Ok(h2.is_ended());
+    }
+    let decoded = Decoder::new(head.framing()).decode(body)?;
+    body.truncate(decoded.payload);
+    Ok(decoded.done)
 }

@@ -24,7 +24,7 @@ use crate::end::End;
 use crate::exchange::{Exchange, Outcome, Terms, is_idempotent};
 use crate::finish::{Past, Tally};
 use crate::greeting::Extras;
-use crate::judge::Judged;
+use crate::judge::{Judged, Seen};
 use crate::log::RequestLine;
 use crate::messages::{capture, capture_cookie, forwarded_for, host_name, host_of_old};
 use crate::relay::{Half, Limits as RelayLimits, Relay};
@@ -405,7 +405,7 @@ impl Course<'_> {
         let sent_at = clock::now();
         let spare = std::mem::take(&mut txn.spare);
         let method = txn.req.method();
-        let Txn { req, res, memo, .. } = txn;
+        let Txn { req, res, memo, body, .. } = txn;
         memo.vars.get_mut().end(VarScope::Req);
         let mut exchange = Exchange::new(&conn.stream, &up.stream, req, res, &worker.stock, terms, spare);
         let rates = |memo: &Memo| [memo.wishes.upload_limit, memo.wishes.download_limit];
@@ -414,14 +414,19 @@ impl Course<'_> {
         let outcome = loop {
             match exchange.run(&mut conn.timer).await {
                 Outcome::Answered => {
-                    let (req, res) = exchange.heads();
+                    let (_, res) = exchange.heads();
                     self.tally.server_status = Some(res.status());
                     let captures = &self.entrance.conf.captures;
                     capture(&captures.response, res, &memo.captured_response);
                     capture_cookie(captures.cookie.as_ref(), b"set-cookie", res, &memo.captured_cookies, 1);
-                    judged = self.judge(&worker, &mut conn.session, memo, req, res);
-                    if !matches!(judged, Judged::Passes) {
-                        break Outcome::Answered;
+                    let seen = Seen { worker: &worker, session: &mut conn.session, memo, body };
+                    match self.judge(seen, &mut conn.timer, &mut exchange).await {
+                        Ok(Judged::Passes) => {}
+                        Ok(other) => {
+                            judged = other;
+                            break Outcome::Answered;
+                        }
+                        Err(end) => break Outcome::Failed(end),
                     }
                     exchange.throttle(rates(memo));
                 }

@@ -4,11 +4,11 @@
 
 use std::ops::ControlFlow;
 
-use evenkeel_proto::Framing;
+use evenkeel_proto::{Decoder, Framing, Head};
 
 use crate::ctx::{Ctx, Phase};
 use crate::fetch::SINCE_REQUEST;
-use crate::fetch::{Visit, fetch_table, give, request, response};
+use crate::fetch::{Visit, fetch_table, request, response};
 use crate::sample::Sample;
 use crate::value::{Arg, ArgKind, Value};
 
@@ -23,27 +23,27 @@ const FOLD: Arg = Arg::maybe("i", ArgKind::Word(&["i"]));
 
 fetch_table! {
     "req.body" "req.body" [] Bin First OF_REQUEST
-        |ctx, _, visit| give(request(ctx).map(|_| Sample::Bin(ctx.body.bytes)), visit),
+        |ctx, _, visit| there(ctx, request(ctx), |body| visit(Sample::Bin(body))),
         "The body of the request as far as it is there; wait for it by `wait-for-body` or `option http-buffer-request`.",
         "req.body -m found";
     "req.body_len" "req.body_len" [] Int First OF_REQUEST
-        |ctx, _, visit| give(request(ctx).map(|_| available(ctx)), visit),
+        |ctx, _, visit| there(ctx, request(ctx), |body| visit(count(body))),
         "How many bytes of the body of the request are there.", "req.body_len gt 1000";
     "req.body_param" "req.body_param([<name>[,<i>]])" [NAME, FOLD] Str First OF_REQUEST body_param,
         "Each parameter of that name in a body of the form `a=1&b=2`; without a name, each parameter. With `i` the case of \
          the name does not matter.", "req.body_param(user) admin";
     "req.body_size" "req.body_size" [] Int First OF_REQUEST
-        |ctx, _, visit| give(request(ctx).map(|head| announced(ctx, head.framing())), visit),
+        |ctx, _, visit| announced(ctx, request(ctx), visit),
         "The length the request announces for its body; of a chunked one, how many bytes are there.",
         "req.body_size gt 1000000";
     "res.body" "res.body" [] Bin First OF_RESPONSE
-        |ctx, _, visit| give(response(ctx).map(|_| Sample::Bin(ctx.body.bytes)), visit),
-        "The body of the response as far as it is there.", "res.body -m found";
+        |ctx, _, visit| there(ctx, response(ctx), |body| visit(Sample::Bin(body))),
+        "The body of the response as far as it is there; wait for it by `wait-for-body`.", "res.body -m found";
     "res.body_len" "res.body_len" [] Int First OF_RESPONSE
-        |ctx, _, visit| give(response(ctx).map(|_| available(ctx)), visit),
+        |ctx, _, visit| there(ctx, response(ctx), |body| visit(count(body))),
         "How many bytes of the body of the response are there.", "res.body_len gt 0";
     "res.body_size" "res.body_size" [] Int First OF_RESPONSE
-        |ctx, _, visit| give(response(ctx).map(|head| announced(ctx, head.framing())), visit),
+        |ctx, _, visit| announced(ctx, response(ctx), visit),
         "The length the response announces for its body; without one, how many bytes are there.",
         "res.body_size gt 1000000";
     "url_param" "url_param([<name>[,<delim>[,<i>]]])" [NAME, DELIM, FOLD] Str First SINCE_REQUEST
@@ -61,14 +61,34 @@ fetch_table! {
         "As urlp, as a number by its leading digits.", "urlp_val(page) gt 100";
 }
 
-fn available(ctx: &Ctx<'_>) -> Sample<'static> {
-    Sample::Int(i64::try_from(ctx.body.bytes.len()).unwrap_or(i64::MAX))
+fn count(body: &[u8]) -> Sample<'static> {
+    Sample::Int(i64::try_from(body.len()).unwrap_or(i64::MAX))
 }
 
-fn announced(ctx: &Ctx<'_>, framing: Framing) -> Sample<'static> {
-    match framing {
-        Framing::Length(length) => Sample::Int(i64::try_from(length).unwrap_or(i64::MAX)),
-        Framing::Empty | Framing::Chunked | Framing::UntilClose | Framing::Tunnel => available(ctx),
+fn announced(ctx: &Ctx<'_>, head: Option<&Head>, visit: &mut Visit<'_>) -> ControlFlow<()> {
+    match head.map(Head::framing) {
+        Some(Framing::Length(length)) => visit(Sample::Int(i64::try_from(length).unwrap_or(i64::MAX))),
+        _ => there(ctx, head, |body| visit(count(body))),
+    }
+}
+
+/// Hands on the payload behind `head` that is there: what was waited for, else what came with the head.
+fn there(ctx: &Ctx<'_>, head: Option<&Head>, see: impl FnOnce(&[u8]) -> ControlFlow<()>) -> ControlFlow<()> {
+    let Some(head) = head else { return ControlFlow::Continue(()) };
+    if ctx.body.complete || !ctx.body.bytes.is_empty() {
+        return see(ctx.body.bytes);
+    }
+    let raw = head.surplus();
+    match head.framing() {
+        Framing::Length(length) => see(&raw[..raw.len().min(usize::try_from(length).unwrap_or(usize::MAX))]),
+        Framing::UntilClose => see(raw),
+        Framing::Chunked => ctx.buffers.with(|body| {
+            body.extend_from_slice(raw);
+            // Of a body that is malformed nothing is seen; it is refused when it is passed on.
+            let payload = Decoder::new(Framing::Chunked).decode(body).map_or(0, |decoded| decoded.payload);
+            see(&body[..payload])
+        }),
+        Framing::Empty | Framing::Tunnel => see(&[]),
     }
 }
 
@@ -85,11 +105,10 @@ fn params(ctx: &Ctx<'_>, args: &[Value], each: &mut Each<'_>) -> ControlFlow<()>
 }
 
 fn body_param(ctx: &Ctx<'_>, args: &[Value], visit: &mut Visit<'_>) -> ControlFlow<()> {
-    if request(ctx).is_none() {
-        return ControlFlow::Continue(());
-    }
     let fold = matches!(args.get(1), Some(Value::Str(_)));
-    split(ctx.body.bytes, b"&", Value::text(args, 0), fold, &mut |value| visit(Sample::Str(value)))
+    there(ctx, request(ctx), |body| {
+        split(body, b"&", Value::text(args, 0), fold, &mut |value| visit(Sample::Str(value)))
+    })
 }
 
 /// Hands on the values of the parameters of that name, of all when it is empty. A word without `=` is no parameter.
@@ -105,8 +124,9 @@ fn split(text: &[u8], separators: &[u8], wanted: &[u8], fold: bool, each: &mut E
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::Sample;
     use crate::ctx::Phase;
-    use crate::testing::{every, refused, scene, show};
+    use crate::testing::{every, expr, refused, scene, show};
 
     /// Answers of HAProxy 2.6, but for the argument `i`, which it has not.
     #[test]
@@ -141,6 +161,29 @@ mod tests {
         assert_eq!(every(&mut scene, Phase::Request, "urlp(a)"), ["1", "3"]);
         assert_eq!(every(&mut scene, Phase::Request, "urlp"), ["1", "2", "3"]);
         assert!(refused("urlp(a,;,x)"));
+    }
+
+    #[test]
+    fn without_a_wait_what_came_with_the_head_is_seen() {
+        for (framing, came, expected) in [
+            ("Content-Length: 3", "abcGET /", "abc 3 3"),
+            ("Content-Length: 5", "abc", "abc 3 5"),
+            ("Content-Length: 5", "", " 0 5"),
+            ("Transfer-Encoding: chunked", "3\r\nabc\r\n2\r\nd", "abcd 4 4"),
+            ("Transfer-Encoding: chunked", "3\r\nabcX\n", " 0 0"),
+        ] {
+            let mut scene = scene(&format!("POST / HTTP/1.1\r\nHost: h\r\n{framing}\r\n\r\n{came}"));
+            let texts = ["req.body", "req.body_len", "req.body_size"].map(expr);
+            let seen = scene.at(Phase::Request, |ctx| {
+                ctx.body.complete = false;
+                let show = |sample: Sample<'_>| match sample {
+                    Sample::Bin(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                    other => other.as_int().unwrap().to_string(),
+                };
+                texts.map(|text| text.one(ctx, show).unwrap()).join(" ")
+            });
+            assert_eq!(seen, expected, "{framing} {came:?}");
+        }
     }
 
     #[test]

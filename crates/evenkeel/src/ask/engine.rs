@@ -500,6 +500,7 @@ impl<'c> Engine<'c> {
             }
         }
         let body = if self.scene.request.method() == Method::Head { "" } else { told.body.as_str() };
+        self.body = body.as_bytes().to_vec();
         if self.response_rules(back) {
             self.show("server", body.as_bytes());
         }

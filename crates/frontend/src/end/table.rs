@@ -244,6 +244,9 @@ ends! {
     ServerNotReading = "EV216" "server_not_reading", Server, b's' Headers, Some(504), Some("connection_write_timeout"),
         "the server took nothing of the request body for timeout.server",
         "look for a blocked worker of the application";
+    ResponseBodyWaitTimeout = "EV217" "response_body_wait_timeout", Server, b's' Headers, Some(504), Some("http_response_timeout"),
+        "the response body did not arrive within the time that a wait-for-body rule gives it",
+        "give wait-for-body more time, or at-least what the rules need, or look for what made the server slow";
     ResponseBadStatusLine = "EV220" "response_bad_status_line", Server, b'P' Headers, Some(502), Some("http_protocol_error"),
         "what the server sent does not begin with an HTTP status line",
         "does the server speak plain HTTP on this port? A TLS port, or another protocol, looks like this";
