@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
-use evenkeel_testkit::{DEADLINE, Origin, Proxy, RawClient, Script, WsClient, WsEcho, binary};
+use evenkeel_testkit::certs::Ca;
+use evenkeel_testkit::{DEADLINE, Origin, Proxy, RawClient, Script, TlsClient, WsClient, WsEcho, binary};
 use serde_json::Value;
 
 fn evenkeel(args: &[&str]) -> Output {
@@ -367,6 +368,9 @@ fn why_tells_how_a_past_request_was_decided() {
     assert_eq!((&walk["backend"]["name"], &walk["outcome"]["action"]), (&"app".into(), &"forward".into()));
     let last = walk["stages"].as_array().unwrap().last().unwrap();
     assert_eq!((&last["keyword"], &last["rules"][0]["held"]), (&"http-response".into(), &true.into()));
+    let received = &walk["received"];
+    assert_eq!((&received["status"], &received["reason"]), (&200.into(), &"OK".into()), "{walk:#}");
+    assert!(received["headers"].to_string().contains("X-Origin"), "{received:#}");
     assert_eq!(walk["tracked"][0]["values"][0], serde_json::json!(["http_req_rate", 1]));
 
     let text = stdout(&evenkeel(&["why", id, "--pid-file", &running.pid_file()]));
@@ -395,7 +399,46 @@ fn why_tells_how_a_past_request_was_decided() {
     let list = stdout(&evenkeel(&["why", "--pid-file", &running.pid_file(), "--status", "429"]));
     assert!(list.contains("429  GET http://a.example/again") && list.contains("EV320 denied"), "{list}");
     let none = evenkeel(&["why", "no-such-id", "--pid-file", &running.pid_file()]);
-    assert!(none.status.code() == Some(1) && stderr(&none).contains("no-such-id"), "{none:?}");
+    assert!(none.status.code() == Some(1) && stderr(&none).contains("no record was overwritten yet"), "{none:?}");
+    let older = stderr(&evenkeel(&["why", "5f5e1000-0-1", "--pid-file", &running.pid_file()]));
+    assert!(older.contains("5f5e1000-0-1") && older.contains("started at 2020-09-13T"), "{older}");
+}
+
+/// The first word of a line of `httplog` finds it too; of what rules see of a connection nothing is made up.
+#[test]
+fn connections_are_remembered_with_their_handshake() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Ca::new("authority").leaf(&["a.example"]).write(dir.path(), "site.pem");
+    let running = Running::start(&format!(
+        "[frontend.secure]\nbind = [{{ address = \"@secure@\", tls = {{ certificate = {:?} }} }}]\n\
+         tcp-request.session = [\"set-var(sess.v) ssl_fc_protocol\"]\ndefault_backend = \"app\"\n\
+         http-request = [\"redirect scheme https unless {{ ssl_fc }}\", \"set-header X-A b if {{ var(sess.v) TLSv1.3 }}\"]\n\
+         [listen.tcp]\nmode = \"tcp\"\nbind = [\"@tcp@\"]\nserver = [{{ name = \"dead\", address = \"@dead@\" }}]\n\
+         tcp-request.content = [\"reject if {{ src 192.0.2.1 }}\"]\n",
+        site.display().to_string()
+    ));
+    let tls = TlsClient::new("a.example", &[]);
+    let (mut client, _) = RawClient::connect_tls(running.proxy.addr("secure"), &tls).unwrap();
+    assert_eq!(client.ask("GET /tls HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap().status(), 200);
+    let past = &running.why(&["--path", "/tls"], 1)[0];
+    let rules = past["walk"]["stages"][1]["rules"].as_array().unwrap();
+    assert_eq!((&rules[0]["held"], &rules[1]["held"]), (&false.into(), &true.into()), "{past:#}");
+    assert!(rules.iter().all(|rule| rule.get("now").is_none()), "{rules:#?}");
+
+    let mut lost = RawClient::connect(running.proxy.addr("tcp")).unwrap();
+    let from = lost.local().to_string();
+    assert!(lost.rest().unwrap().0.is_empty());
+    let past = &running.why(&[&from], 1)[0];
+    let walk = &past["walk"];
+    assert_eq!((&past["server"], &past["tried"][0]["code"]), (&"dead".into(), &"EV200".into()), "{past:#}");
+    assert_eq!((&walk["outcome"]["code"], &walk["backend"]["name"]), (&"EV200".into(), &"tcp".into()));
+    assert_eq!(walk["stages"][0]["keyword"], "tcp-request.content");
+    let list = stdout(&evenkeel(&["why", "--pid-file", &running.pid_file()]));
+    assert!(list.contains(&format!("TCP from {from}  tcp/tcp/dead")), "{list}");
+    let text = stdout(&evenkeel(&["why", &from, "--pid-file", &running.pid_file()]));
+    assert!(text.starts_with("connection ") && text.contains("TCP to server dead"), "{text}");
+    let nobody = stderr(&evenkeel(&["why", "192.0.2.7:1", "--pid-file", &running.pid_file()]));
+    assert!(nobody.contains("nothing is remembered of a connection from 192.0.2.7:1"), "{nobody}");
 }
 
 /// A tunnel has given its buffers back by the time it ends.

@@ -29,7 +29,7 @@ pub use secrets::hide as hide_secrets;
 pub use show::Style;
 pub use verdict::{must_hold, run as run_tests};
 pub use walk::Walk;
-pub use why::{Wanted, past};
+pub use why::{Wanted, none as nothing_past, past};
 
 #[cfg(test)]
 mod tests;

@@ -256,7 +256,9 @@ pub struct Test {
 /// `evenkeel why`.
 #[derive(Debug, Args)]
 pub struct Why {
-    /// The id of a request, as the JSON log and `unique-id-format` tell it. Without one, the newest are listed.
+    /// The id of a request, as the JSON log and `unique-id-format` tell it; or the address and port of its client, the first
+    /// word of other log lines. Without one, the newest are listed.
+    #[arg(value_name = "ID|ADDRESS:PORT")]
     pub id: Option<String>,
     /// How many of the newest to list.
     #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]

@@ -70,7 +70,7 @@ fn version(detail: u8) {
     if detail > 1 {
         let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
         print(&format!(
-            "build: {profile}, {}-{}\nlicence: Apache-2.0 OR MIT\nprotocols: HTTP/1.0, HTTP/1.1, TCP\nallocator: mimalloc\n\
+            "build: {profile}, {}-{}\nlicence: Apache-2.0 OR MIT\nprotocols: HTTP/1.0, HTTP/1.1, HTTP/2, TLS 1.2, TLS 1.3, TCP, PROXY 1 and 2\nallocator: mimalloc\n\
              polling: epoll\n",
             std::env::consts::ARCH,
             std::env::consts::OS

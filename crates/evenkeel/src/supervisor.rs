@@ -322,12 +322,11 @@ impl Supervisor {
             }
             Request::Why(wanted) => {
                 let past = ask::past(&self.shared, wanted);
-                match &wanted.id {
-                    Some(id) if past.is_empty() => said(Err(format!(
-                        "no request {id} is remembered: global.why says which ones are kept and how many"
-                    ))),
-                    _ => said(json(serde_json::to_value(past))),
+                if past.is_empty() && (wanted.id.is_some() || wanted.client.is_some()) {
+                    return said(Err(ask::nothing_past(&self.shared, wanted)));
                 }
+                let message = if past.is_empty() { ask::nothing_past(&self.shared, wanted) } else { String::new() };
+                Outcome { message, ..said(json(serde_json::to_value(past))) }
             }
         }
     }

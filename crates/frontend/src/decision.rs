@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use evenkeel_acl::{Memo, Path};
+use evenkeel_acl::{Memo, Path, ProxyFacts, TlsFacts, Wire};
 use evenkeel_config as config;
 use evenkeel_proto::Head;
 use parking_lot::Mutex;
@@ -38,12 +38,14 @@ pub struct Decision {
     pub src: Option<SocketAddr>,
     /// Address it connected to.
     pub dst: Option<SocketAddr>,
-    /// The head of the request as received, redacted and cut.
-    pub request: Vec<u8>,
-    /// Whether it was cut.
-    pub cut: bool,
-    /// The reason phrase of the server's answer.
-    pub phrase: String,
+    /// What the client's connection spoke.
+    pub wire: Wire,
+    /// What its TLS handshake came to.
+    pub tls: Option<Arc<TlsFacts>>,
+    /// What its PROXY header said.
+    pub proxied: Option<Arc<ProxyFacts>>,
+    /// The heads as received, redacted and cut.
+    pub heads: KeptHeads,
     /// What was captured.
     pub captured: Vec<Captured>,
     /// Which rules held.
@@ -60,6 +62,19 @@ pub struct Decision {
     pub end: End,
     /// Attempts after the first.
     pub retries: u32,
+}
+
+/// What is kept of the heads of a transaction.
+#[derive(Clone, Debug, Default)]
+pub struct KeptHeads {
+    /// That of the request; empty in TCP mode.
+    pub request: Box<[u8]>,
+    /// Whether it was cut.
+    pub cut: bool,
+    /// That of the server's answer; empty when there was none.
+    pub response: Box<[u8]>,
+    /// Whether it was cut.
+    pub response_cut: bool,
 }
 
 /// A captured value.
@@ -95,49 +110,51 @@ pub(crate) struct Keep<'c>(pub(crate) &'c config::DecisionLog);
 pub(crate) enum Heads<'h> {
     /// Request and response.
     There(&'h Head, &'h Head),
-    /// What is kept of them, since the buffers of a tunnel are given back: the head of the request, whether it was cut, and
-    /// the phrase of the response.
-    Kept(Box<[u8]>, bool, Box<str>),
+    /// What is kept of them, since the buffers of a tunnel are given back; nothing in TCP mode.
+    Kept(KeptHeads),
 }
 
 impl Heads<'_> {
     /// What is kept of heads that will be gone; nothing when nothing is remembered.
     pub(crate) fn detached(conf: &config::DecisionLog, req: &Head, res: &Head) -> Heads<'static> {
-        match conf.entries {
-            0 => Heads::Kept(Box::default(), true, Box::default()),
-            _ => {
-                let (head, cut, phrase) = Heads::There(req, res).redacted(conf);
-                Heads::Kept(head.into(), cut, phrase.into())
-            }
-        }
+        Heads::Kept(if conf.entries == 0 { KeptHeads::default() } else { Heads::There(req, res).redacted(conf) })
     }
 
-    /// The head of the request as it may be kept, whether it is cut, and the phrase of the response.
-    pub(crate) fn redacted(self, conf: &config::DecisionLog) -> (Vec<u8>, bool, String) {
-        match self {
-            Heads::There(req, res) => {
-                let head = req.block().filled().get(..req.head_len()).unwrap_or_default();
-                let (head, cut) = Keep(conf).redacted(head);
-                let phrase = if res.is_complete() { res.reason() } else { &[] };
-                let phrase = &phrase[..phrase.len().min(Keep::VALUE)];
-                (head, cut, String::from_utf8_lossy(phrase).into_owned())
-            }
-            Heads::Kept(head, cut, phrase) => (head.into(), cut, phrase.into()),
-        }
+    /// Whether it is a connection that may live long, so that its length says nothing of its server.
+    pub(crate) fn are_of_tunnel(&self) -> bool {
+        matches!(self, Heads::Kept(_))
+    }
+
+    /// The heads as they may be kept.
+    pub(crate) fn redacted(self, conf: &config::DecisionLog) -> KeptHeads {
+        let (req, res) = match self {
+            Heads::There(req, res) => (req, res),
+            Heads::Kept(kept) => return kept,
+        };
+        let received = |head: &Head, room| {
+            let bytes = head.block().filled().get(..head.head_len()).unwrap_or_default();
+            Keep(conf).redacted(bytes, room)
+        };
+        let (request, cut) = received(req, Keep::HEAD);
+        let (response, response_cut) =
+            if res.is_complete() { received(res, Keep::RESPONSE) } else { (Vec::new(), false) };
+        KeptHeads { request: request.into(), cut, response: response.into(), response_cut }
     }
 }
 
 impl Keep<'_> {
     /// Bytes of a request head that are kept.
     const HEAD: usize = 4096;
-    /// Bytes of a reason phrase, and of a captured value.
+    /// Bytes of a response head that are kept.
+    const RESPONSE: usize = 2048;
+    /// Bytes of a captured value that are kept.
     const VALUE: usize = 128;
     /// Captured values.
     const CAPTURED: usize = 8;
 
-    /// Whether a transaction like this is kept; `serial` counts those of its worker.
-    pub(crate) fn wants(&self, end: End, status: Option<u16>, total_ms: i64, serial: u64) -> bool {
-        let slow = || self.0.slow.is_some_and(|slow| total_ms >= 0 && total_ms as u128 >= slow.as_millis());
+    /// Whether a transaction like this is kept: `took_ms` says whether it was slow, `serial` counts those of its worker.
+    pub(crate) fn wants(&self, end: End, status: Option<u16>, took_ms: i64, serial: u64) -> bool {
+        let slow = || self.0.slow.is_some_and(|slow| took_ms >= 0 && took_ms as u128 >= slow.as_millis());
         self.0.entries > 0
             && (end.is_error()
                 || status.is_some_and(|status| status >= 500)
@@ -167,15 +184,15 @@ impl Keep<'_> {
     }
 
     /// The head as it may be kept, and whether it was cut.
-    fn redacted(&self, head: &[u8]) -> (Vec<u8>, bool) {
-        let mut kept = Vec::with_capacity(head.len().min(Self::HEAD));
+    fn redacted(&self, head: &[u8], most: usize) -> (Vec<u8>, bool) {
+        let mut kept = Vec::with_capacity(head.len().min(most) + REDACTED.len());
         for (at, line) in head.split_inclusive(|&b| b == b'\n').enumerate() {
             let colon = line.iter().position(|&b| b == b':').filter(|_| at > 0);
             let secret = colon.is_some_and(|colon| {
                 let name = &line[..colon];
                 self.0.redact.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes()))
             });
-            let room = Self::HEAD - kept.len();
+            let room = most - kept.len();
             let length = if secret { colon.map_or(0, |colon| colon + REDACTED.len()) } else { line.len() };
             if length > room {
                 kept.extend_from_slice(b"\r\n");
@@ -208,6 +225,12 @@ impl Decisions {
             ring.pop_front();
         }
         ring.push_back(decision);
+    }
+
+    /// When the oldest that is kept began, once one of `limit` was overwritten or is about to be.
+    pub fn reach(&self, limit: usize) -> Option<i64> {
+        let ring = self.0.lock();
+        ring.front().filter(|_| ring.len() >= limit.max(1)).map(|oldest| oldest.began_us)
     }
 
     /// The newest that `wanted` picks, newest first. The worker waits meanwhile: `most` keeps it short.
@@ -252,11 +275,11 @@ mod tests {
     #[test]
     fn secrets_are_left_out_and_long_heads_cut() {
         let head = b"GET /a HTTP/1.1\r\nHost: a\r\nCOOKIE: secret=1\r\nX: y\r\n\r\n";
-        let (kept, cut) = Keep(&conf()).redacted(head);
+        let (kept, cut) = Keep(&conf()).redacted(head, Keep::HEAD);
         assert_eq!(kept, b"GET /a HTTP/1.1\r\nHost: a\r\nCOOKIE: (redacted)\r\nX: y\r\n\r\n");
         assert!(!cut);
         let long = [&head[..27], b"Long: ", &[b'x'; Keep::HEAD], b"\r\n\r\n"].concat();
-        let (kept, cut) = Keep(&conf()).redacted(&long);
+        let (kept, cut) = Keep(&conf()).redacted(&long, Keep::HEAD);
         assert!(
             cut && kept.len() <= Keep::HEAD + 2 && kept.ends_with(b"\r\n\r\n"),
             "{}",

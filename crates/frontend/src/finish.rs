@@ -18,7 +18,6 @@ use crate::end::{End, Fault, Stage};
 use crate::log::{Queues, Record, RequestLine, Times};
 use crate::snapshot::Entrance;
 use crate::state::Failure;
-use crate::txn::Txn;
 use crate::upstream::{Upstream, Waited};
 use crate::worker::Worker;
 
@@ -79,7 +78,7 @@ pub(crate) struct Past<'a> {
     pub(crate) conn: &'a Conn,
     pub(crate) entrance: &'a Entrance,
     pub(crate) group: Option<&'a Arc<Group>>,
-    pub(crate) txn: &'a Txn,
+    pub(crate) memo: &'a Memo,
     pub(crate) heads: Heads<'a>,
 }
 
@@ -366,13 +365,13 @@ impl Tally {
 
     /// Keeps what `why` needs to tell how this was decided, if it is one of those that are kept.
     pub(crate) fn remember(&self, past: Past<'_>) {
-        let Past { conf, generation, conn, entrance, group, txn, heads } = past;
-        let (worker, memo) = (&conn.admission.worker, &txn.memo);
+        let Past { conf, generation, conn, entrance, group, memo, heads } = past;
+        let worker = &conn.admission.worker;
         let keep = Keep(conf);
-        if self.quiet || !keep.wants(self.end, self.status, self.times.total, self.serial) {
+        let took = if heads.are_of_tunnel() { self.until_answered() } else { self.times.total };
+        if self.quiet || !keep.wants(self.end, self.status, took, self.serial) {
             return;
         }
-        let (request, cut, phrase) = heads.redacted(conf);
         let now = worker.now_ms();
         let tracks = conn.session.tracks.iter().chain(memo.tracks.iter());
         let then = |(counter, entry): (usize, &Tracked)| {
@@ -389,9 +388,10 @@ impl Tally {
             tried: self.tried.clone(),
             src: conn.session.src,
             dst: conn.session.dst,
-            request,
-            cut,
-            phrase,
+            wire: conn.session.wire,
+            tls: conn.session.tls.clone(),
+            proxied: conn.session.proxied.clone(),
+            heads: heads.redacted(conf),
             captured: keep.captured(&entrance.conf.captures, memo),
             path: memo.path,
             tracked: tracks.filter_map(then).collect(),
@@ -403,6 +403,12 @@ impl Tally {
         };
         let workers = worker.process.decisions.iter().count();
         worker.process.decisions.shard(worker.id).push(decision, conf.entries / workers);
+    }
+
+    /// Milliseconds of its parts before bytes went both ways.
+    fn until_answered(&self) -> i64 {
+        let Times { request, queue, connect, response, total: _ } = self.times;
+        [request, queue, connect, response].into_iter().filter(|ms| *ms >= 0).sum()
     }
 
     /// The id of the request: of `unique-id-format`, or made here.

@@ -41,7 +41,7 @@ mod upstream;
 mod worker;
 
 pub use around::rate_now;
-pub use decision::{Captured, Decision, Decisions, TrackedThen};
+pub use decision::{Captured, Decision, Decisions, KeptHeads, TrackedThen};
 pub use end::{End, Entry as EndEntry, Fault, Stage, markdown as reasons_markdown};
 pub use listener::{BindError, BindState, open, probe};
 pub use log::{LogPlan, Logs, Target};

@@ -16,8 +16,9 @@ use crate::bufs::Stock;
 use crate::clock;
 use crate::closing::log_tcp;
 use crate::conn::Conn;
+use crate::decision::{Heads, KeptHeads};
 use crate::end::End;
-use crate::finish::Tally;
+use crate::finish::{Past, Tally};
 use crate::greeting::Extras;
 use crate::relay::{Broken, Half, Limits, Relay};
 use crate::snapshot::Entrance;
@@ -39,6 +40,7 @@ pub(crate) async fn serve(mut conn: Conn) {
         group: None,
         heard: None,
     };
+    course.tally.serial = worker.next_serial();
     let reached = match course.decide(&mut conn).await {
         Ok(at) => {
             course.tally.times.queue = 0;
@@ -63,6 +65,7 @@ pub(crate) async fn serve(mut conn: Conn) {
     let Course { mut tally, group, mut memo, .. } = course;
     let group = group.map(|at| local.snapshot.groups[at].clone());
     // From here on only the server and its own settings are held, not the configuration.
+    let generation = local.snapshot.generation;
     drop(local);
     conn.served = None;
     match (reached, &group) {
@@ -91,6 +94,10 @@ pub(crate) async fn serve(mut conn: Conn) {
     let empty = tally.bytes_in == 0 && entrance.conf.option.dontlognull;
     if !empty {
         log_tcp(&mut conn, &mut memo, &mut tally, &entrance, group.as_ref());
+        let local = worker.local();
+        let (conf, heads) = (&local.snapshot.config.global.why, Heads::Kept(KeptHeads::default()));
+        let (conn, group) = (&conn, group.as_ref());
+        tally.remember(Past { conf, generation, conn, entrance: &entrance, group, memo: &memo, heads });
     }
     // A kept clock reading would be old by the length of the connection.
     clock::stale();

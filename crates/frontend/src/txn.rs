@@ -110,8 +110,7 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
     conn.session.requests = conn.requests;
     conn.note_handshake();
     tally.handshake = std::mem::take(&mut conn.handshake);
-    tally.serial = conn.admission.worker.serial.get() + 1;
-    conn.admission.worker.serial.set(tally.serial);
+    tally.serial = conn.admission.worker.next_serial();
     let cut = tune.log_uri_len;
     let mut course = Course { local: &local, entrance: &entrance, limits: &limits, tally, group: None, tunnel: None };
     let next = course.run(conn, txn).await;
@@ -124,7 +123,8 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
         close_books(conn, txn, &mut tally, &entrance, group.as_ref(), Line::Of(cut));
         let (conf, generation) = (&local.snapshot.config.global.why, local.snapshot.generation);
         let heads = Heads::There(&txn.req, &txn.res);
-        tally.remember(Past { conf, generation, conn, entrance: &entrance, group: group.as_ref(), txn, heads });
+        let (memo, group) = (&txn.memo, group.as_ref());
+        tally.remember(Past { conf, generation, conn, entrance: &entrance, group, memo, heads });
         conn.session.end_transaction();
         return next;
     };
@@ -144,7 +144,8 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
     close_books(conn, txn, &mut tally, &entrance, group.as_ref(), line);
     let local = conn.admission.worker.local();
     let conf = &local.snapshot.config.global.why;
-    tally.remember(Past { conf, generation, conn, entrance: &entrance, group: group.as_ref(), txn, heads });
+    let (memo, group) = (&txn.memo, group.as_ref());
+    tally.remember(Past { conf, generation, conn, entrance: &entrance, group, memo, heads });
     next
 }
 

@@ -331,6 +331,12 @@ impl Worker {
         self.local.borrow().clone()
     }
 
+    /// The number of another request, or of another connection in TCP mode.
+    pub(crate) fn next_serial(&self) -> u64 {
+        self.serial.set(self.serial.get() + 1);
+        self.serial.get()
+    }
+
     /// The id of a transaction that has none of its own: unique among processes of this machine, workers and transactions.
     pub(crate) fn id_of(&self, serial: u64) -> String {
         format!("{:x}-{:x}-{serial:x}", self.process.stamp, self.id)

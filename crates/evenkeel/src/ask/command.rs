@@ -87,9 +87,12 @@ pub fn test(args: cli::Test) -> Result<ExitCode, String> {
 /// # Errors
 /// The process cannot be asked, or remembers no such request.
 pub fn why(args: cli::Why) -> Result<ExitCode, String> {
-    let last = if args.id.is_some() { 1 } else { args.last };
-    let named = args.id.is_some();
-    let wanted = Wanted { id: args.id, last, status: args.status, path: args.path };
+    // The first word of the line of `httplog` is as good as an id.
+    let client = args.id.as_ref().and_then(|id| id.parse().ok());
+    let id = args.id.filter(|_| client.is_none());
+    let named = id.is_some();
+    let last = if named { 1 } else { args.last };
+    let wanted = Wanted { id, client, last, status: args.status, path: args.path };
     let outcome = control::ask(&target(args.process)?, &Request::Why(wanted))?;
     if !outcome.ok {
         return Err(outcome.message);
@@ -99,13 +102,14 @@ pub fn why(args: cli::Why) -> Result<ExitCode, String> {
         return Ok(ExitCode::SUCCESS);
     }
     let all: Vec<Past> = serde_json::from_value(outcome.answer).map_err(unreadable)?;
+    let named = named || (client.is_some() && all.len() == 1);
     let style = Style::of_stdout(args.verbose);
     match named || args.verbose {
         true => {
             let each: Vec<String> = all.iter().map(|past| show::past(past, style)).collect();
             print(&each.join("\n"));
         }
-        false if all.is_empty() => print("no request is remembered that fits; global.why says which ones are kept\n"),
+        false if all.is_empty() => print(&format!("{}\n", outcome.message)),
         false => print(&show::list(&all, style)),
     }
     Ok(ExitCode::SUCCESS)

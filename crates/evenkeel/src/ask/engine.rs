@@ -154,6 +154,18 @@ impl<'c> Engine<'c> {
 
     /// From accept on.
     fn connection(&mut self) {
+        if !self.connection_rules() {
+            return;
+        }
+        count::on_session(&self.scene.session, self.scene.now.mono_ms);
+        match self.front.mode {
+            Mode::Http => self.http(),
+            Mode::Tcp => self.tcp(),
+        }
+    }
+
+    /// The rules on the connection; `false` when one of them closed it.
+    pub(super) fn connection_rules(&mut self) -> bool {
         let front = self.front;
         for (keyword, rules, phase) in [
             ("tcp-request.connection", &front.tcp_request_connection, Phase::Accept),
@@ -166,30 +178,36 @@ impl<'c> Engine<'c> {
             self.scene.memo = memo;
             self.scene.request = request;
             if let Some(Final::Close(close)) = ended {
-                return self.close(close);
+                self.close(close);
+                return false;
             }
         }
-        count::on_session(&self.scene.session, self.scene.now.mono_ms);
-        match front.mode {
-            Mode::Http => self.http(),
-            Mode::Tcp => self.tcp(),
-        }
+        true
     }
 
     fn tcp(&mut self) {
+        if let Some(back) = self.tcp_rules()
+            && self.choose(&back)
+        {
+            self.outcome("forward", "the connection is relayed to the server", None);
+        }
+    }
+
+    /// The rules on a connection in TCP mode, and the backend they leave it to.
+    pub(super) fn tcp_rules(&mut self) -> Option<Arc<config::Backend>> {
         let front = self.front;
         if let Some(ended) = self.run(Side::Front, "tcp-request.content", &front.tcp_request_content, Phase::Request) {
-            return self.end_request(ended);
+            self.end_request(ended);
+            return None;
         }
-        let Some(back) = self.route() else { return };
+        let back = self.route()?;
         if !back.is_half_of(front)
             && let Some(ended) = self.run(Side::Back, "tcp-request.content", &back.tcp_request_content, Phase::Request)
         {
-            return self.end_request(ended);
+            self.end_request(ended);
+            return None;
         }
-        if self.choose(&back) {
-            self.outcome("forward", "the connection is relayed to the server", None);
-        }
+        Some(back)
     }
 
     fn http(&mut self) {

@@ -42,7 +42,7 @@ const HARMLESS: &[&str] = &[
 /// Hides the secrets of `walk`.
 pub fn hide(walk: &mut Walk, config: &Config) {
     let mut known = Known::of(walk, config);
-    let Walk { request, stages, sent, answer, tracked, captured, .. } = walk;
+    let Walk { request, stages, sent, received, answer, tracked, captured, .. } = walk;
     let mut keys: HashSet<(usize, String)> = HashSet::new();
     for rule in stages.iter_mut().flat_map(|stage| &mut stage.rules) {
         for saw in rule.tests.iter_mut().flat_map(|test| &mut test.saw).filter(|saw| known.reads(&saw.sample)) {
@@ -50,8 +50,12 @@ pub fn hide(walk: &mut Walk, config: &Config) {
         }
         known.learn(rule, &mut keys);
     }
-    let lists =
-        [Some(&mut request.headers), sent.as_mut().map(|s| &mut s.headers), answer.as_mut().map(|a| &mut a.headers)];
+    let lists = [
+        Some(&mut request.headers),
+        sent.as_mut().map(|s| &mut s.headers),
+        received.as_mut().map(|a| &mut a.headers),
+        answer.as_mut().map(|a| &mut a.headers),
+    ];
     for (_, value) in lists.into_iter().flatten().flatten().filter(|(name, _)| known.is_field(name)) {
         *value = HIDDEN.to_owned();
     }

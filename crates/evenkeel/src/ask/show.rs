@@ -242,13 +242,19 @@ fn outcome(walk: &Walk, style: Style, out: &mut String) {
 /// A past request.
 pub fn past(past: &Past, style: Style) -> String {
     let mut out = String::new();
+    let what = if past.walk.request.method.is_empty() { "connection" } else { "request" };
     let force = if past.in_force { "in force" } else { "no longer in force" };
     put(
         &mut out,
         0,
-        &format!("request {}, served under generation {} ({force})", style.bold(&safe(&past.id)), past.generation),
+        &format!("{what} {}, served under generation {} ({force})", style.bold(&safe(&past.id)), past.generation),
     );
     path(&past.walk, style, &mut out);
+    if let Some(answer) = &past.walk.received {
+        let status = format!("{} {}", answer.status, safe(&answer.reason));
+        put(&mut out, 0, &format!("the server answered {}", style.bold(status.trim_end())));
+        answer.headers.iter().for_each(|(name, value)| put_field(name, value, style, &mut out));
+    }
     let mut tried = past.tried.as_slice();
     while let Some(first) = tried.first() {
         let times = tried.iter().take_while(|other| *other == first).count();
@@ -256,9 +262,15 @@ pub fn past(past: &Past, style: Style) -> String {
         let often = if times > 1 { format!(" {times} times") } else { String::new() };
         put(&mut out, 0, &format!("tried {}{often}: {} ({})", style.bold(&first.server), first.sentence, first.code));
     }
-    let server = past.server.as_deref().map_or_else(String::new, |server| format!(" from server {server}"));
+    let tcp = past.walk.request.method.is_empty();
+    let word = if tcp { "to" } else { "from" };
+    let server = past.server.as_deref().map_or_else(String::new, |server| format!(" {word} server {server}"));
     let phrase = if past.phrase.is_empty() { String::new() } else { format!(" {}", safe(&past.phrase)) };
-    let status = past.status.map_or_else(|| "no answer".to_owned(), |status| format!("status {status}{phrase}"));
+    let status = match past.status {
+        Some(status) => format!("status {status}{phrase}"),
+        None if tcp => "TCP".to_owned(),
+        None => "no answer".to_owned(),
+    };
     let retries = if past.retries == 0 { String::new() } else { format!(", {} retries", past.retries) };
     put(&mut out, 0, &format!("{}{server}{retries}", style.bold(&status)));
     for one in &past.walk.captured {
@@ -288,6 +300,11 @@ pub fn list(all: &[Past], style: Style) -> String {
         let status = past.status.map_or_else(|| "-".to_owned(), |status| status.to_string());
         let backend = walk.backend.as_ref().map_or("-", |back| &back.name);
         let server = past.server.as_deref().unwrap_or("-");
+        let asked = match (walk.request.method.is_empty(), &walk.request.src) {
+            (false, _) => safe(&format!("{} {}", walk.request.method, url(walk))),
+            (true, Some(src)) => format!("TCP from {src}"),
+            (true, None) => "TCP".to_owned(),
+        };
         let reason = walk.outcome.reason.as_deref().map_or_else(String::new, |reason| {
             format!("  {} {reason}", walk.outcome.code.as_deref().unwrap_or_default())
         });
@@ -295,11 +312,9 @@ pub fn list(all: &[Past], style: Style) -> String {
             &mut out,
             0,
             &format!(
-                "{}  {}  {status}  {} {}  {}/{backend}/{server}  {} ms{}",
+                "{}  {}  {status}  {asked}  {}/{backend}/{server}  {} ms{}",
                 style.bold(&safe(&past.id)),
                 walk.request.time,
-                safe(&walk.request.method),
-                safe(&url(walk)),
                 walk.bind.frontend,
                 past.times_ms.total,
                 style.good(false, &reason)

@@ -26,6 +26,9 @@ pub struct Walk {
     /// The request as the server gets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent: Option<Sent>,
+    /// Of a past request: the answer of the server as it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<Answer>,
     /// What the client gets; nothing when the server's answer is not described, or the connection just closes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Answer>,

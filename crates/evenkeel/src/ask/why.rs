@@ -6,9 +6,10 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use evenkeel_acl::{Now, Scene};
+use evenkeel_acl::{Now, Scene, Wire};
+use evenkeel_config::Mode;
 use evenkeel_frontend::{Decision, End, Shared, Stage};
-use evenkeel_proto::{Head, Method};
+use evenkeel_proto::{Head, Method, Version};
 use serde::{Deserialize, Serialize};
 
 use super::engine::Engine;
@@ -23,6 +24,9 @@ use super::{hide_secrets, words};
 pub struct Wanted {
     /// Id of the request.
     pub id: Option<String>,
+    /// The client's address and port: all that came over that connection.
+    #[serde(default)]
+    pub client: Option<SocketAddr>,
     /// At most so many, the newest.
     pub last: usize,
     /// The status the client got.
@@ -97,13 +101,54 @@ pub fn past(shared: &Shared, wanted: &Wanted) -> Vec<Past> {
     let most = wanted.last.clamp(1, MOST);
     let fits = |decision: &Decision| {
         wanted.id.as_ref().is_none_or(|id| *id == decision.id)
+            && wanted.client.is_none_or(|client| decision.src == Some(client))
             && wanted.status.is_none_or(|status| decision.status == Some(status))
-            && wanted.path.as_ref().is_none_or(|path| target(&decision.request).starts_with(path.as_bytes()))
+            && wanted.path.as_ref().is_none_or(|path| target(&decision.heads.request).starts_with(path.as_bytes()))
     };
     let mut all: Vec<Decision> = shared.process.decisions.iter().flat_map(|ring| ring.select(most, fits)).collect();
     all.sort_by_key(|decision| std::cmp::Reverse(decision.began_us));
     all.truncate(most);
     all.iter().rev().map(|decision| tell(shared, decision)).collect()
+}
+
+/// Why none fits: what `why` says then.
+pub fn none(shared: &Shared, wanted: &Wanted) -> String {
+    let process = &shared.process;
+    let entries = shared.snapshot.load().config.global.why.entries;
+    let sought = match (&wanted.id, wanted.client) {
+        (Some(id), _) => format!("no request {id} is remembered"),
+        (None, Some(client)) => format!("nothing is remembered of a connection from {client}"),
+        (None, None) => "no request is remembered that fits".to_owned(),
+    };
+    if entries == 0 {
+        return format!("{sought}: global.why.entries is 0, so that nothing is kept");
+    }
+    // An id begins with the start of its process, in hexadecimal.
+    let stamp = wanted.id.as_deref().and_then(|id| {
+        let mut parts = id.split('-');
+        let numbers = [parts.next()?, parts.next()?, parts.next()?].map(|part| u64::from_str_radix(part, 16).ok());
+        numbers.into_iter().all(|n| n.is_some()).then_some(numbers[0]?).filter(|_| parts.next().is_none())
+    });
+    if let Some(stamp) = stamp.filter(|stamp| *stamp != process.stamp) {
+        let then = i64::try_from(stamp).map_or(0, |s| s.saturating_mul(1_000_000));
+        return format!("{sought}: it is of a process that started at {}, and records end with it", words::time(then));
+    }
+    let workers = process.decisions.iter().count();
+    let reach = process.decisions.iter().filter_map(|ring| ring.reach(entries / workers)).max();
+    let reach = match reach {
+        Some(us) => {
+            format!("older records than of {} may be overwritten (global.why.entries = {entries})", words::time(us))
+        }
+        None => "no record was overwritten yet".to_owned(),
+    };
+    format!("{sought}: {reach}; kept are errors, slow ones, and of the others a sample (global.why)")
+}
+
+/// The reason phrase of a response head.
+fn phrase(head: &[u8]) -> String {
+    let line = head.split(|&b| b == b'\r').next().unwrap_or_default();
+    let phrase = line.splitn(3, |&b| b == b' ').nth(2).unwrap_or_default();
+    String::from_utf8_lossy(phrase).into_owned()
 }
 
 /// The second word of the head.
@@ -129,7 +174,7 @@ fn tell(shared: &Shared, decision: &Decision) -> Past {
         generation: decision.generation,
         in_force,
         status: decision.status,
-        phrase: decision.phrase.clone(),
+        phrase: phrase(&decision.heads.response),
         server: decision.server.as_ref().map(|name| name.to_string()),
         tried: decision.tried.iter().map(|(server, end)| tried(server, *end)).collect(),
         retries: decision.retries,
@@ -156,31 +201,61 @@ fn tried(server: &str, end: End) -> Tried {
     }
 }
 
-/// The rules of the record, looked at again.
-fn walk(decision: &Decision, config: &evenkeel_config::Config, given: &Given, in_force: bool) -> Walk {
+/// The scene of a record, and whether its head was kept so far that it can be read.
+fn scene(decision: &Decision) -> Option<(Scene, bool)> {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-    let text = String::from_utf8_lossy(&decision.request);
-    let scene = Scene::new(&text, decision.src.unwrap_or(nowhere), decision.dst.unwrap_or(nowhere));
-    let (mut scene, whole) = match scene {
-        Ok(scene) => (scene, true),
-        // Cut where it can no longer be read: its first line still can.
-        Err(_) => {
-            let line = text.lines().next().unwrap_or_default();
-            let line = line.rsplit_once(' ').map_or(line, |(line, _)| line);
-            match Scene::new(&format!("{line} HTTP/1.0\r\n\r\n"), nowhere, nowhere) {
-                Ok(scene) => (scene, false),
-                Err(_) => return unreadable(decision),
-            }
+    let text = String::from_utf8_lossy(&decision.heads.request);
+    let of = |text: &str| Scene::new(text, decision.src.unwrap_or(nowhere), decision.dst.unwrap_or(nowhere)).ok();
+    let (mut scene, whole) = match decision.frontend.mode {
+        Mode::Tcp => {
+            // A connection in TCP mode has no head.
+            let mut scene = of("GET / HTTP/1.0\r\n\r\n")?;
+            scene.request = Head::new();
+            (scene, true)
         }
+        Mode::Http => match of(&text) {
+            Some(scene) => (scene, true),
+            // Cut where it can no longer be read: its first line still can.
+            None => {
+                let line = text.lines().next().unwrap_or_default();
+                let line = line.rsplit_once(' ').map_or(line, |(line, _)| line);
+                (of(&format!("{line} HTTP/1.0\r\n\r\n"))?, false)
+            }
+        },
     };
     scene.session.src = decision.src;
     scene.session.dst = decision.dst;
     scene.session.real = (decision.src, decision.dst);
+    scene.session.wire = decision.wire;
+    scene.session.tls = decision.tls.clone();
+    scene.session.proxied = decision.proxied.clone();
+    if decision.wire == Wire::Http2 {
+        scene.request.set_version(Version::Http2);
+    }
     scene.now = Now { mono_ms: MONO_MS, unix_us: decision.began_us };
+    Some((scene, whole))
+}
+
+/// The rules of the record, looked at again.
+fn walk(decision: &Decision, config: &evenkeel_config::Config, given: &Given, in_force: bool) -> Walk {
+    let Some((scene, whole)) = scene(decision) else { return unreadable(decision) };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let tcp = decision.frontend.mode == Mode::Tcp;
     let mut engine = Engine::new(config, &decision.frontend, scene, given);
+    engine.walk.request.tls = decision.tls.is_some();
+    // What these decided was not recorded, but they let it pass, and what they set is what later rules saw.
+    engine.connection_rules();
+    engine.walk.outcome = walk::Outcome::default();
+    let on_connection = engine.walk.stages.len();
     engine.replay = Some(decision.path.iter().collect::<VecDeque<bool>>());
     engine.past = Some(decision.backend.clone());
-    if !engine.begins()
+    let method = engine.scene.request.method();
+    let received = Head::response(&text(&decision.heads.response), method).ok();
+    if tcp {
+        if let Some(back) = engine.tcp_rules() {
+            engine.wanted(&back);
+        }
+    } else if !engine.begins()
         && let Some(back) = engine.request_rules()
     {
         engine.wanted(&back);
@@ -188,12 +263,17 @@ fn walk(decision: &Decision, config: &evenkeel_config::Config, given: &Given, in
         if let Some(status) = decision.status
             && (answered || decision.end.status().is_some())
         {
-            engine.scene.response = Head::response(&format!("HTTP/1.1 {status} \r\n\r\n"), Method::Get).ok();
+            // Of an answer of our own only the status is known.
+            let bare = || Head::response(&format!("HTTP/1.1 {status} \r\n\r\n"), Method::Get).ok();
             match answered {
                 true => {
+                    engine.scene.response = received.clone().or_else(bare);
                     engine.response_rules(&back);
                 }
-                false => engine.last_word(Some(&back)),
+                false => {
+                    engine.scene.response = bare();
+                    engine.last_word(Some(&back));
+                }
             }
         }
     }
@@ -208,6 +288,13 @@ fn walk(decision: &Decision, config: &evenkeel_config::Config, given: &Given, in
     engine.walk.outcome.place = place;
     let mut walk = engine.done();
     walk.answer = None;
+    walk.received = received.as_ref().map(|head| walk::Answer {
+        by: "server".to_owned(),
+        status: head.status(),
+        reason: text(head.reason()),
+        headers: walk::fields(head),
+        ..walk::Answer::default()
+    });
     walk.tracked = decision
         .tracked
         .iter()
@@ -218,10 +305,14 @@ fn walk(decision: &Decision, config: &evenkeel_config::Config, given: &Given, in
             values: then.values.clone(),
         })
         .collect();
-    // Of a response only the status is kept: what its rules would see now says nothing.
-    for rule in walk.stages.iter_mut().filter(|stage| on_response(stage)).flat_map(|stage| &mut stage.rules) {
-        rule.now = None;
-        rule.tests.clear();
+    for stage in &mut walk.stages {
+        // What a rule would see now says nothing where the answer, or what came over the connection, was not kept.
+        if (on_response(stage) && received.is_none()) || (tcp && stage.keyword.ends_with(".content")) {
+            for rule in &mut stage.rules {
+                rule.now = None;
+                rule.tests.clear();
+            }
+        }
     }
     // The values that stand behind are those of now; what they were then is told at the end.
     for did in walk.stages.iter_mut().flat_map(|stage| &mut stage.rules).flat_map(|rule| &mut rule.did) {
@@ -231,7 +322,6 @@ fn walk(decision: &Decision, config: &evenkeel_config::Config, given: &Given, in
             did.truncate(values);
         }
     }
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let captured = decision.captured.iter().map(|captured| walk::Captured {
         of: if captured.of_response { "response" } else { "request" }.to_owned(),
         slot: captured.slot,
@@ -240,16 +330,23 @@ fn walk(decision: &Decision, config: &evenkeel_config::Config, given: &Given, in
     });
     walk.captured = captured.collect();
     hide_secrets(&mut walk, config);
+    let cut = |what: &str| format!("the head of the {what} was too long to be kept whole: later fields are missing");
     if !whole {
         walk.notes
             .push("the head of the request was too long to be kept whole: only its first line was looked at".into());
-    } else if decision.cut {
-        walk.notes.push("the head of the request was too long to be kept whole: later fields are missing".into());
+    } else if decision.heads.cut {
+        walk.notes.push(cut("request"));
+    }
+    if decision.heads.response_cut {
+        walk.notes.push(cut("answer"));
     }
     if !in_force {
         walk.notes.push("another configuration is in force now: its stick tables were not looked at".into());
     }
-    if walk.stages.iter().flat_map(|stage| &stage.rules).any(|rule| !rule.tests.is_empty()) {
+    if on_connection > 0 {
+        walk.notes.push("rules on the connection are not recorded: they are shown as they decide now".into());
+    }
+    if walk.stages.iter().skip(on_connection).flat_map(|stage| &stage.rules).any(|rule| !rule.tests.is_empty()) {
         walk.notes.push("rules held as shown; live numbers and stick tables in what they saw are those of now".into());
     }
     walk

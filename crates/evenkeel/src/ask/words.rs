@@ -42,9 +42,13 @@ pub fn phrase(status: u16) -> &'static str {
     http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default()
 }
 
-/// Microseconds since 1970 as RFC 3339.
+/// Microseconds since 1970 as RFC 3339: whole seconds, or all six digits, so that a list stays in columns.
 pub fn time(unix_us: i64) -> String {
-    jiff::Timestamp::from_microsecond(unix_us).map_or_else(|_| unix_us.to_string(), |time| time.to_string())
+    match jiff::Timestamp::from_microsecond(unix_us) {
+        Ok(time) if unix_us % 1_000_000 == 0 => time.to_string(),
+        Ok(time) => format!("{time:.6}"),
+        Err(_) => unix_us.to_string(),
+    }
 }
 
 /// RFC 3339 as microseconds since 1970.
