@@ -226,6 +226,9 @@ fn section(out: &mut String, header: &str, lines: &[String]) {
                 let words: Vec<&str> = rest.split(' ').collect();
                 let _ = writeln!(out, "capture.cookie = {{ name = {}, len = {} }}", quoted(words[1]), words[3]);
             }
+            "tcp-request" if rest.starts_with("inspect-delay ") => {
+                let _ = writeln!(out, "tcp-request.inspect-delay = {}", quoted(&rest["inspect-delay ".len()..]));
+            }
             "acl" => {}
             _ if ARRAYS.iter().any(|(w, _, _)| line.strip_prefix(w).is_some_and(|r| r.starts_with(' '))) => {}
             _ => panic!("no rendering for `{line}`"),

@@ -126,6 +126,8 @@ const HTTP: &[RuleKind] = &[Q, R, A];
 const REQUEST: &[RuleKind] = &[Q];
 /// Where actions on responses stand.
 const RESPONSE: &[RuleKind] = &[R, A];
+/// Where bytes in tcp mode are looked at.
+const CONTENT: &[RuleKind] = &[T];
 /// Where an answer can be made.
 const ANSWER: &[RuleKind] = &[Q, R];
 /// Where a connection goes on with `accept`.
@@ -167,7 +169,6 @@ const LATER: &[(&str, &str)] = &[
     ("set-fc-tos", "packets are not marked"),
     ("set-mark", "packets are not marked"),
     ("set-tos", "packets are not marked"),
-    ("switch-mode", "the mode of a frontend is fixed"),
     ("use-service", "the metrics have a listener of their own"),
 ];
 

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use evenkeel_proto::Head;
+use evenkeel_proto::{Head, Limits, Malformed, Parsed};
 
 use crate::fetch::{ProxyFacts, TlsFacts};
 use crate::sample::Sample;
@@ -361,8 +361,21 @@ pub struct Wishes {
     pub expect_proxy: bool,
     /// `strict-mode off`: edits that cannot be made are left out. Holds until the rule set ends.
     pub lax: bool,
+    /// `switch-mode http`: the connection in tcp mode goes on as HTTP.
+    pub switch_mode: Option<SwitchMode>,
     /// The last rule whose action ended its rule set (`last_rule_file`, `last_rule_line`).
     pub last_rule: Option<crate::trace::Place>,
+}
+
+/// The protocol that a connection goes on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwitchMode {
+    /// HTTP/1, or HTTP/2 when ALPN or its preface says so.
+    Http,
+    /// `proto h1`: HTTP/1.
+    Http1,
+    /// `proto h2`: HTTP/2.
+    Http2,
 }
 
 /// Timeouts that rules override, in milliseconds.
@@ -506,6 +519,33 @@ pub struct Body<'a> {
     pub bytes: &'a [u8],
     /// Whether they are all there will be.
     pub complete: bool,
+    /// As what they are looked at.
+    pub reading: Reading,
+}
+
+/// As what the bytes of the peer are looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reading {
+    /// As messages of HTTP: the heads are there.
+    #[default]
+    Messages,
+    /// As they come, in tcp mode, where they may still become the head of a request.
+    Undecided,
+    /// As they come, in tcp mode. The head of the request is there when they begin with one, and no other comes.
+    Bytes,
+    /// As they come, in tcp mode: they begin with the preface of HTTP/2.
+    Preface,
+}
+
+impl Reading {
+    /// What `head` makes of the bytes in its block, which are those that a peer in tcp mode sent first.
+    pub fn of(head: &mut Head, limits: &Limits) -> Reading {
+        match head.parse_request(limits) {
+            Ok(Parsed::Partial) => Reading::Undecided,
+            Err(Malformed::Http2Preface) => Reading::Preface,
+            Ok(Parsed::Complete) | Err(_) => Reading::Bytes,
+        }
+    }
 }
 
 /// Which live number a fetch asks for.
@@ -701,6 +741,14 @@ impl Ctx<'_> {
             Some(response) if self.phase >= Phase::Response => response,
             _ => self.request,
         }
+    }
+
+    /// The head of the request once it is there; in tcp mode, where it may still come, rules wait for it.
+    pub(crate) fn request_head(&self) -> Option<&Head> {
+        if self.body.reading == Reading::Undecided && !self.body.complete {
+            self.may_come();
+        }
+        Some(&*self.request).filter(|head| head.is_complete())
     }
 
     /// A fetch found nothing, and more may come: the rule waits instead of failing.

@@ -161,7 +161,7 @@ static ALL: LazyLock<Vec<&'static Fetch>> = LazyLock::new(|| {
 
 /// The head of the request, when it is there.
 fn request<'c>(ctx: &'c Ctx<'_>) -> Option<&'c Head> {
-    Some(&*ctx.request).filter(|head| head.is_complete())
+    ctx.request_head()
 }
 
 /// The head of the response, when it is there.
@@ -171,7 +171,10 @@ fn response<'c>(ctx: &'c Ctx<'_>) -> Option<&'c Head> {
 
 /// The head that the rule is about.
 fn message<'c>(ctx: &'c Ctx<'_>) -> Option<&'c Head> {
-    Some(ctx.message()).filter(|head| head.is_complete())
+    match ctx.response {
+        Some(_) => Some(ctx.message()).filter(|head| head.is_complete()),
+        None => ctx.request_head(),
+    }
 }
 
 /// Hands on the one sample, if there is one.

@@ -39,7 +39,8 @@ pub use auth::{Password, User, UserList};
 pub use conv::{X509_ERRORS, x509_error};
 pub use ctx::{
     BackendCount, Body, Buffers, Count, Ctx, Door, FrontendCount, Listener, Memo, Now, Path, Phase, ProcessCount,
-    Progress, STICK_COUNTERS, ServerCount, Session, Slots, Streams, Times, Tracks, Wire, WishedTimeouts, Wishes, World,
+    Progress, Reading, STICK_COUNTERS, ServerCount, Session, Slots, Streams, SwitchMode, Times, Tracks, Wire,
+    WishedTimeouts, Wishes, World,
 };
 pub use error::{CODES, RuleError};
 pub use fetch::{CertFacts, Dn, ProxyFacts, TlsFacts, ja3, ja4};

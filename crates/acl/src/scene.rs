@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use evenkeel_proto::{Head, Malformed};
+use evenkeel_proto::{Buf, Head, Limits, Malformed};
 
 use crate::ctx::{
-    BackendCount, Body, Buffers, Count, Ctx, FrontendCount, Memo, Now, Phase, ProcessCount, Progress, ServerCount,
-    Session, World,
+    BackendCount, Body, Buffers, Count, Ctx, FrontendCount, Memo, Now, Phase, ProcessCount, Progress, Reading,
+    ServerCount, Session, World,
 };
 use crate::stick::Table;
 use crate::vars::{ProcVars, VarLimits};
@@ -118,6 +118,8 @@ pub struct Scene {
     pub buffers: Buffers,
     /// The body of the message the rules look at.
     pub body: Vec<u8>,
+    /// As what it is looked at.
+    pub reading: Reading,
     /// The time.
     pub now: Now,
     /// Name and number of the frontend.
@@ -153,6 +155,7 @@ impl Scene {
             world: Described::default(),
             buffers: Buffers::default(),
             body: Vec::new(),
+            reading: Reading::Messages,
             now: Now { mono_ms: 1_000_000, unix_us: 1_700_000_000_000_000 },
             frontend: ("web".into(), 2),
             default_backend: None,
@@ -170,6 +173,19 @@ impl Scene {
         Ok(self)
     }
 
+    /// The same connection in tcp mode: `bytes` are what its client sent first.
+    #[must_use]
+    pub fn in_tcp(mut self, bytes: Vec<u8>) -> Scene {
+        let limits = Limits::default();
+        let mut block = Buf::with_capacity(limits.max_head);
+        block.extend_from_slice(&bytes[..bytes.len().min(limits.max_head)]);
+        self.request = Head::new();
+        self.request.replace_block(block);
+        self.reading = Reading::of(&mut self.request, &limits);
+        self.body = bytes;
+        self
+    }
+
     /// Runs `f` in `phase`.
     pub fn at<T>(&mut self, phase: Phase, f: impl FnOnce(&mut Ctx<'_>) -> T) -> T {
         let status = self.response.as_ref().map(Head::status);
@@ -180,7 +196,7 @@ impl Scene {
             memo: &mut self.memo,
             request: &mut self.request,
             response: self.response.as_mut(),
-            body: Body { bytes: &self.body, complete: true },
+            body: Body { bytes: &self.body, complete: true, reading: self.reading },
             progress: Progress {
                 frontend: &self.frontend.0,
                 frontend_id: self.frontend.1,

@@ -141,6 +141,13 @@ impl<'n, 'd> Layers<'n, 'd> {
         }
     }
 
+    /// Whether a rule may turn its connections in tcp mode into HTTP.
+    fn may_switch(&self) -> bool {
+        let rules = self.each().filter_map(|node| node.find("tcp-request.content"));
+        let mut lines = rules.flat_map(Val::list).filter_map(Val::text);
+        lines.any(|line| line.split_whitespace().next() == Some("switch-mode"))
+    }
+
     /// The value at a dotted path, own or inherited.
     fn find(&self, path: &str) -> Option<&'n Val<'d>> {
         self.each().find_map(|node| node.find(path))

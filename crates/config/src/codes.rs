@@ -184,10 +184,10 @@ frontend does not. Check the spelling; the nearest name is shown.
     from = \"api\"";
 
     MODE_MISMATCH = "EK0206", "frontend and backend differ in mode",
-"A frontend in http mode can only use backends in http mode, one in tcp mode only those in tcp mode. The default is http.
+"A frontend in http mode can only use backends in http mode: a request cannot become bytes again. The default is http.
     [frontend.db]
     mode = \"tcp\"
-    default_backend = \"db1\"    # needs mode = \"tcp\" in [backend.db1]";
+    default_backend = \"db1\"    # with mode = \"tcp\" in [backend.db1]";
 
     DEFAULTS_CYCLE = "EK0207", "defaults take from each other",
 "A defaults section takes its defaults from itself, directly or through others. Remove one `from`.";
@@ -195,7 +195,10 @@ frontend does not. Check the spelling; the nearest name is shown.
     RULES_IN_TCP = "EK0208", "HTTP rules in tcp mode",
 "http-request rules and fetches such as path or hdr look at requests, and a proxy in tcp mode sees only bytes: the rule would
 never run, the acl never match. Set mode = \"http\", or decide by the connection, in use_backend:
-    use_backend = [\"internal if { src 10.0.0.0/8 }\"]";
+    use_backend = [\"internal if { src 10.0.0.0/8 }\"]
+Where a port speaks HTTP and something else, wait for what the client says first and go on as HTTP if it is that:
+    tcp-request.inspect-delay = \"5s\"
+    tcp-request.content = [\"switch-mode http if { req.proto_http }\"]";
 
     DEFAULTS_RULES = "EK0209", "rules of defaults that would run twice",
 "Rules of named defaults run before those of the section that takes them. When a frontend and the backend it uses take the same

@@ -50,17 +50,14 @@ fn refers(
     let name = &*reference.name;
     let frontend = &front.frontend;
     match backends.get(name) {
-        Some(mode) if *mode == frontend.mode => {}
-        Some(mode) => {
-            let word = |mode| if mode == Mode::Http { "http" } else { "tcp" };
+        Some(Mode::Tcp) if frontend.mode == Mode::Http => {
+            let message = format!("`{}` is in http mode, `{name}` in tcp mode", frontend.name);
             cx.sink
-                .error(
-                    codes::MODE_MISMATCH,
-                    reference.at,
-                    format!("`{}` is in {} mode, `{name}` in {} mode", frontend.name, word(frontend.mode), word(*mode)),
-                )
-                .hint(format!("set `mode = \"{}\"` in both, or in defaults", word(frontend.mode)));
+                .error(codes::MODE_MISMATCH, reference.at, message)
+                .hint("set `mode = \"http\"` in both, or in defaults");
         }
+        // What a frontend in tcp mode sends to a backend in http mode becomes HTTP.
+        Some(_) => {}
         None if !whole => {}
         None => {
             let hint = match names.get(name) {

@@ -111,7 +111,11 @@ const CASES: &[(&str, &str, &str)] = &[
     ("EK0204", "\"wbe\"", "[frontend.f]\nbind = [\":1\"]\ndefault_backend = \"wbe\""),
     ("EK0204", "ap", "[frontend.f]\nbind = [\":1\"]\nuse_backend = [\"ap if { path / }\"]"),
     ("EK0205", "\"api\"", "[backend.b]\nfrom = \"api\"\nserver = [\"10.0.0.1:80\"]"),
-    ("EK0206", "\"web\"", "[frontend.f]\nmode = \"tcp\"\nbind = [\":1\"]\ndefault_backend = \"web\""),
+    (
+        "EK0206",
+        "\"t\"",
+        "[backend.t]\nmode = \"tcp\"\nserver = [\"10.0.0.1:80\"]\n[frontend.f]\nbind = [\":1\"]\ndefault_backend = \"t\"",
+    ),
     ("EK0207", "\"x\"", "[defaults.x]\nfrom = \"x\"\n[backend.b]\nfrom = \"x\"\nserver = [\"10.0.0.1:80\"]"),
     (
         "EK0209",
@@ -126,6 +130,11 @@ const CASES: &[(&str, &str, &str)] = &[
         "EK0208",
         "path_beg",
         "[listen.b]\nmode = \"tcp\"\nbind = \":1\"\nserver = [\"10.0.0.1:80\"]\nacl.a = \"src 10.0.0.1\"\nuse_backend = [\"b if a or { path_beg /x }\"]",
+    ),
+    (
+        "EK0113",
+        "switch-mode",
+        "[backend.b]\nmode = \"tcp\"\nserver = [\"10.0.0.1:80\"]\ntcp-request.content = [\"switch-mode http\"]",
     ),
     ("EK0210", "80", "[listen.b]\nbind = [\"80\"]\nserver = [\"10.0.0.1:80\"]"),
     ("EK0210", "[::1:1", "[listen.b]\nbind = [\":1, [::1:1\"]\nserver = [\"10.0.0.1:80\"]"),

@@ -87,7 +87,7 @@ pub(crate) async fn read_head(
                 }
                 fresh = false;
                 let time = entrance.conf.timeout.http_request.or(entrance.conf.timeout.client);
-                let since = if conn.requests == 0 { conn.accepted } else { tally.began };
+                let since = if conn.requests == 0 { conn.began() } else { tally.began };
                 let Conn { stream, timer, .. } = conn;
                 let ready = within(timer, since, time, poll_fn(|cx| stream.poll_readable(cx))).await;
                 match ready {

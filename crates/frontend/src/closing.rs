@@ -136,7 +136,7 @@ fn own_line(
 ) -> Vec<u8> {
     let Conn { session, admission, .. } = conn;
     let Txn { req, res, memo, body, whole, .. } = txn;
-    let body = Body { bytes: body, complete: *whole };
+    let body = Body { bytes: body, complete: *whole, ..Body::default() };
     let res = res.is_complete().then_some(res);
     let parts = Parts { session, memo, req, res, body, last: true };
     write(format, &admission.worker, parts, tally, entrance, group)

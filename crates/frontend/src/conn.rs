@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use evenkeel_acl::{Listener, Session, TlsFacts, count};
+use evenkeel_acl::{Listener, Memo, Session, SwitchMode, TlsFacts, count};
 use evenkeel_config::{BindAddress, Mode, Proto};
 use evenkeel_proto::Buf;
 use evenkeel_wire::{Stream, TlsStream};
@@ -41,8 +41,22 @@ pub(crate) struct Conn {
     pub(crate) requests: u32,
     /// Bytes of the next request that came with the last one.
     pub(crate) leftover: Option<Buf>,
+    /// How it became HTTP, when it began in tcp mode; taken by its first request.
+    pub(crate) switched: Option<Box<Switched>>,
     /// The server connection that only this client uses (`http-reuse never`, or its first one under `safe`).
     pub(crate) own: Option<Box<Upstream>>,
+}
+
+/// How a connection in tcp mode went on as HTTP.
+#[derive(Debug)]
+pub(crate) struct Switched {
+    pub(crate) mode: SwitchMode,
+    /// When.
+    pub(crate) at: Instant,
+    /// What the rules on its content left behind: they are not run again for the first request.
+    pub(crate) memo: Memo,
+    /// The backend, where that was what made it HTTP: the frontend's rules on requests have no say then.
+    pub(crate) backend: Option<Arc<str>>,
 }
 
 impl Conn {
@@ -78,13 +92,20 @@ impl Conn {
         frontend.sheet.shard(self.admission.worker.id).h2_connections.inc();
     }
 
-    /// Whether a preface of HTTP/2 is taken for what it is (RFC 9113 §3.3): on a clear connection, as the first thing said.
+    /// When it began to be HTTP: what its first request may take counts from there.
+    pub(crate) fn began(&self) -> Instant {
+        self.switched.as_ref().map_or(self.accepted, |switched| switched.at)
+    }
+
+    /// Whether a preface of HTTP/2 is taken for what it is (RFC 9113 §3.3): as the first thing said, on a clear connection or
+    /// one that began in tcp mode, where no ALPN told.
     pub(crate) fn may_switch(&self, entrance: &Entrance) -> bool {
         let said = self.admission.listening.bind.conf.proto;
-        self.requests == 0
-            && said.is_none()
-            && matches!(self.stream, Stream::Plain(_))
-            && !entrance.conf.option.disable_h2_upgrade
+        let open = match &self.switched {
+            Some(switched) => switched.mode == SwitchMode::Http,
+            None => matches!(self.stream, Stream::Plain(_)),
+        };
+        self.requests == 0 && said.is_none() && open && !entrance.conf.option.disable_h2_upgrade
     }
 }
 
@@ -142,6 +163,7 @@ pub(crate) fn spawn(stream: Stream, src: Option<SocketAddr>, admission: Admissio
         glitches: 0,
         requests: 0,
         leftover: None,
+        switched: None,
         own: None,
     };
     match mode {

@@ -70,7 +70,7 @@ fn patience(conn: &Conn) -> (Instant, Option<Duration>) {
     let timeout = at.map(|at| local.snapshot.frontends[at].conf.timeout);
     match (conn.requests, timeout) {
         (_, None) => (clock::now(), Some(Duration::ZERO)),
-        (0, Some(t)) => (conn.accepted, t.http_request.or(t.client)),
+        (0, Some(t)) => (conn.began(), t.http_request.or(t.client)),
         (_, Some(t)) => (clock::now(), t.http_keep_alive.or(t.client)),
     }
 }

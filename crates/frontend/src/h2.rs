@@ -42,8 +42,10 @@ pub(crate) async fn serve(mut conn: Conn) {
     let stream = Rc::new(std::mem::replace(&mut conn.stream, Stream::Lent));
     let io = Io::new(stream.clone(), first, Scanner::of_client(budget(&limits)), watch.clone());
     let shake = builder(&limits, max_head).handshake::<_, Bytes>(io);
-    let accepted = conn.accepted;
-    let connection = match within(&mut conn.timer, accepted, patience.first, shake).await {
+    let began = conn.began();
+    // Each stream goes through the rules on content by itself.
+    conn.switched = None;
+    let connection = match within(&mut conn.timer, began, patience.first, shake).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(_)) if watch.received.get() == 0 => return arrival::broke(&mut conn, End::ClientClosedSilently),
         Ok(Err(_)) if watch.ended.get() => return arrival::broke(&mut conn, End::ClientClosedInHead),
@@ -317,6 +319,7 @@ fn stream(conn: &mut Conn, stream: h2::Stream, serial: u32, crew: &Rc<Crew>) {
         glitches: 0,
         requests: serial - 1,
         leftover: None,
+        switched: None,
         own: None,
     };
     tokio::task::spawn_local(async move {

@@ -50,7 +50,7 @@ impl<'c> Course<'c> {
     pub(crate) fn look<R>(&self, conn: &mut Conn, txn: &mut Txn, phase: Phase, f: impl FnOnce(&mut Ctx<'_>) -> R) -> R {
         let Conn { session, admission, .. } = conn;
         let Txn { req, memo, body, whole, .. } = txn;
-        let body = Body { bytes: body, complete: *whole };
+        let body = Body { bytes: body, complete: *whole, ..Body::default() };
         self.look_at(&admission.worker, Parts { session, memo, req, res: None, body, last: true }, phase, f)
     }
 
@@ -266,7 +266,7 @@ impl<'c> Course<'c> {
             let mut at = 0;
             loop {
                 let (req, res) = exchange.heads();
-                let body_seen = Body { bytes: body, complete: whole };
+                let body_seen = Body { bytes: body, complete: whole, ..Body::default() };
                 let parts = Parts { session, memo, req, res: Some(res), body: body_seen, last: true };
                 match self.look_at(worker, parts, Phase::Response, |ctx| rules.eval(ctx, &mut at)) {
                     // They were told that no more will come by itself.

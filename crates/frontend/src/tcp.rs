@@ -1,21 +1,24 @@
-//! TCP mode: one connection to one server, bytes both ways. Shares all but the HTTP rules and the pool with HTTP.
+//! TCP mode: one connection to one server, bytes both ways. Shares all but the HTTP rules and the pool with HTTP, and
+//! becomes HTTP where `switch-mode` or an http backend says so.
 
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
-use evenkeel_acl::{Body, Choice, Memo, Phase, RuleSet, Verdict, Wait, count};
+use evenkeel_acl::{Body, Choice, Memo, Phase, Reading, RuleSet, SwitchMode, Verdict, Wait, count};
 use evenkeel_backend::Rank;
-use evenkeel_proto::{Buf, Head};
-use evenkeel_wire::Stream;
+use evenkeel_config::Mode;
+use evenkeel_proto::{self as proto, Buf, Head};
+use evenkeel_wire::{Stream, TlsStream};
 
 use crate::around::{Around, Parts};
 use crate::attempt::{Asked, Attempts, Names};
 use crate::bufs::Stock;
 use crate::clock;
 use crate::closing::log_tcp;
-use crate::conn::Conn;
+use crate::conn::{Conn, Switched};
 use crate::decision::{Heads, KeptHeads};
 use crate::end::End;
 use crate::finish::{Past, Tally};
@@ -25,12 +28,29 @@ use crate::snapshot::Entrance;
 use crate::timer::within;
 use crate::upstream::Upstream;
 use crate::worker::Local;
+use crate::{h1, h2};
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(mut conn: Conn) {
+    let Some(switched) = relay(&mut conn).await else { return };
+    let agreed = conn.stream.tls().and_then(TlsStream::alpn);
+    let over_h2 = match switched.mode {
+        SwitchMode::Http => agreed.as_deref() == Some(b"h2"),
+        SwitchMode::Http1 => false,
+        SwitchMode::Http2 => true,
+    };
+    conn.switched = Some(Box::new(switched));
+    match over_h2 {
+        true => Box::pin(h2::serve(conn)).await,
+        false => Box::pin(h1::serve(conn)).await,
+    }
+}
+
+/// Takes it to a server; or says how it goes on as HTTP, with what came left over in `conn`.
+async fn relay(conn: &mut Conn) -> Option<Switched> {
     let worker = conn.admission.worker.clone();
     let local = conn.admission.listening.local(&worker);
-    let Some(at) = conn.admission.listening.entrance(&local.snapshot) else { return };
+    let at = conn.admission.listening.entrance(&local.snapshot)?;
     let entrance = local.snapshot.frontends[at].clone();
     let mut course = Course {
         local: &local,
@@ -39,21 +59,32 @@ pub(crate) async fn serve(mut conn: Conn) {
         memo: Memo::default(),
         group: None,
         heard: None,
+        req: Head::new(),
+        reading: Reading::Undecided,
     };
     course.tally.serial = worker.next_serial();
-    let reached = match course.decide(&mut conn).await {
-        Ok(at) => {
+    let reached = match course.decide(conn).await {
+        Ok(Decided::Server(at)) => {
             course.tally.times.queue = 0;
-            let asked = course.asked(&mut conn, at);
-            Attempts::new(&local, at, asked).next(&mut conn, &mut course.tally, false).await
+            let asked = course.asked(conn, at);
+            course.forget_request(&worker.stock);
+            Attempts::new(&local, at, asked).next(conn, &mut course.tally, false).await
         }
-        Err(end) => Err(end),
+        Ok(Decided::Http { mode, backend }) => {
+            course.forget_request(&worker.stock);
+            conn.leftover = course.heard.take().filter(|heard| !heard.is_empty());
+            return Some(Switched { mode, at: clock::now(), memo: course.memo, backend });
+        }
+        Err(end) => {
+            course.forget_request(&worker.stock);
+            Err(end)
+        }
     };
     let first = course.heard.as_ref().map_or(0, |buf| buf.len() as u64);
     let mut sending = Half::starting_with(course.heard.take());
     let mut said = None;
     let reached = match reached {
-        Ok(up) => match course.inspect_answer(&mut conn, &up, &mut sending).await {
+        Ok(up) => match course.inspect_answer(conn, &up, &mut sending).await {
             Ok(buf) => {
                 said = buf;
                 Ok(up)
@@ -73,7 +104,7 @@ pub(crate) async fn serve(mut conn: Conn) {
             let (client, server) = (entrance.conf.timeout, group.conf.timeout);
             let limits = Limits::new(&client, &server);
             let relay = Relay::new(sending, Half::starting_with(said), limits);
-            let (end, sent, received) = relay.run(&mut conn, &up.stream, up.server()).await;
+            let (end, sent, received) = relay.run(conn, &up.stream, up.server()).await;
             tally.bytes_in = sent.max(first);
             tally.bytes_up = sent;
             tally.bytes_out = received;
@@ -93,14 +124,15 @@ pub(crate) async fn serve(mut conn: Conn) {
     }
     let empty = tally.bytes_in == 0 && entrance.conf.option.dontlognull;
     if !empty {
-        log_tcp(&mut conn, &mut memo, &mut tally, &entrance, group.as_ref());
+        log_tcp(conn, &mut memo, &mut tally, &entrance, group.as_ref());
         let local = worker.local();
         let (conf, heads) = (&local.snapshot.config.global.why, Heads::Kept(KeptHeads::default()));
-        let (conn, group) = (&conn, group.as_ref());
+        let (conn, group) = (&*conn, group.as_ref());
         tally.remember(Past { conf, generation, conn, entrance: &entrance, group, memo: &memo, heads });
     }
     // A kept clock reading would be old by the length of the connection.
     clock::stale();
+    None
 }
 
 /// A connection on its way through the rules to a server.
@@ -112,22 +144,65 @@ struct Course<'c> {
     group: Option<usize>,
     /// What the client sent while rules were waiting for it.
     heard: Option<Buf>,
+    /// The same as the head of a request, as far as it may be one.
+    req: Head,
+    reading: Reading,
+}
+
+/// What becomes of a connection.
+enum Decided {
+    /// It goes to a server of that group.
+    Server(usize),
+    /// It goes on as HTTP: because a rule says so, or because this backend speaks it.
+    Http { mode: SwitchMode, backend: Option<Arc<str>> },
 }
 
 impl Course<'_> {
     /// Runs the rules on content and chooses the backend.
-    async fn decide(&mut self, conn: &mut Conn) -> Result<usize, End> {
+    async fn decide(&mut self, conn: &mut Conn) -> Result<Decided, End> {
         let entrance = self.entrance;
-        self.inspect(&entrance.conf.tcp_request_content, conn).await?;
+        self.inspect(&entrance.conf.tcp_request_content, entrance.conf.tcp_request_inspect_delay, conn).await?;
+        if let Some(mode) = self.memo.wishes.switch_mode {
+            return Ok(Decided::Http { mode, backend: None });
+        }
         let at = self.route(conn)?;
-        self.group = Some(at);
         let local = self.local;
         let group = &local.snapshot.groups[at];
+        if group.conf.mode == Mode::Http {
+            return Ok(Decided::Http { mode: SwitchMode::Http, backend: Some(group.conf.name.clone()) });
+        }
+        self.group = Some(at);
         self.tally.enter_backend(group, conn.admission.worker.id);
         if !group.conf.is_half_of(&entrance.conf) {
-            self.inspect(&group.conf.tcp_request_content, conn).await?;
+            self.inspect(&group.conf.tcp_request_content, group.conf.tcp_request_inspect_delay, conn).await?;
         }
-        Ok(at)
+        Ok(Decided::Server(at))
+    }
+
+    /// Looks at what came last as part of a request of HTTP, for rules that ask for one.
+    fn parse(&mut self, stock: &Stock, new: usize) {
+        let (Some(heard), Reading::Undecided) = (&self.heard, self.reading) else { return };
+        let heard = heard.filled();
+        if !heard.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'\r') {
+            // TLS and most other protocols: nothing is copied for them.
+            self.reading = Reading::Bytes;
+            return;
+        }
+        if self.req.block().capacity() == 0 {
+            self.req.replace_block(stock.small());
+        }
+        self.req.block_mut().extend_from_slice(&heard[heard.len() - new..]);
+        let tune = &self.local.snapshot.config.global.tune;
+        let limits = proto::Limits { max_headers: tune.max_headers, max_head: tune.bufsize, max_uri: tune.max_uri };
+        self.reading = Reading::of(&mut self.req, &limits);
+        if self.reading != Reading::Undecided && !self.req.is_complete() {
+            self.forget_request(stock);
+        }
+    }
+
+    fn forget_request(&mut self, stock: &Stock) {
+        self.req.reset();
+        stock.give_back(self.req.replace_block(Buf::with_capacity(0)));
     }
 
     fn route(&mut self, conn: &mut Conn) -> Result<usize, End> {
@@ -199,9 +274,9 @@ impl Course<'_> {
         let parts = Parts {
             session: &mut conn.session,
             memo: &mut self.memo,
-            req: &mut Head::new(),
+            req: &mut self.req,
             res: None,
-            body: Body { bytes, complete: last },
+            body: Body { bytes, complete: last, reading: self.reading },
             last,
         };
         let around = Around { snapshot: &self.local.snapshot, worker: &conn.admission.worker };
@@ -248,7 +323,7 @@ impl Course<'_> {
                     return Err(End::ResponseDenied);
                 }
                 Verdict::Wait(Wait::Pause(ms)) => {
-                    let time = Some(std::time::Duration::from_millis(ms));
+                    let time = Some(Duration::from_millis(ms));
                     let _ = within(&mut conn.timer, clock::now(), time, std::future::pending::<()>()).await;
                 }
                 Verdict::Wait(_) => wants = true,
@@ -257,11 +332,10 @@ impl Course<'_> {
     }
 
     /// `tcp-request.content`: evaluated again with each piece of data until it decides, for `inspect-delay` at most.
-    async fn inspect(&mut self, rules: &RuleSet, conn: &mut Conn) -> Result<(), End> {
+    async fn inspect(&mut self, rules: &RuleSet, delay: Option<Duration>, conn: &mut Conn) -> Result<(), End> {
         if rules.is_empty() {
             return Ok(());
         }
-        let delay = self.entrance.conf.tcp_request_inspect_delay;
         let since = clock::now();
         // Without a delay the verdict is made on what is there at once.
         let mut last = delay.is_none();
@@ -282,7 +356,7 @@ impl Course<'_> {
                     });
                 }
                 Verdict::Wait(Wait::Pause(ms)) => {
-                    let time = Some(std::time::Duration::from_millis(ms));
+                    let time = Some(Duration::from_millis(ms));
                     let _ = within(&mut conn.timer, clock::now(), time, std::future::pending::<()>()).await;
                 }
                 Verdict::Wait(_) => last = !self.hear(conn, since, delay).await,
@@ -291,7 +365,7 @@ impl Course<'_> {
     }
 
     /// Waits for more of what the client sends; `false` when no more will come in time.
-    async fn hear(&mut self, conn: &mut Conn, since: std::time::Instant, delay: Option<std::time::Duration>) -> bool {
+    async fn hear(&mut self, conn: &mut Conn, since: Instant, delay: Option<Duration>) -> bool {
         let buf = self.heard.get_or_insert_with(|| conn.admission.worker.stock.small());
         loop {
             if buf.is_full() {
@@ -301,6 +375,7 @@ impl Course<'_> {
                 Ok(0) => return false,
                 Ok(n) => {
                     buf.advance(n);
+                    self.parse(&conn.admission.worker.stock, n);
                     return true;
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use evenkeel_acl::{Cause as ReplyCause, Choice, Memo, Phase, VarScope, Wire, count};
 use evenkeel_backend::{Group, Rank};
-use evenkeel_config::ConnectionMode;
+use evenkeel_config::{ConnectionMode, Mode};
 use evenkeel_proto::{Buf, Framing, Head, Limits, Malformed, Version};
 use evenkeel_wire::{Stream, h2};
 
@@ -88,14 +88,22 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
     let tune = &local.snapshot.config.global.tune;
     let limits = Limits { max_headers: tune.max_headers, max_head: tune.bufsize, max_uri: tune.max_uri };
     let mut tally = Tally::new(clock::now());
-    match read_head(conn, txn, &entrance, &limits, &mut tally).await {
-        Ok(()) => {}
+    let read = read_head(conn, txn, &entrance, &limits, &mut tally).await;
+    match &read {
         Err(NoHead::Nothing) => return Next::Keep,
-        Err(NoHead::Closed) if conn.requests > 0 => return Next::Close,
         Err(NoHead::Malformed(Malformed::Http2Preface)) if conn.may_switch(&entrance) => {
             conn.leftover = Some(txn.req.replace_block(Buf::with_capacity(0)));
             return Next::Preface;
         }
+        Ok(()) | Err(_) => {}
+    }
+    let switched = conn.switched.take().map(|switched| {
+        txn.memo = switched.memo;
+        switched.backend
+    });
+    match read {
+        Ok(()) => {}
+        Err(NoHead::Closed) if conn.requests > 0 => return Next::Close,
         Err(why) => return refuse(conn, txn, &entrance, tally, why).await,
     }
     conn.requests = conn.requests.saturating_add(1);
@@ -112,7 +120,8 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
     tally.handshake = std::mem::take(&mut conn.handshake);
     tally.serial = conn.admission.worker.next_serial();
     let cut = tune.log_uri_len;
-    let mut course = Course { local: &local, entrance: &entrance, limits: &limits, tally, group: None, tunnel: None };
+    let mut course =
+        Course { local: &local, entrance: &entrance, limits: &limits, tally, group: None, switched, tunnel: None };
     let next = course.run(conn, txn).await;
     let Course { mut tally, group, tunnel, .. } = course;
     if !txn.memo.unique_id.get_mut().is_empty() {
@@ -156,6 +165,8 @@ pub(crate) struct Course<'c> {
     pub(crate) limits: &'c Limits,
     pub(crate) tally: Tally,
     pub(crate) group: Option<usize>,
+    /// It is the first request of a connection that began in tcp mode: which backend made it HTTP, if that did.
+    switched: Option<Option<Arc<str>>>,
     tunnel: Option<Tunnel>,
 }
 
@@ -194,25 +205,31 @@ impl Course<'_> {
         if let Some(next) = self.monitor(conn, txn).await {
             return next;
         }
-        if let Some(next) = self.apply(&conf.tcp_request_content, conn, txn).await {
+        if self.switched.is_none()
+            && let Some(next) = self.apply(&conf.tcp_request_content, conn, txn).await
+        {
             return next;
         }
         if txn.memo.tracks.is_used() || conn.session.tracks.is_used() {
             count::on_request(&conn.session, &txn.memo, conn.admission.worker.now_ms());
         }
         txn.memo.request_counted = true;
-        for rules in [&conf.http_request, &conf.redirect] {
+        let local = self.local;
+        let given = self.switched.take().flatten().and_then(|name| local.snapshot.route(&name));
+        for rules in [&conf.http_request, &conf.redirect].into_iter().filter(|_| given.is_none()) {
             if let Some(next) = self.apply(rules, conn, txn).await {
                 return next;
             }
         }
-        let at = match self.route(conn, txn) {
+        let at = match given.map_or_else(|| self.route(conn, txn), Ok) {
             Ok(at) => at,
             Err(end) => return self.fail(conn, txn, end).await,
         };
-        self.group = Some(at);
-        let local = self.local;
         let group = &local.snapshot.groups[at];
+        if group.conf.mode == Mode::Tcp {
+            return self.fail(conn, txn, End::BackendIsTcp).await;
+        }
+        self.group = Some(at);
         self.tally.enter_backend(group, conn.admission.worker.id);
         if !group.conf.is_half_of(conf) {
             for rules in [&group.conf.tcp_request_content, &group.conf.http_request, &group.conf.redirect] {

@@ -1,9 +1,9 @@
 //! Actions that end a set of rules, close the connection, or make it wait.
 
 use super::units::{self, Amount};
-use super::{ANSWER, Act, CONTENTS, DROP, HTTP, How, Next, REJECT, REQUEST, Wait, action_table, argument};
+use super::{ANSWER, Act, CONTENT, CONTENTS, DROP, HTTP, How, Next, REJECT, REQUEST, Wait, action_table, argument};
 use crate::cond::Scope;
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, Reading, SwitchMode};
 use crate::error::{Fault, code};
 use crate::trace::Place;
 use crate::word::{Word, Words};
@@ -31,6 +31,11 @@ action_table! {
         "Whether an edit that cannot be made answers with 500 (on, as each set of rules begins) or is left out (off), for the \
          rules after this one in the set.",
         "strict-mode off";
+    "switch-mode" "switch-mode http [proto h1|h2]" CONTENT true parse_switch,
+        "Ends this set of rules of a frontend in tcp mode: the connection goes on as HTTP, with the bytes that came already, and \
+         needs a backend in http mode. Without proto, ALPN or the preface tells HTTP/2 from HTTP/1. In http mode it only ends \
+         the set.",
+        "switch-mode http if { req.proto_http }";
     "wait-for-body" "wait-for-body time <time> [at-least <size>]" ANSWER false parse_body,
         "Waits for the body of the message, so long at most, before the next rule: until it is whole, the buffer is full, or so \
          many bytes are there. A client that sends nothing meanwhile gets 408.",
@@ -54,6 +59,9 @@ struct Pause(Amount);
 
 #[derive(Debug)]
 struct WaitFor(Wait);
+
+#[derive(Debug)]
+struct Switch(SwitchMode);
 
 fn parse_allow(_: &Word, _: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
     Ok(Box::new(Allow))
@@ -109,6 +117,43 @@ fn parse_body(_: &Word, words: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dyn 
 
 fn parse_handshake(_: &Word, _: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
     Ok(Box::new(WaitFor(Wait::Handshake)))
+}
+
+fn parse_switch(_: &Word, words: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
+    const SYNTAX: &str = "switch-mode http [proto h1|h2]";
+    let mode = argument(words, "switch-mode", "the mode", SYNTAX)?;
+    if !mode.is("http") {
+        let message = format!("`{}` is no mode to switch to", mode.text());
+        return Err(Fault::new(code::ACTION_ARGS, mode.range.clone(), message).hint("write switch-mode http"));
+    }
+    let mut to = SwitchMode::Http;
+    if words.peek().is_some_and(|word| word.is("proto")) {
+        words.next();
+        let word = argument(words, "switch-mode", "the protocol", SYNTAX)?;
+        to = match &*word.text() {
+            "h1" => SwitchMode::Http1,
+            "h2" => SwitchMode::Http2,
+            other => {
+                return Err(Fault::new(
+                    code::ACTION_ARGS,
+                    word.range.clone(),
+                    format!("`{other}` is no protocol here"),
+                )
+                .hint("write proto h1 or proto h2"));
+            }
+        };
+    }
+    Ok(Box::new(Switch(to)))
+}
+
+impl Act for Switch {
+    fn run<'r>(&'r self, ctx: &mut Ctx<'_>, _: &'r Place) -> Next<'r> {
+        if ctx.body.reading != Reading::Messages {
+            ctx.memo.wishes.switch_mode = Some(self.0);
+            ctx.did(|| "goes on as HTTP".to_owned());
+        }
+        Next::Allow
+    }
 }
 
 impl Act for Allow {

@@ -5,9 +5,9 @@
 
 use std::ops::ControlFlow;
 
-use evenkeel_proto::{Buf, ClientHello, Head, Hello, Limits, Parsed};
+use evenkeel_proto::{ClientHello, Head, Hello};
 
-use crate::ctx::{Ctx, Phase};
+use crate::ctx::{Ctx, Phase, Reading};
 use crate::fetch::{Visit, fetch_table, give, ja3, ja4};
 use crate::library::Env;
 use crate::sample::Sample;
@@ -45,7 +45,7 @@ fetch_table! {
         "Bytes of what the client sent whose number stands in <length> bytes at <offset>; they begin right behind it, at \
          <offset2>, or as far from there as `+n` or `-n` says.", "req.payload_lv(43,1) -m found";
     "req.proto_http" "req.proto_http" [] Bool First OF_REQUEST proto_http,
-        "True when what the client sent is an HTTP/1 request; waits until its head is whole or can be none.", "req.proto_http";
+        "True when what the client sent is a request of HTTP/1 or begins HTTP/2; waits until its head is whole or can be none.", "req.proto_http";
     "req.rdp_cookie" "req.rdp_cookie([<name>])" [NAME] Str First OF_REQUEST rdp_cookie,
         "The cookie in the first packet of RDP, of any name or of that one without regard to case.",
         "req.rdp_cookie(mstshash) -m found";
@@ -116,7 +116,7 @@ fetch_table! {
 
 /// The head of the message that raw data would be part of, when it is HTTP.
 fn http<'c>(ctx: &'c Ctx<'_>) -> Option<&'c Head> {
-    Some(ctx.message()).filter(|head| head.is_complete())
+    Some(ctx.message()).filter(|head| head.is_complete() && ctx.body.reading == Reading::Messages)
 }
 
 /// What the peer has sent; `None` where it is an HTTP message.
@@ -282,19 +282,8 @@ fn hello_type(ctx: &Ctx<'_>, _: &[Value], visit: &mut Visit<'_>) -> ControlFlow<
 }
 
 fn proto_http(ctx: &Ctx<'_>, _: &[Value], visit: &mut Visit<'_>) -> ControlFlow<()> {
-    let Some(bytes) = raw(ctx) else { return visit(Sample::Bool(true)) };
-    let limits = Limits::default();
-    // The head is parsed in a copy, which is made of the bytes that a head may have and no more.
-    let start = &bytes[..bytes.len().min(limits.max_head)];
-    let mut block = Buf::with_capacity(limits.max_head);
-    block.extend_from_slice(start);
-    let mut head = Head::new();
-    head.replace_block(block);
-    match head.parse_request(&limits) {
-        Ok(Parsed::Complete) => visit(Sample::Bool(true)),
-        Ok(Parsed::Partial) => wait(ctx),
-        Err(_) => ControlFlow::Continue(()),
-    }
+    let found = ctx.body.reading == Reading::Preface || ctx.request_head().is_some();
+    give(found.then_some(Sample::Bool(true)), visit)
 }
 
 /// The cookie of the first packet of RDP, when all of it that is needed is there.
@@ -356,9 +345,7 @@ mod tests {
 
     /// What `text` gives for `bytes` while the peer may send more, and whether it waits; and what it gives at the end.
     fn look(bytes: &[u8], text: &str) -> (String, bool, String) {
-        let mut scene = scene("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-        scene.request.reset();
-        scene.body = bytes.to_vec();
+        let mut scene = scene("GET / HTTP/1.1\r\nHost: h\r\n\r\n").in_tcp(bytes.to_vec());
         let expr = expr(text);
         scene.at(Phase::Request, |ctx| {
             let show = |ctx: &Ctx<'_>| {
@@ -409,6 +396,15 @@ mod tests {
             (http, "req.proto_http", "1", false),
             (&http[..9], "req.proto_http", "-", true),
             (b"hello world\r\n", "req.proto_http", "-", false),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "req.proto_http", "1", false),
+            (http, "path", "/x", false),
+            (http, "method", "GET", false),
+            (http, "req.hdr(host)", "h", false),
+            (http, "req.hdr(x)", "-", false),
+            (&http[..9], "path", "-", true),
+            (b"", "req.hdr(host)", "-", true),
+            (b"SSH-2.0-x\r\n", "path", "-", false),
+            (&hello, "method", "-", false),
             (http, "req.len", "28", true),
             (b"", "req.len", "0", true),
             (http, "req.payload(0,4)", "47455420", false),

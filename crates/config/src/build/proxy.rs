@@ -60,7 +60,7 @@ impl Built {
     /// Builds one section.
     pub fn section(&mut self, id: u32, layers: &Layers<'_, '_>, rules: Rules, global: &Global, cx: &mut Cx<'_>) {
         let mode = layers.mode();
-        if mode == Mode::Tcp {
+        if mode == Mode::Tcp && !layers.may_switch() {
             http_in_tcp(layers.own, cx);
         }
         let fronts = layers.kind.meets(Sections::CLIENT_ONLY);
@@ -355,7 +355,7 @@ fn http_in_tcp(node: &Node<'_>, cx: &mut Cx<'_>) {
         if rules && entry.key.is_some() && !entry.value.list().is_empty() {
             cx.sink
                 .error(codes::RULES_IN_TCP, entry.key_at, format!("{} rules in tcp mode", entry.name))
-                .hint("set `mode = \"http\"` or remove the rules");
+                .hint("set `mode = \"http\"`, let tcp-request.content switch-mode http, or remove the rules");
         }
         let off = entry.value.bool() == Some(false) || entry.value.time() == Some(Duration::ZERO);
         if entry.key.is_some_and(|key| key.http) && !off {

@@ -92,12 +92,15 @@ fn rules(layers: &Layers<'_, '_>, mode: Mode, cx: &mut Cx<'_>) -> Rules {
     built.monitor_fail = lists.conditions("monitor.fail", cx);
 
     if mode == Mode::Tcp {
+        // While content rules wait for what the client says, there may be a request in it.
+        let heard = layers.find("tcp-request.inspect-delay").is_some();
         let mut conditions = Vec::new();
-        for key in ["use_backend", "use-server", "tcp-request.content", "tcp-response.content"] {
+        let keys = ["use_backend", "use-server", "tcp-request.content"].into_iter().filter(|_| !heard);
+        for key in keys.chain(["tcp-response.content"]) {
             conditions.extend(Lines::of(layers.own, key, "", cx).lines);
         }
         let own = lists.parts.last().map(|part| &part.places[..]).unwrap_or_default();
-        needs_http(own, &conditions, cx);
+        needs_http(if heard { &[] } else { own }, &conditions, cx);
     }
     for part in &lists.parts {
         for entry in part.named() {
@@ -184,6 +187,9 @@ impl<'n, 'd> Lists<'_, 'n, 'd> {
         let mut lists = Vec::new();
         for (at, part) in self.parts.iter().enumerate() {
             let lines = Lines::of(part.node, kind.keyword(), "", cx);
+            if kind == RuleKind::TcpContent && !section.meets(Sections::CLIENT_ONLY) {
+                no_switch(&lines, cx);
+            }
             let has_place = match kind {
                 RuleKind::TcpConnection | RuleKind::TcpSession => section.meets(Sections::CLIENT_ONLY),
                 RuleKind::TcpResponse => section.meets(Sections::SERVER_ONLY),
@@ -201,7 +207,7 @@ impl<'n, 'd> Lists<'_, 'n, 'd> {
 
     /// Whether rules on messages have a place here: those of defaults have none in tcp mode.
     fn takes_http(&self, own: bool, lines: &Lines<'_>, kind: RuleKind, cx: &mut Cx<'_>) -> bool {
-        let fits = own || self.mode == Mode::Http;
+        let fits = own || self.mode == Mode::Http || self.layers.may_switch();
         if let Some(first) = lines.lines.first().filter(|_| !fits) {
             let message = format!("`{}` takes these {} rules and is in tcp mode", self.layers.name, kind.keyword());
             cx.sink.warn(codes::NO_EFFECT_IN_TCP, first.at, message).hint("they are left out there");
@@ -286,6 +292,18 @@ impl<'n, 'd> Lists<'_, 'n, 'd> {
     }
 }
 
+/// A connection becomes HTTP before its backend is chosen.
+fn no_switch(lines: &Lines<'_>, cx: &mut Cx<'_>) {
+    for line in &lines.lines {
+        let first = words(line.text).next().filter(|(word, _)| *word == "switch-mode");
+        let Some((_, range)) = first else { continue };
+        let at = cx.files.inside(line.at, line.text, range);
+        cx.sink
+            .error(codes::WRONG_SECTION, at, "`switch-mode` is a rule of frontends")
+            .hint("set it in the frontend, or give this backend `mode = \"http\"`");
+    }
+}
+
 /// In tcp mode there is no request that an acl or a condition could look at.
 fn needs_http(acls: &[Line<'_>], conditions: &[Line<'_>], cx: &mut Cx<'_>) {
     let acls = acls.iter().filter_map(|line| Some((line.at, line.text, words(line.text).next()?)));
@@ -298,7 +316,7 @@ fn needs_http(acls: &[Line<'_>], conditions: &[Line<'_>], cx: &mut Cx<'_>) {
         let at = cx.files.inside(at, text, range);
         cx.sink
             .error(codes::RULES_IN_TCP, at, format!("`{word}` looks at requests, and there are none in tcp mode"))
-            .hint("set `mode = \"http\"`, or look at the connection: src, dst, dst_port");
+            .hint("set `mode = \"http\"`, wait for one by tcp-request.inspect-delay, or look at the connection: src, dst, dst_port");
     }
 }
 

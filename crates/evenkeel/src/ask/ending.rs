@@ -70,7 +70,7 @@ impl Engine<'_> {
     pub(super) fn fail(&mut self, end: End) {
         self.end("error", end);
         // A connection in TCP mode just ends.
-        if let Some(status) = end.status().filter(|_| self.front.mode == Mode::Http) {
+        if let Some(status) = end.status().filter(|_| self.front.mode == Mode::Http || self.switched) {
             self.answer(Answer::error(status), end);
         }
     }

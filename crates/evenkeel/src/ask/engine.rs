@@ -10,8 +10,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use evenkeel_acl::{
-    Choice, Close, Ctx, Env, Library, LogFormat, Phase, Reply, RuleSet, Scene, Switch, Trace, VarScope, Verdict, Wait,
-    Wire, count,
+    Choice, Close, Ctx, Env, Library, LogFormat, Phase, Reading, Reply, RuleSet, Scene, Switch, Trace, VarScope,
+    Verdict, Wait, Wire, count,
 };
 use evenkeel_config::{self as config, Config, Mode};
 use evenkeel_frontend::End;
@@ -40,10 +40,8 @@ pub fn simulate(config: &Config, question: &Question, given: &Given) -> Result<W
         scene.session.dst = None;
         scene.session.real.1 = None;
     }
-    let http = found.front.mode == Mode::Http;
-    if !http {
-        scene.request = Head::new();
-        scene.body.clone_from(&question.body);
+    if found.front.mode == Mode::Tcp {
+        scene = scene.in_tcp(first_bytes(found.front, question, &text));
     }
     if question.tls {
         // An address in brackets keeps its own colons.
@@ -53,7 +51,7 @@ pub fn simulate(config: &Config, question: &Question, given: &Given) -> Result<W
         };
         scene.session.tls = Some(Arc::new(question.handshake.facts(host)?));
     }
-    if http && question.is_h2() {
+    if found.front.mode == Mode::Http && question.is_h2() {
         scene.session.wire = Wire::Http2;
         scene.request.set_version(Version::Http2);
     }
@@ -75,6 +73,16 @@ pub fn simulate(config: &Config, question: &Question, given: &Given) -> Result<W
     Ok(engine.done())
 }
 
+/// What a client sends first to a port in tcp mode: the body where there is one, else the request, if anything may look at it.
+fn first_bytes(front: &config::Frontend, question: &Question, head: &str) -> Vec<u8> {
+    let listens = !front.tcp_request_content.is_empty() || !front.http_request.is_empty();
+    match (question.body.is_empty(), listens) {
+        (false, _) => question.body.clone(),
+        (true, true) => head.as_bytes().to_vec(),
+        (true, false) => Vec::new(),
+    }
+}
+
 /// `set-log-level silent`.
 const SILENT: u8 = 8;
 
@@ -89,6 +97,8 @@ pub(super) struct Engine<'c> {
     pub(super) body: Vec<u8>,
     /// What was decided in the past, to be followed.
     pub(super) replay: Option<VecDeque<bool>>,
+    /// It began in tcp mode and goes on as HTTP.
+    pub(super) switched: bool,
     /// The backend of that decision.
     pub(super) past: Option<Option<Arc<config::Backend>>>,
     pub(super) walk: Walk,
@@ -118,7 +128,18 @@ impl<'c> Engine<'c> {
         };
         let bind = walk::Bind { frontend: front.name.to_string(), address: None, place: front.place.to_string() };
         let walk = Walk { request, bind, notes: given.notes.clone(), ..Walk::default() };
-        Engine { config, front, given, back: None, scene, body: Vec::new(), replay: None, past: None, walk }
+        Engine {
+            config,
+            front,
+            given,
+            back: None,
+            scene,
+            body: Vec::new(),
+            replay: None,
+            switched: false,
+            past: None,
+            walk,
+        }
     }
 
     /// Notes what is only known at the end.
@@ -200,7 +221,15 @@ impl<'c> Engine<'c> {
             self.end_request(ended);
             return None;
         }
+        if self.scene.memo.wishes.switch_mode.is_some() {
+            self.go_on_as_http(None);
+            return None;
+        }
         let back = self.route()?;
+        if back.mode == Mode::Http {
+            self.go_on_as_http(Some(&back));
+            return None;
+        }
         if !back.is_half_of(front)
             && let Some(ended) = self.run(Side::Back, "tcp-request.content", &back.tcp_request_content, Phase::Request)
         {
@@ -214,12 +243,36 @@ impl<'c> Engine<'c> {
         if self.begins() {
             return;
         }
-        if let Some(back) = self.request_rules()
-            && self.choose(&back)
-        {
+        if let Some(back) = self.request_rules() {
+            self.forward(&back);
+        }
+    }
+
+    fn forward(&mut self, back: &Arc<config::Backend>) {
+        if self.choose(back) {
             self.outcome("forward", "the request is sent to the server", None);
             self.send();
-            self.respond(&back);
+            self.respond(back);
+        }
+    }
+
+    /// Bytes in tcp mode go on as a request of HTTP: because a rule says so, or because `back` speaks it.
+    fn go_on_as_http(&mut self, back: Option<&Arc<config::Backend>>) {
+        self.switched = true;
+        self.body = self.scene.request.surplus().to_vec();
+        self.scene.body.clear();
+        let reading = std::mem::take(&mut self.scene.reading);
+        match (self.scene.request.is_complete(), back) {
+            (false, _) if reading == Reading::Preface => {
+                self.outcome("forward", "the connection goes on as HTTP/2, each of its requests by itself", None);
+            }
+            (false, _) => self.fail(End::RequestBadLine),
+            (true, None) => self.http(),
+            (true, Some(back)) => {
+                if self.backend_rules(back) {
+                    self.forward(back);
+                }
+            }
         }
     }
 
@@ -246,11 +299,13 @@ impl<'c> Engine<'c> {
     /// The rules on a request, and the backend they leave it to.
     pub(super) fn request_rules(&mut self) -> Option<Arc<config::Backend>> {
         let front = self.front;
-        for (keyword, rules) in [
+        let sets = [
             ("tcp-request.content", &front.tcp_request_content),
             ("http-request", &front.http_request),
             ("redirect", &front.redirect),
-        ] {
+        ];
+        // Those on content have run where it was no HTTP yet.
+        for (keyword, rules) in sets.into_iter().skip(usize::from(self.switched)) {
             if keyword == "http-request" {
                 count::on_request(&self.scene.session, &self.scene.memo, self.scene.now.mono_ms);
             }
@@ -260,6 +315,16 @@ impl<'c> Engine<'c> {
             }
         }
         let back = self.route()?;
+        if back.mode == Mode::Tcp {
+            self.fail(End::BackendIsTcp);
+            return None;
+        }
+        self.backend_rules(&back).then_some(back)
+    }
+
+    /// The rules of the backend, and what is added to the request on its way; `false` when a rule ended it.
+    fn backend_rules(&mut self, back: &Arc<config::Backend>) -> bool {
+        let front = self.front;
         let sets = [
             ("tcp-request.content", &back.tcp_request_content),
             ("http-request", &back.http_request),
@@ -268,7 +333,7 @@ impl<'c> Engine<'c> {
         for (keyword, rules) in sets.into_iter().filter(|_| !back.is_half_of(front)) {
             if let Some(ended) = self.run(Side::Back, keyword, rules, Phase::Request) {
                 self.end_request(ended);
-                return None;
+                return false;
             }
         }
         if let Some(header) = &front.unique_id_header {
@@ -282,7 +347,7 @@ impl<'c> Engine<'c> {
         }
         let src = self.scene.session.src;
         forwarded_for(&mut self.scene.request, src, front.forwardfor.as_ref(), back.forwardfor.as_ref());
-        Some(back)
+        true
     }
 
     /// Runs `f` on what rules see.

@@ -201,19 +201,24 @@ fn tried(server: &str, end: End) -> Tried {
     }
 }
 
+/// Whether it was a connection in TCP mode, and none that went on as HTTP.
+fn is_tcp(decision: &Decision) -> bool {
+    decision.frontend.mode == Mode::Tcp && decision.heads.request.is_empty()
+}
+
 /// The scene of a record, and whether its head was kept so far that it can be read.
 fn scene(decision: &Decision) -> Option<(Scene, bool)> {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let text = String::from_utf8_lossy(&decision.heads.request);
     let of = |text: &str| Scene::new(text, decision.src.unwrap_or(nowhere), decision.dst.unwrap_or(nowhere)).ok();
-    let (mut scene, whole) = match decision.frontend.mode {
-        Mode::Tcp => {
+    let (mut scene, whole) = match is_tcp(decision) {
+        true => {
             // A connection in TCP mode has no head.
             let mut scene = of("GET / HTTP/1.0\r\n\r\n")?;
             scene.request = Head::new();
             (scene, true)
         }
-        Mode::Http => match of(&text) {
+        false => match of(&text) {
             Some(scene) => (scene, true),
             // Cut where it can no longer be read: its first line still can.
             None => {
@@ -240,7 +245,7 @@ fn scene(decision: &Decision) -> Option<(Scene, bool)> {
 fn walk(decision: &Decision, config: &evenkeel_config::Config, given: &Given, in_force: bool) -> Walk {
     let Some((scene, whole)) = scene(decision) else { return unreadable(decision) };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let tcp = decision.frontend.mode == Mode::Tcp;
+    let tcp = is_tcp(decision);
     let mut engine = Engine::new(config, &decision.frontend, scene, given);
     engine.walk.request.tls = decision.tls.is_some();
     // What these decided was not recorded, but they let it pass, and what they set is what later rules saw.

@@ -327,6 +327,9 @@ ends! {
     TlsLimit = "EV307" "tls_limit", Operator, b'P' Request, None, None,
         "the TLS handshake had no room under maxsslconn or maxsslrate within timeout.handshake",
         "raise the limit if the machine can take more; look for a flood of handshakes otherwise";
+    BackendIsTcp = "EV308" "backend_is_tcp", Operator, b'R' Connect, Some(500), Some("proxy_configuration_error"),
+        "a request of HTTP was to go to a backend in tcp mode",
+        "send what switch-mode turned into HTTP to a backend in http mode: use_backend NAME if { req.proto_http }";
     NoLocalPort = "EV310" "no_local_port", Operator, b'R' Connect, Some(503), Some("proxy_internal_error"),
         "no local port is left for connections to the server, or its source address is not of this machine",
         "widen net.ipv4.ip_local_port_range, let http-reuse keep connections, or correct source";
