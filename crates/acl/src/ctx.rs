@@ -502,8 +502,6 @@ pub struct Progress<'a> {
     pub redispatched: bool,
     /// Requests of the process before this one (`%rt`).
     pub serial: u64,
-    /// Lines the frontend logged before this one (`%lc`).
-    pub logged: u64,
     /// Capture slots the frontend declares for requests and for responses: braces are logged where there are any.
     pub captures: [usize; 2],
     /// Bytes of the target that log lines hold (`tune.log-uri-len`); 0: all.
@@ -589,6 +587,8 @@ pub enum FrontendCount {
     SessionRate,
     /// `timeout.client`, ms (`fe_client_timeout`).
     ClientTimeout,
+    /// Transactions and connections it logged (`%lc`).
+    LogLines,
 }
 
 /// Live numbers of a backend.

@@ -76,6 +76,7 @@ impl World for Around<'_> {
                     FrontendCount::Connections => Some(number(entrance.state.sessions.now())),
                     FrontendCount::RequestRate => Some(rate(&entrance.state.sheet, |sheet| &sheet.request_rate)),
                     FrontendCount::SessionRate => Some(rate(&entrance.state.sheet, |sheet| &sheet.connection_rate)),
+                    FrontendCount::LogLines => Some(number(entrance.state.sheet.sum(|sheet| &sheet.log_lines))),
                     FrontendCount::ClientTimeout => entrance.conf.timeout.client.map(millis),
                 }
             }

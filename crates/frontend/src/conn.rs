@@ -33,6 +33,8 @@ pub(crate) struct Conn {
     pub(crate) timer: Timer,
     /// When it was accepted.
     pub(crate) accepted: Instant,
+    /// Since when it waits for a request: its handshake was over, or the last answer out.
+    pub(crate) rested: Instant,
     /// Milliseconds that the PROXY header and the TLS handshake took, until a request has noted them.
     pub(crate) handshake: i64,
     /// Requests that were refused for what they looked like.
@@ -159,6 +161,7 @@ pub(crate) fn spawn(stream: Stream, src: Option<SocketAddr>, admission: Admissio
         served,
         timer: Timer::default(),
         accepted,
+        rested: accepted,
         handshake: 0,
         glitches: 0,
         requests: 0,

@@ -76,7 +76,8 @@ async fn ready(conn: &mut Conn, expects_proxy: bool) -> Result<(Mode, Option<Pro
             count::on_session(&conn.session, worker.now_ms());
         }
     }
-    conn.handshake = clock::now().saturating_duration_since(conn.accepted).as_millis() as i64;
+    conn.rested = clock::now();
+    conn.handshake = conn.rested.saturating_duration_since(conn.accepted).as_millis() as i64;
     Ok((entrance.conf.mode, proto))
 }
 

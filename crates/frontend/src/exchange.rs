@@ -9,6 +9,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use evenkeel_acl::Wishes;
 use evenkeel_proto::{Connection, Framing, Head, Limits, Method, Parsed, Version};
 use evenkeel_wire::Stream;
 use evenkeel_wire::h2::{self, Answered, Scheme};
@@ -569,11 +570,19 @@ impl<'a> Exchange<'a> {
         self.request_done() && self.client_keeps
     }
 
-    /// The limits of both directions, as rules set them so far.
-    pub(crate) fn throttle(&mut self, rates: [Option<u64>; 2]) {
-        let [up, down] = rates;
-        up.into_iter().for_each(|rate| self.up.limit(rate));
-        down.into_iter().for_each(|rate| self.down.limit(rate));
+    /// The limits of both directions and how they give way, as rules set them so far.
+    pub(crate) fn heed(&mut self, wishes: &Wishes) {
+        wishes.upload_limit.into_iter().for_each(|rate| self.up.limit(rate));
+        wishes.download_limit.into_iter().for_each(|rate| self.down.limit(rate));
+        if wishes.nice != 0 {
+            self.up.give_way(wishes.nice);
+            self.down.give_way(wishes.nice);
+        }
+    }
+
+    /// The timeouts of client and server, as rules left them.
+    pub(crate) fn set_timeouts(&mut self, (client, server): (Option<Duration>, Option<Duration>)) {
+        (self.terms.client_timeout, self.terms.server_timeout) = (client, server);
     }
 
     /// Request and response, for rules.

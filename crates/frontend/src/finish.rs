@@ -34,6 +34,8 @@ pub(crate) struct Tally {
     pub(crate) bytes_out: u64,
     /// To the server.
     pub(crate) bytes_up: u64,
+    /// From the server.
+    pub(crate) bytes_down: u64,
     pub(crate) end: End,
     pub(crate) retries: u32,
     pub(crate) redispatched: bool,
@@ -41,6 +43,8 @@ pub(crate) struct Tally {
     pub(crate) tried: Vec<(Arc<str>, End)>,
     /// Which of its worker's transactions it is; 0: none, there was no request.
     pub(crate) serial: u64,
+    /// Which of the process's it is, from 0 (`%rt`).
+    pub(crate) number: u64,
     /// The id that `unique-id-format` gave it.
     pub(crate) unique: String,
     /// Status of the server's answer, before rules changed it.
@@ -65,6 +69,10 @@ pub(crate) struct Tally {
     pub(crate) resets: [Option<u32>; 2],
     /// Milliseconds that the PROXY header and the TLS handshake took, for the first request after them.
     pub(crate) handshake: i64,
+    /// Milliseconds that the connection waited for its first byte, after the handshake or the last answer.
+    pub(crate) idle: i64,
+    /// It began with the connection: the handshake is part of it.
+    pub(crate) from_accept: bool,
     /// Our address on it, where it may be asked for.
     server_src: Option<SocketAddr>,
 }
@@ -116,11 +124,13 @@ impl Tally {
             bytes_in: 0,
             bytes_out: 0,
             bytes_up: 0,
+            bytes_down: 0,
             end: End::Internal,
             retries: 0,
             redispatched: false,
             tried: Vec::new(),
             serial: 0,
+            number: 0,
             unique: String::new(),
             server_status: None,
             quiet: false,
@@ -136,14 +146,27 @@ impl Tally {
             server_reused: false,
             resets: [None; 2],
             handshake: 0,
+            idle: 0,
+            from_accept: false,
             server_src: None,
         }
+    }
+
+    /// That of a connection in TCP mode, whose handshake took so many milliseconds.
+    pub(crate) fn of_connection(accepted: Instant, handshake: i64) -> Tally {
+        Tally { handshake, from_accept: true, ..Tally::new(accepted) }
     }
 
     /// How far the transaction has come, for rules and formats.
     pub(crate) fn progress<'p>(&'p self, entrance: &'p Entrance, group: Option<&'p Group>) -> Progress<'p> {
         let server = self.server.as_ref();
         let t = self.times;
+        let before = self.handshake + self.idle;
+        let (active, total) = match (t.total, self.from_accept) {
+            (-1, _) => (-1, -1),
+            (all, true) => ((all - before).max(0), all),
+            (all, false) => (all, before + all),
+        };
         Progress {
             frontend: &entrance.conf.name,
             frontend_id: entrance.conf.id,
@@ -164,23 +187,36 @@ impl Tally {
                 queue: t.queue,
                 connect: t.connect,
                 response: t.response,
-                active: t.total,
-                total: t.total,
-                ..evenkeel_acl::Times::NONE
+                idle: self.idle,
+                data: self.data_time(active),
+                active,
+                total,
             },
             began_us: clock::unix_us(self.began),
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             bytes_up: self.bytes_up,
+            bytes_down: self.bytes_down,
             status: self.status,
             server_status: self.server_status,
             resets: self.resets,
             retries: self.retries,
             redispatched: self.redispatched,
-            serial: self.serial,
+            serial: self.number,
             captures: [entrance.conf.captures.request.len(), entrance.conf.captures.response.len()],
             ..Progress::default()
         }
+    }
+
+    /// Milliseconds since the head of the answer, of `active` in all; in TCP mode since the connection to the server stood.
+    fn data_time(&self, active: i64) -> i64 {
+        let t = self.times;
+        let last = if self.from_accept { t.connect } else { t.response };
+        if active < 0 || last < 0 {
+            return -1;
+        }
+        let until = [t.request, t.queue, t.connect, t.response].into_iter().map(|part| part.max(0)).sum::<i64>();
+        (active - until).max(0)
     }
 
     /// As [`progress`](Tally::progress) when all is over; `letters` are those of the termination state.
@@ -437,6 +473,7 @@ impl Tally {
         if self.quiet || severity > DEBUG || (faultless && !entrance.log.normal) {
             return;
         }
+        entrance.state.sheet.shard(worker.id).log_lines.inc();
         let json = entrance.log.targets.iter().any(|target| target.format == LogFormat::Json);
         let id = if json { self.id(worker) } else { None };
         let record = Record {

@@ -315,6 +315,7 @@ fn stream(conn: &mut Conn, stream: h2::Stream, serial: u32, crew: &Rc<Crew>) {
         served: Some(conn.admission.listening.served()),
         timer: Timer::default(),
         accepted: now,
+        rested: std::mem::replace(&mut conn.rested, now),
         handshake: std::mem::take(&mut conn.handshake),
         glitches: 0,
         requests: serial - 1,

@@ -41,6 +41,8 @@ pub(crate) struct Pump {
     pub(crate) read: u64,
     /// What it waits for.
     pub(crate) blocked: Blocked,
+    /// See [`burst`].
+    burst: u32,
     /// `set-bandwidth-limit`.
     throttle: Option<Box<Throttle>>,
     /// See [`Pump::leave_open`].
@@ -75,6 +77,13 @@ const JOIN: usize = 4096;
 /// Buffers that one direction moves before the other connections of the worker have their turn.
 pub(crate) const BURST: u32 = 4;
 
+/// As [`BURST`], with `set-nice`: 16 for those that come first, 1 for those that give way.
+pub(crate) fn burst(nice: i16) -> u32 {
+    let nice = i64::from(nice);
+    let turns = i64::from(BURST) - if nice < 0 { 12 * nice / 1024 } else { 3 * nice / 1024 };
+    turns.clamp(1, 16) as u32
+}
+
 /// A body longer than this is read in bulk from the start.
 const LONG: u64 = 64 * 1024;
 
@@ -96,6 +105,7 @@ impl Pump {
             written: 0,
             read: 0,
             blocked: Blocked::Source,
+            burst: BURST,
             throttle: None,
             open: false,
         }
@@ -109,6 +119,11 @@ impl Pump {
     /// Reads at most so many bytes a second from now on.
     pub(crate) fn limit(&mut self, per_second: u64) {
         self.throttle = Some(Box::new(Throttle::new(per_second)));
+    }
+
+    /// `set-nice`: how much it gives way to other connections of the worker.
+    pub(crate) fn give_way(&mut self, nice: i16) {
+        self.burst = burst(nice);
     }
 
     /// Changes the framing before the first body byte: a response's is known only when its head is there.
@@ -210,7 +225,7 @@ impl Pump {
             }
             self.blocked = Blocked::Source;
             turns += 1;
-            if turns > BURST {
+            if turns > self.burst {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

@@ -55,7 +55,7 @@ async fn relay(conn: &mut Conn) -> Option<Switched> {
     let mut course = Course {
         local: &local,
         entrance: &entrance,
-        tally: Tally::new(conn.accepted),
+        tally: Tally::of_connection(conn.accepted, conn.handshake),
         memo: Memo::default(),
         group: None,
         heard: None,
@@ -63,6 +63,7 @@ async fn relay(conn: &mut Conn) -> Option<Switched> {
         reading: Reading::Undecided,
     };
     course.tally.serial = worker.next_serial();
+    course.tally.number = worker.number_of(course.tally.serial);
     let reached = match course.decide(conn).await {
         Ok(Decided::Server(at)) => {
             course.tally.times.queue = 0;
@@ -108,6 +109,7 @@ async fn relay(conn: &mut Conn) -> Option<Switched> {
             tally.bytes_in = sent.max(first);
             tally.bytes_up = sent;
             tally.bytes_out = received;
+            tally.bytes_down = received;
             tally.end = end;
             tally.blame(group, &up, worker.id);
         }

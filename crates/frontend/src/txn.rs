@@ -79,6 +79,7 @@ pub(crate) async fn run(conn: &mut Conn) -> Next {
     let worker = conn.admission.worker.clone();
     let mut txn = worker.stock.txn();
     let next = serve(conn, &mut txn).await;
+    conn.rested = clock::now();
     worker.stock.give_back_txn(txn);
     next
 }
@@ -87,7 +88,9 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
     let Some((local, entrance)) = enter(conn) else { return Next::Close };
     let tune = &local.snapshot.config.global.tune;
     let limits = Limits { max_headers: tune.max_headers, max_head: tune.bufsize, max_uri: tune.max_uri };
-    let mut tally = Tally::new(clock::now());
+    let began = clock::now();
+    let mut tally = Tally::new(began);
+    tally.idle = began.saturating_duration_since(conn.rested).as_millis() as i64;
     let read = read_head(conn, txn, &entrance, &limits, &mut tally).await;
     match &read {
         Err(NoHead::Nothing) => return Next::Keep,
@@ -119,6 +122,7 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
     conn.note_handshake();
     tally.handshake = std::mem::take(&mut conn.handshake);
     tally.serial = conn.admission.worker.next_serial();
+    tally.number = conn.admission.worker.number_of(tally.serial);
     let cut = tune.log_uri_len;
     let mut course =
         Course { local: &local, entrance: &entrance, limits: &limits, tally, group: None, switched, tunnel: None };
@@ -191,6 +195,7 @@ impl Tunnel {
         tally.bytes_up += up_bytes;
         tally.bytes_in += up_bytes;
         tally.bytes_out += down_bytes;
+        tally.bytes_down += down_bytes;
         tally.end = end;
         tally.blame(group, &self.up, conn.admission.worker.id);
     }
@@ -408,11 +413,16 @@ impl Course<'_> {
             ConnectionMode::ServerClose => ConnectionMode::ServerClose,
             ConnectionMode::KeepAlive | ConnectionMode::Close => ConnectionMode::KeepAlive,
         });
-        let times = txn.memo.wishes.timeouts;
+        let front = &self.entrance.conf.timeout;
+        let timeouts = |memo: &Memo| {
+            let wished = memo.wishes.timeouts;
+            (millis(wished.client).or(front.client), millis(wished.server).or(group.conf.timeout.server))
+        };
+        let (client_timeout, server_timeout) = timeouts(&txn.memo);
         let terms = Terms {
             limits: self.limits,
-            client_timeout: millis(times.client).or(self.entrance.conf.timeout.client),
-            server_timeout: millis(times.server).or(group.conf.timeout.server),
+            client_timeout,
+            server_timeout,
             abort_on_close: group.conf.option.abortonclose,
             client_keeps: self.client_may_stay(conn, txn),
             server_closes: server_mode != ConnectionMode::KeepAlive,
@@ -426,8 +436,7 @@ impl Course<'_> {
         let Txn { req, res, memo, body, .. } = txn;
         memo.vars.get_mut().end(VarScope::Req);
         let mut exchange = Exchange::new(&conn.stream, &up.stream, req, res, &worker.stock, terms, spare);
-        let rates = |memo: &Memo| [memo.wishes.upload_limit, memo.wishes.download_limit];
-        exchange.throttle(rates(memo));
+        exchange.heed(&memo.wishes);
         let mut judged = Judged::Passes;
         let outcome = loop {
             match exchange.run(&mut conn.timer).await {
@@ -446,7 +455,8 @@ impl Course<'_> {
                         }
                         Err(end) => break Outcome::Failed(end),
                     }
-                    exchange.throttle(rates(memo));
+                    exchange.heed(&memo.wishes);
+                    exchange.set_timeouts(timeouts(memo));
                 }
                 outcome => break outcome,
             }
@@ -454,7 +464,7 @@ impl Course<'_> {
         let begun = exchange.response_begun();
         let unanswered = !begun && !exchange.heard && exchange.is_replayable();
         let unprocessed = unanswered && exchange.is_unprocessed();
-        let repeatable = unprocessed || unanswered && is_idempotent(method);
+        let repeatable = (unprocessed || unanswered && is_idempotent(method)) && !memo.wishes.no_l7_retry;
         let (client_keeps, server_keeps) = (exchange.client_keeps(), exchange.server_keeps());
         let request_done = exchange.request_done();
         if let Some(at) = exchange.head_at {
@@ -464,6 +474,8 @@ impl Course<'_> {
         self.tally.bytes_up += sent.written;
         self.tally.bytes_in += sent.read + self.tally.surplus_once(txn.req.surplus().len());
         self.tally.bytes_out += received.written;
+        let head = if txn.res.is_complete() { txn.res.head_len() + txn.res.surplus().len() } else { 0 };
+        self.tally.bytes_down += received.read + head as u64;
         if begun {
             self.tally.status = Some(txn.res.status());
             // Where rules saw it, they may have changed it since.
@@ -494,7 +506,7 @@ impl Course<'_> {
                 return Ok(self.overrule(conn, txn, group, judged, keeps).await);
             }
             Outcome::Tunnel => {
-                let timeout = millis(times.tunnel);
+                let timeout = millis(txn.memo.wishes.timeouts.tunnel);
                 self.tally.status = Some(txn.res.status());
                 let mut to_client = Buf::with_capacity(received.prefix.len() + txn.res.surplus().len());
                 to_client.extend_from_slice(&received.prefix);

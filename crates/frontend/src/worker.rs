@@ -342,6 +342,12 @@ impl Worker {
         format!("{:x}-{:x}-{serial:x}", self.process.stamp, self.id)
     }
 
+    /// Which of the transactions of the process one is, from 0: workers count in turn, so that no number comes twice.
+    pub(crate) fn number_of(&self, serial: u64) -> u64 {
+        let workers = self.process.ends.iter().count() as u64;
+        (serial - 1) * workers + self.id as u64
+    }
+
     /// Milliseconds since the start of the process, by the coarse clock.
     pub(crate) fn now_ms(&self) -> u64 {
         clock::for_rules(self.process.started).mono_ms

@@ -101,6 +101,8 @@ pub struct FrontendSheet {
     pub h2_connections: Counter,
     /// Of the requests, those that came over HTTP/2 (`h2req`).
     pub h2_requests: Counter,
+    /// Transactions and connections that were logged (`%lc`).
+    pub log_lines: Counter,
     /// Final responses by class (`hrsp_*`).
     pub responses: Responses,
 }

@@ -27,7 +27,8 @@ action_table! {
         "The syslog level of the log line of this transaction; silent writes none. The last one wins.",
         "set-log-level silent if { path /health }";
     "set-nice" "set-nice <number>" LIMIT false parse_nice,
-        "How much this transaction gives way to others of its worker, from -1024 (first) to 1024 (last).",
+        "How much this transaction gives way to others of its worker, from -1024 (first) to 1024 (last): how many buffers of a \
+         body it moves before the others have their turn, 16 to 1 instead of 4.",
         "set-nice 512 if { path_end .iso }";
     "set-priority-class" "set-priority-class <expr>" QUEUE false parse_class,
         "The class of the request in the queue: lower ones are served first. Cut to -2047 to 2047.",

@@ -9,7 +9,7 @@ use evenkeel_proto::{Method, Version};
 
 use super::date::Date;
 use super::encode::{Out, Text};
-use crate::ctx::{Count, Ctx, Phase, ProcessCount, Slots};
+use crate::ctx::{Count, Ctx, FrontendCount, Phase, ProcessCount, Slots};
 use crate::fetch::{AT_END, SINCE_ACCEPT, SINCE_HELLO, SINCE_REQUEST, SINCE_RESPONSE, SINCE_SERVER, TlsFacts};
 use crate::sample::Type;
 
@@ -130,7 +130,7 @@ aliases! {
         "What was captured of the response, as %hr.";
     "hsl" Str SINCE_RESPONSE |ctx, out| list(out, &ctx.memo.captured_response.borrow(), ctx.progress.captures[1]),
         "What was captured of the response, as %hrl.";
-    "lc" Int SINCE_ACCEPT |ctx, out| out.hexable(ctx.progress.logged, 4),
+    "lc" Int SINCE_ACCEPT logged,
         "Lines the frontend logged before; X writes it in hexadecimal.";
     "ms" Int SINCE_ACCEPT |ctx, out| out.padded(ctx.session.accepted_us.rem_euclid(1_000_000) as u64 / 1000, 3, 2),
         "Milliseconds of %T, three digits; X writes them in hexadecimal.";
@@ -260,6 +260,11 @@ fn until_request(ctx: &Ctx<'_>) -> i64 {
 fn as_seen_by_the_user(ctx: &Ctx<'_>) -> i64 {
     let times = &ctx.progress.times;
     if times.total < 0 { -1 } else { times.total - times.idle.max(0) }
+}
+
+fn logged(ctx: &Ctx<'_>, out: &mut Out<'_>) {
+    let lines = ctx.world.count(Count::Frontend(ctx.progress.frontend, FrontendCount::LogLines));
+    out.hexable(lines.and_then(|lines| u64::try_from(lines).ok()).unwrap_or(0), 4);
 }
 
 fn port(address: Option<SocketAddr>) -> u64 {

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::ctx::{ProcessCount, Times};
+use crate::ctx::{FrontendCount, ProcessCount, Times};
 use crate::fetch::TlsFacts;
 use crate::scene::Scene;
 use crate::testing::{REQUEST, Rng, env, scene, scope, with_ctx};
@@ -230,6 +230,7 @@ fn blanks_merge_in_log_lines_as_in_haproxy() {
 #[test]
 fn every_alias_of_a_finished_transaction() {
     let mut scene = told();
+    scene.world.frontends.insert(("http-in".into(), FrontendCount::LogLines), 43);
     scene.memo.unique_id.get_mut().extend_from_slice(b"id-1");
     scene.memo.captured_request.get_mut().set(1, b"a\"b]c\\#{|}\tz\xe9");
     scene.memo.captured_cookies.get_mut().set(0, b"SID=x");
@@ -241,7 +242,7 @@ fn every_alias_of_a_finished_transaction() {
         ctx.progress.server_src = "[2001:db8::1]:40000".parse().ok();
         ctx.progress.queued = [3, 4];
         (ctx.progress.retries, ctx.progress.redispatched) = (2, true);
-        (ctx.progress.serial, ctx.progress.logged) = (42, 43);
+        ctx.progress.serial = 42;
     };
     for (text, expected) in [
         ("%H %pid %{+X}pid %rt %{+X}rt %lc %{+X}lc", "localhost 5129 1409 42 002A 43 002B"),

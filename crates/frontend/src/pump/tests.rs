@@ -18,6 +18,12 @@ const NEXT: &[u8] = b"GET /next HTTP/1.1\r\n\r\n";
 const SMALL: usize = 8 * 1024;
 const BULK: usize = 64 * 1024;
 
+#[test]
+fn who_gives_way_moves_less_at_a_time() {
+    assert_eq!([-1024, -512, 0, 512, 1024].map(burst), [16, 10, 4, 3, 1]);
+    assert!((-1024..=1024).map(burst).is_sorted_by(|a, b| a >= b), "never more for who gives way more");
+}
+
 /// A far end of a connection.
 trait Far: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Far for T {}
