@@ -64,7 +64,6 @@ pub(crate) fn global(node: Option<&Node<'_>>, cx: &mut Cx<'_>) -> Global {
             },
             ssl: SslTune {
                 lifetime: find("tune.ssl.lifetime").and_then(Val::time).unwrap_or(defaults::SSL_LIFETIME),
-                cache_size: number("tune.ssl.cachesize", defaults::SSL_CACHE),
                 max_record: bytes("tune.ssl.maxrecord", defaults::SSL_MAX_RECORD),
                 hard_max_record: bytes("tune.ssl.hard-maxrecord", 0),
                 capture: bytes("tune.ssl.capture-buffer-size", 0) > 0,

@@ -158,8 +158,6 @@ pub struct H2Side {
 pub struct SslTune {
     /// How long a session may be resumed (`lifetime`).
     pub lifetime: Duration,
-    /// Sessions kept for resumption without tickets, by bind (`cachesize`).
-    pub cache_size: usize,
     /// Payload bytes of a record at the beginning of a burst; 0: full ones from the first on (`maxrecord`).
     pub max_record: usize,
     /// Payload bytes of any record; 0: 16384 (`hard-maxrecord`).
