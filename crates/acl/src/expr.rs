@@ -14,6 +14,7 @@ use crate::error::{Fault, code, nearest};
 use crate::fetch::{self, Fetch, Pick, Run, Single, Visit, fetches};
 use crate::library::Env;
 use crate::matching::{self, MATCHES, MatchKind};
+use crate::predefined;
 use crate::sample::{Sample, Type};
 use crate::value::{self, Arg, ArgKind, Value};
 use crate::word::Word;
@@ -229,7 +230,10 @@ fn find(name: &str) -> Result<(&'static Fetch, Option<&'static MatchKind>), Faul
         .map(|(base, suffix)| format!("{base}_{suffix}"))
         .collect();
     let known = fetches().iter().map(|fetch| fetch.name).chain(forms.iter().map(String::as_str));
-    let hint = nearest(name, known).map(|name| format!("did you mean `{name}`?"));
+    let hint = match predefined::find(name) {
+        Some(acl) => Some(format!("that is an acl, for a condition as it stands; what it tests is `{}`", acl.text)),
+        None => nearest(name, known).map(|name| format!("did you mean `{name}`?")),
+    };
     let fault = Fault::new(code::FETCH, 0..0, format!("there is no sample fetch `{name}`"));
     Err(fault.or_hint_from(hint))
 }

@@ -19,7 +19,7 @@ mod witness;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use self::cover::{Cover, Rest};
 use self::cubes::{Alternatives, Cube, Read, Side};
@@ -302,23 +302,24 @@ impl<'r> Analysis<'r> {
         plain: bool,
         taker: &Taker<'_>,
     ) -> Option<String> {
-        let mut tried = 0;
-        for &upper in by {
-            for lits in &self.lines[upper].takes {
-                for cube in meet(may, lits, &self.vars) {
-                    tried += 1;
-                    if tried > ATTEMPTS {
-                        return None;
-                    }
-                    let Some(witness) = Witness::new(&cube.model(), &self.vars) else { continue };
-                    if plain && !witness.is_plain() {
-                        continue;
-                    }
-                    let Some(mut scene) = witness.scene() else { continue };
-                    if taker(&mut scene).is_some_and(|taker| by.contains(&taker)) && self.matches(at, &mut scene) {
-                        return Some(witness.to_string());
-                    }
+        let takes = by.iter().flat_map(|&upper| &self.lines[upper].takes);
+        let mut open: VecDeque<Cube> = takes.flat_map(|lits| meet(may, lits, &self.vars)).take(ATTEMPTS).collect();
+        for _ in 0..ATTEMPTS {
+            let cube = open.pop_front()?;
+            let Some(witness) = Witness::new(&cube.model(), &self.vars) else { continue };
+            if plain && !witness.is_plain() {
+                continue;
+            }
+            let Some(mut scene) = witness.scene() else { continue };
+            match taker(&mut scene) {
+                Some(upper) if by.contains(&upper) && self.matches(at, &mut scene) => return Some(witness.to_string()),
+                // Another rule took it before: one that this rule lets go.
+                Some(upper) if upper < at => {
+                    let lets_go =
+                        self.lines[upper].takes.iter().flatten().map(|lit| Lit { not: !lit.not, ..lit.clone() });
+                    open.extend(lets_go.filter_map(|lit| cube.with(&[lit], &self.vars)).take(ATTEMPTS));
                 }
+                _ => {}
             }
         }
         None

@@ -132,6 +132,7 @@ fn check(args: &Check) -> ExitCode {
         let mut json = loaded.to_json();
         if let (Some(object), Some(tests)) = (json.as_object_mut(), &tests) {
             object.insert("tests".to_owned(), serde_json::to_value(tests).unwrap_or_default());
+            object.insert("ok".to_owned(), good.into());
         }
         print(&format!("{json:#}\n"));
     } else if !args.quiet {

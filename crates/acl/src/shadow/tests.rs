@@ -196,6 +196,14 @@ fn switches_are_looked_at_as_well() {
 }
 
 #[test]
+fn a_witness_is_none_that_another_rule_takes_before() {
+    let texts =
+        ["deny unless { src 10.0.0.0/8 }", "deny if { hdr(host) -i A.example }", "deny if { hdr(host) a.example }"];
+    let found = set(RuleKind::HttpRequest, &texts, &acls(&[])).shadowed(RuleKind::HttpRequest);
+    assert_eq!(told(&found), ["3 is shadowed by the one at f:2; GET http://a.example/ from 10.0.0.1"]);
+}
+
+#[test]
 fn a_rule_on_the_same_line_is_named_by_its_text() {
     let file: Arc<str> = "f".into();
     let line = |text| RuleLine { text, file: &file, line: 7 };
@@ -433,6 +441,44 @@ fn brute_force_finds_the_same() {
         }
     }
     assert!(found > 60, "{found} findings are too few to tell anything");
+}
+
+/// The same of the rules that choose a backend, whose conditions name acls.
+#[test]
+fn brute_force_finds_the_same_of_switches() {
+    let seed = 0x5eed_0512;
+    let mut rng = Rng::new(seed);
+    let (mut found, mut shown) = (0, 0);
+    for (pool, rounds) in [(path_pool(), 100), (host_pool(), 8)] {
+        for round in 0..rounds {
+            let defs: Vec<(String, String)> = (0..3)
+                .map(|at| {
+                    let tests = pool.acls.iter().filter_map(|acl| acl.strip_prefix("{ ")?.strip_suffix(" }"));
+                    (format!("acl{at}"), rng.pick(&tests.collect::<Vec<_>>()).to_string())
+                })
+                .collect();
+            let defs: Vec<(&str, &str)> = defs.iter().map(|(name, text)| (&**name, &**text)).collect();
+            let acls = acls(&defs);
+            let names = ["acl0", "acl1", "acl2", rng.pick(pool.acls)];
+            let texts: Vec<String> =
+                (0..2 + rng.below(4)).map(|at| format!("to{at} {}", condition(&mut rng, &names))).collect();
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let switch = switch(&texts, &acls);
+            let mut never = vec![true; texts.len()];
+            for mut scene in pool.scenes() {
+                if let Some(Choice::Rule(at)) = scene.with(|ctx| switch.pick(ctx)) {
+                    never[at] = false;
+                }
+            }
+            let findings = switch.shadowed(false);
+            let told_of: Vec<bool> = (0..texts.len()).map(|at| findings.iter().any(|f| f.index == at)).collect();
+            assert_eq!(told_of, never, "seed {seed:#x} round {round}: {defs:?} {texts:#?}\n{:#?}", told(&findings));
+            found += findings.len();
+            shown += findings.iter().filter(|finding| finding.witness.is_some()).count();
+        }
+    }
+    println!("{found} findings, {shown} with a request");
+    assert!(found > 40 && shown > 20, "{found} findings, {shown} with a request, are too few to tell anything");
 }
 
 /// Whatever stands in the list: a rule that is told of never runs.
