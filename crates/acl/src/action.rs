@@ -13,6 +13,7 @@ mod payload;
 mod redirect;
 mod replace;
 mod reply;
+mod resolve;
 pub(crate) mod statuses;
 mod store;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use evenkeel_proto::BadEdit;
 
 pub use self::line::reason;
 pub use self::reply::ErrorReply;
+pub use self::resolve::{Prefer, Question};
 use crate::cond::{Scope, not_in_phase};
 use crate::ctx::{Ctx, Phase};
 use crate::error::{Fault, code};
@@ -140,6 +142,8 @@ const DROP: &[RuleKind] = &[C, S, T, U, Q, R];
 const ADDRESS: &[RuleKind] = &[C, S, T, Q];
 /// Where a request has not been queued yet.
 const QUEUE: &[RuleKind] = &[T, Q];
+/// Where a name can be asked for before a server is chosen.
+const RESOLVE: &[RuleKind] = &[T, Q];
 /// Where the log line can be changed.
 const LOG: &[RuleKind] = &[T, U, Q, R, A];
 /// Where there are bytes still to pass.
@@ -157,7 +161,6 @@ const LATER: &[(&str, &str)] = &[
     ("cache-use", "answers are not kept"),
     ("close", "use reject"),
     ("do-log", "the log line is written at the end"),
-    ("do-resolve", "names are resolved when the configuration is loaded"),
     (
         "expect-netscaler-cip",
         "the one header that tells a client address is that of the PROXY protocol: expect-proxy layer4",
@@ -192,6 +195,7 @@ static ALL: LazyLock<Vec<&'static Action>> = LazyLock::new(|| {
         normalize::TABLE,
         redirect::TABLE,
         reply::TABLE,
+        resolve::TABLE,
         store::TABLE,
         track::TABLE,
         vars::TABLE,
@@ -292,7 +296,7 @@ pub enum How {
 }
 
 /// What rules wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// More data: a condition cannot be decided yet (`tcp-request inspect-delay`).
     More,
@@ -307,6 +311,8 @@ pub enum Wait {
     Handshake,
     /// `pause`: so many milliseconds.
     Pause(u64),
+    /// `do-resolve`: the address of a name.
+    Resolve(Box<Question>),
 }
 
 /// An answer made by a rule.

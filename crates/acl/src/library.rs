@@ -59,6 +59,8 @@ pub struct Library {
     pub userlists: Vec<Arc<UserList>>,
     /// `[http-errors.NAME]` sections.
     pub pages: Vec<Pages>,
+    /// The names of `[resolvers.NAME]` sections; one is known to compiled rules by its index.
+    pub resolvers: Vec<Arc<str>>,
     /// Pattern files and maps.
     pub stores: RefCell<Stores>,
     /// Capture slots by frontend name: (request, response); rules that capture with `len` add theirs.
@@ -80,6 +82,7 @@ impl Default for Library {
             proxies: Vec::new(),
             userlists: Vec::new(),
             pages: Vec::new(),
+            resolvers: Vec::new(),
             stores: RefCell::default(),
             captures: RefCell::default(),
             acls: RefCell::default(),

@@ -102,6 +102,7 @@ pub(crate) fn library() -> Library {
         groups: groups.iter().map(|&group| group.into()).collect(),
     };
     Library {
+        resolvers: vec!["dns".into()],
         tables: vec![
             table("web", KeyKind::Ip, &legacy),
             table("limits", KeyKind::Ip, &legacy),

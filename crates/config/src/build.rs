@@ -11,6 +11,7 @@ mod library;
 mod log;
 mod pages;
 mod proxy;
+mod resolvers;
 mod rules;
 mod server;
 mod shadow;
@@ -38,7 +39,7 @@ use crate::LoadOptions;
 use crate::codes;
 use crate::diagnostic::Sink;
 use crate::keys::Sections;
-use crate::model::{BindAddress, Syslog};
+use crate::model::{BindAddress, Resolvers, Syslog};
 use crate::place::{At, Files};
 use crate::secure;
 use crate::shape::{Node, Shaper, Val};
@@ -109,6 +110,11 @@ impl<'a> Cx<'a> {
             }
         }
     }
+}
+
+/// `[resolvers.NAME]`, in the order in which the library names them.
+pub(crate) fn resolvers(sections: &Shared<'_>, cx: &mut Cx<'_>) -> Vec<Resolvers> {
+    sections.resolvers.iter().map(|(name, node)| resolvers::resolvers(name, node, cx)).collect()
 }
 
 /// One proxy section over the defaults it takes from.

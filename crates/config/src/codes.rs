@@ -386,6 +386,12 @@ switch the thing on.
 be stapled, an authority in a bundle is too old to be used.
     openssl x509 -in site.pem -noout -subject -dates";
 
+    BAD_RESOLVERS = "EK0245", "resolvers that cannot be used",
+"A [resolvers.NAME] section asks name servers by their IP addresses, over UDP or, with `tcp@`, over TCP. Port 53 may be left out; each
+has a name of its own.
+    [resolvers.dns]
+    nameserver = [\"10.0.0.53\", \"tcp@10.0.0.54:53\"]";
+
     BAD_LOG_SAMPLE = "EK0250", "not some lines of a period",
 "`sample` of a logger is a list of lines and the length of the period they are counted in, with a colon between. Lines count from 1, and
 none is beyond the end of the period.

@@ -153,6 +153,31 @@ pub const MAX_TABLE_KEY_LEN: usize = 1024;
 /// The most entries of a stick table.
 pub const MAX_TABLE_SIZE: u64 = 1 << 30;
 
+/// `resolvers.resolve-retries`.
+pub const RESOLVE_RETRIES: u32 = 3;
+/// The most of `resolvers.resolve-retries`.
+pub const MAX_RESOLVE_RETRIES: u32 = 100;
+/// `resolvers.timeout.retry`.
+pub const DNS_RETRY: Duration = Duration::from_secs(1);
+/// `resolvers.hold.valid`.
+pub const HOLD_VALID: Duration = Duration::from_secs(10);
+/// The other times of `resolvers.hold`.
+pub const HOLD_FAILED: Duration = Duration::from_secs(30);
+/// `resolvers.accepted-payload-size`: what RFC 6891 takes for granted.
+pub const DNS_PAYLOAD: u16 = 512;
+/// `resolvers.max-names`.
+pub const DNS_NAMES: usize = 10_000;
+/// The most of `resolvers.max-names`.
+pub const MAX_DNS_NAMES: usize = 1_000_000;
+/// `resolvers.max-questions`.
+pub const DNS_QUESTIONS: usize = 256;
+/// The most of `resolvers.max-questions`.
+pub const MAX_DNS_QUESTIONS: usize = 10_000;
+/// Name servers of one section.
+pub const MAX_NAMESERVERS: usize = 16;
+/// The port of name servers.
+pub const DNS_PORT: u16 = 53;
+
 /// `global.why.entries`: some four megabytes of records.
 pub const WHY_ENTRIES: usize = 4096;
 /// The greatest `global.why.entries`.

@@ -7,6 +7,7 @@ mod global;
 mod log;
 mod pages;
 mod proxy;
+mod resolvers;
 mod rules;
 mod server;
 mod table;
@@ -20,6 +21,7 @@ pub(crate) use global::GLOBAL;
 pub(crate) use log::{FACILITIES, FORMATS, LEVELS};
 pub(crate) use pages::HTTP_ERRORS;
 pub(crate) use proxy::PROXY;
+pub(crate) use resolvers::RESOLVERS;
 pub(crate) use test::{ACTIONS as TEST_ACTIONS, STATES as TEST_STATES, TEST};
 pub(crate) use tls::CRT_STORE;
 pub(crate) use users::USERLIST;
@@ -328,6 +330,10 @@ mod tests {
             ("capture.cookie", _) => "[listen.x.capture.cookie]".to_owned(),
             ("http-errors", _) => "[http-errors.site]".to_owned(),
             ("userlist", _) => "[userlist.x]".to_owned(),
+            ("resolvers" | "resolvers.timeout" | "resolvers.hold", _) => {
+                format!("[{}]", table.replace("resolvers", "resolvers.x"))
+            }
+            ("nameserver", _) => "[[resolvers.x.nameserver]]".to_owned(),
             ("user" | "group", _) => format!("[[userlist.x.{table}]]"),
             ("test", _) => "[[test]]".to_owned(),
             ("test.given.tables" | "test.expect.tracked", _) => format!("[[test]]\n[[{table}]]"),
@@ -346,6 +352,7 @@ mod tests {
             "bind.tls" => "certificate = \"a.pem\"\nca-file = \"a.pem\"",
             "certificate" | "load" => "cert = \"a.pem\"",
             "user" => "name = \"ann\"",
+            "nameserver" => "address = \"10.0.0.53\"",
             "group" => "name = \"ops\"",
             _ => "",
         };
@@ -355,7 +362,7 @@ mod tests {
     #[test]
     fn every_example_fits_its_key() {
         let mut tried = 0;
-        for root in [&GLOBAL, &PROXY, &USERLIST, &HTTP_ERRORS, &CRT_STORE, &TEST] {
+        for root in [&GLOBAL, &PROXY, &USERLIST, &HTTP_ERRORS, &CRT_STORE, &RESOLVERS, &TEST] {
             each(root, &mut Vec::new(), &mut |table| {
                 for key in table.keys {
                     // The example of a family shows one of its keys, which has sections of its own.
@@ -391,7 +398,7 @@ mod tests {
     #[test]
     fn tables_are_whole() {
         let mut seen = Vec::new();
-        for root in [&GLOBAL, &PROXY, &USERLIST, &HTTP_ERRORS, &CRT_STORE, &TEST] {
+        for root in [&GLOBAL, &PROXY, &USERLIST, &HTTP_ERRORS, &CRT_STORE, &RESOLVERS, &TEST] {
             each(root, &mut seen, &mut |table| {
                 for (index, key) in table.keys.iter().enumerate() {
                     let name = format!("{}.{}", table.name, key.name);

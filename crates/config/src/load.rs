@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 use crate::build::{self, Cx, Layers};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Severity, Sink};
-use crate::keys::{CRT_STORE, GLOBAL, HTTP_ERRORS, Kind, PROXY, Sections, TEST, Type, USERLIST};
+use crate::keys::{CRT_STORE, GLOBAL, HTTP_ERRORS, Kind, PROXY, RESOLVERS, Sections, TEST, Type, USERLIST};
 use crate::model::Config;
 use crate::nearest::{did_you_mean, nearest};
 use crate::place::{At, Files};
@@ -23,8 +23,19 @@ use crate::shape::{Data, Node, Val, type_in_words};
 use crate::{LoadOptions, Loaded, Source, cross};
 
 /// The kinds of sections and other words at the top of a file.
-const ROOT: &[&str] =
-    &["include", "global", "defaults", "frontend", "backend", "listen", "userlist", "http-errors", "crt-store", "test"];
+const ROOT: &[&str] = &[
+    "include",
+    "global",
+    "defaults",
+    "frontend",
+    "backend",
+    "listen",
+    "userlist",
+    "http-errors",
+    "crt-store",
+    "resolvers",
+    "test",
+];
 
 /// Sections of a later version.
 const ROOT_LATER: &[&str] = &[
@@ -38,7 +49,6 @@ const ROOT_LATER: &[&str] = &[
     "map",
     "peers",
     "program",
-    "resolvers",
     "ring",
     "stick-table",
     "traces",
@@ -49,6 +59,7 @@ static GLOBAL_KIND: Kind = Kind::Table(&GLOBAL);
 static USERLISTS: Kind = Kind::Named(&Kind::Table(&USERLIST));
 static PAGES: Kind = Kind::Named(&Kind::Table(&HTTP_ERRORS));
 static CRT_STORES: Kind = Kind::Named(&Kind::Table(&CRT_STORE));
+static RESOLVERS_KIND: Kind = Kind::Named(&Kind::Table(&RESOLVERS));
 static TESTS: Kind = Kind::Many(&Kind::Table(&TEST));
 
 /// Checks sources that are in memory already; an `include` among them is an error.
@@ -143,6 +154,7 @@ fn config<'d>(documents: &'d [Spanned<DeTable<'d>>], includes: bool, cx: &mut Cx
     let nodes = proxies.iter().map(|(section, name, node)| (section.kind, *name, node));
     cx.library = Rc::new(build::library(nodes, &shared, &global, folder(cx), cx));
     global.set_vars = build::set_vars(global_node.as_ref(), cx);
+    let resolvers: Vec<_> = build::resolvers(&shared, cx).into_iter().map(Arc::new).collect();
     let mut built = build::Built::default();
     let mut used = vec![Used::default(); defaults.list.len()];
     let layers: Vec<Layers<'_, '_>> = proxies
@@ -186,6 +198,7 @@ fn config<'d>(documents: &'d [Spanned<DeTable<'d>>], includes: bool, cx: &mut Cx
         frontends: built.frontends.into_iter().map(|built| Arc::new(built.frontend)).collect(),
         backends: built.backends.into_iter().map(|built| Arc::new(built.backend)).collect(),
         tables: cx.library.tables.clone(),
+        resolvers,
         tests,
         order: built.order,
         files: names.map(PathBuf::from).collect(),
@@ -279,6 +292,7 @@ fn root<'d>(
             "userlist" => named(file, "userlist", &USERLISTS, value, at, &mut shared.userlists, cx),
             "http-errors" => named(file, "http-errors", &PAGES, value, at, &mut shared.pages, cx),
             "crt-store" => named(file, "crt-store", &CRT_STORES, value, at, &mut shared.crt_stores, cx),
+            "resolvers" => named(file, "resolvers", &RESOLVERS_KIND, value, at, &mut shared.resolvers, cx),
             "test" => {
                 if let Some(found) = cx.shaper(file, Sections::ANY).value(&TESTS, value, at, "test")
                     && let Data::List(tests) = found.data

@@ -6,6 +6,7 @@
 mod check;
 mod log;
 mod pages;
+mod resolvers;
 mod test;
 mod tls;
 
@@ -26,6 +27,7 @@ pub use evenkeel_tls::options::{BindTls, CertSource, ServerTls};
 pub(crate) use log::SYSLOGS;
 pub use log::{LogFormat, LogSample, LogSink, LogTarget, Syslog};
 pub use pages::{ErrorPage, ErrorPages};
+pub use resolvers::{Hold, Nameserver, Resolvers};
 pub use test::{
     Expected, ExpectedAction, ExpectedField, ExpectedSent, Given, GivenEntry, GivenResponse, GivenState, Test,
     TestRequest,
@@ -45,6 +47,8 @@ pub struct Config {
     pub backends: Vec<Arc<Backend>>,
     /// Stick tables, each named after its proxy; compiled rules know a table by its index here.
     pub tables: Vec<TableDef>,
+    /// `[resolvers.NAME]` sections; compiled rules know one by its index here.
+    pub resolvers: Vec<Arc<Resolvers>>,
     /// `[[test]]` blocks, in file order.
     pub tests: Vec<Test>,
     /// The sections in file order, for pages that list them as the operator wrote them.

@@ -11,7 +11,9 @@ use evenkeel_acl::pattern::{StoreChange, Stores};
 use evenkeel_acl::stick::TableDef;
 use serde_json::{Value, json};
 
-use crate::model::{Backend, Bind, BindAddress, Config, Frontend, LogSink, LogTarget, Mode, OnRemove, Proto, Server};
+use crate::model::{
+    Backend, Bind, BindAddress, Config, Frontend, LogSink, LogTarget, Mode, OnRemove, Proto, Resolvers, Server,
+};
 use crate::units::{show_duration, show_size};
 
 /// The difference between two configurations.
@@ -27,6 +29,8 @@ pub struct Plan {
     pub servers: Diff,
     /// Stick tables by name; a changed one loses its entries.
     pub tables: Diff,
+    /// `[resolvers.NAME]` sections; a changed one forgets its answers.
+    pub resolvers: Diff,
     /// Pattern files and maps that hold something else; told by [`Plan::with_files`].
     pub files: Vec<StoreChange>,
     /// Global settings that change with the reload.
@@ -78,6 +82,9 @@ pub fn plan(old: &Config, new: &Config) -> Plan {
         backends: Diff::of(&backends(old), &backends(new), |old, new| backend_changes(old, new)),
         servers: Diff::of(&servers(old), &servers(new), |old, new| changes(&server_fields(old), &server_fields(new))),
         tables: Diff::of(&tables(old), &tables(new), |old, new| changes(&table_fields(old), &table_fields(new))),
+        resolvers: Diff::of(&resolvers(old), &resolvers(new), |old, new| {
+            changes(&resolvers_fields(old), &resolvers_fields(new))
+        }),
         ..Plan::default()
     };
     plan.global = changes(&global_fields(old), &global_fields(new));
@@ -93,7 +100,9 @@ impl Plan {
 
     /// Whether nothing would change.
     pub fn is_empty(&self) -> bool {
-        [&self.binds, &self.frontends, &self.backends, &self.servers, &self.tables].into_iter().all(Diff::is_empty)
+        [&self.binds, &self.frontends, &self.backends, &self.servers, &self.tables, &self.resolvers]
+            .into_iter()
+            .all(Diff::is_empty)
             && self.files.is_empty()
             && self.global.is_empty()
             && self.needs_restart.is_empty()
@@ -108,6 +117,7 @@ impl Plan {
             "backends": self.backends.to_json(),
             "servers": self.servers.to_json(),
             "tables": self.tables.to_json(),
+            "resolvers": self.resolvers.to_json(),
             "files": self.files.iter().map(file_json).collect::<Vec<_>>(),
             "global": changes_json(&self.global),
             "needs_restart": changes_json(&self.needs_restart),
@@ -127,6 +137,7 @@ impl fmt::Display for Plan {
             ("backend", &self.backends),
             ("server", &self.servers),
             ("table", &self.tables),
+            ("resolvers", &self.resolvers),
         ] {
             for name in &diff.added {
                 writeln!(f, "+ {kind} {name}")?;
@@ -294,6 +305,23 @@ fn table_fields(table: &TableDef) -> Vec<Field> {
         field("expire", time(*expire)),
         field("nopurge", nopurge),
         field("store", store.join(", ")),
+    ]
+}
+
+fn resolvers(config: &Config) -> Vec<(Arc<str>, &Resolvers)> {
+    config.resolvers.iter().map(|section| (Arc::clone(&section.name), &**section)).collect()
+}
+
+fn resolvers_fields(section: &Resolvers) -> Vec<Field> {
+    let Resolvers { name: _, nameservers, retries, retry, hold, payload, max_names, max_questions } = section;
+    vec![
+        hidden("nameserver", nameservers),
+        field("resolve-retries", retries),
+        field("timeout.retry", show_duration(*retry)),
+        hidden("hold", hold),
+        field("accepted-payload-size", payload),
+        field("max-names", max_names),
+        field("max-questions", max_questions),
     ]
 }
 

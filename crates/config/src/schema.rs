@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::keys::{CRT_STORE, Fallback, GLOBAL, HTTP_ERRORS, Key, Kind, PROXY, Sections, TEST, Table, USERLIST};
+use crate::keys::{
+    CRT_STORE, Fallback, GLOBAL, HTTP_ERRORS, Key, Kind, PROXY, RESOLVERS, Sections, TEST, Table, USERLIST,
+};
 use crate::units::{show_duration, show_size};
 
 /// The schema of a configuration file.
@@ -57,7 +59,9 @@ pub fn schema() -> Value {
         };
         properties.insert(name.to_owned(), value);
     }
-    for (name, table) in [("userlist", &USERLIST), ("http-errors", &HTTP_ERRORS), ("crt-store", &CRT_STORE)] {
+    for (name, table) in
+        [("userlist", &USERLIST), ("http-errors", &HTTP_ERRORS), ("crt-store", &CRT_STORE), ("resolvers", &RESOLVERS)]
+    {
         let section = reference(table, Sections::ANY, &mut defs);
         properties.insert(
             name.to_owned(),

@@ -15,7 +15,7 @@ use evenkeel_acl::stick::Tables;
 use evenkeel_admin::view::ReloadView;
 use evenkeel_backend::{Checker, Notice, Registry, Server};
 use evenkeel_config::{Config, LoadOptions, OnRemove, Tls};
-use evenkeel_frontend::{Command, Frontends, Handle, Logs, Process, Shared, Snapshot};
+use evenkeel_frontend::{Command, Frontends, Handle, Lasting, Logs, Process, Shared, Snapshot};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
@@ -154,7 +154,9 @@ impl Supervisor {
         // One ring more than workers: the control thread logs server states.
         let logs = Logs::new(workers + 1, config.global.tune.log_buffer, &config.global.log_tag);
         logs.identify(&config.global.log_tag, config.global.log_hostname.as_deref());
-        let snapshot = Snapshot::build(1, config.clone(), &registry, &frontends, &logs, &Tables::default(), &tls);
+        let (resolvers, desk) = evenkeel_dns::desk();
+        let before = Lasting { tables: &Tables::default(), resolvers: &resolvers };
+        let snapshot = Snapshot::build(1, config.clone(), &registry, &frontends, &logs, before, &tls);
         let mut listeners = Listeners::default();
         let prepared = listeners.prepare(&snapshot, workers).map_err(|e| e.to_string())?;
         let admin = match &config.global.admin {
@@ -181,6 +183,7 @@ impl Supervisor {
         let handles: Result<Vec<_>, _> = (0..workers).map(|id| evenkeel_frontend::spawn(id, shared.clone())).collect();
         let handles =
             handles.map_err(|e| format!("cannot start a worker: {e}; raise the limit of file descriptors"))?;
+        tokio::task::spawn_local(desk.serve());
         registry.commit(&groups);
         let mut checker = Checker::new(notices(logs, workers));
         checker.follow(&groups);
@@ -375,7 +378,7 @@ impl Supervisor {
             &self.registry,
             &self.frontends,
             &self.shared.logs,
-            &old.tables,
+            Lasting { tables: &old.tables, resolvers: &old.resolvers },
             &tls,
         );
         let prepared = self.listeners.prepare(&snapshot, self.workers.len()).map_err(|e| e.to_string())?;

@@ -20,6 +20,7 @@ use crate::deliver::send;
 use crate::end::End;
 use crate::exchange::Exchange;
 use crate::reply::Answer;
+use crate::resolve;
 use crate::timer::{Timer, within};
 use crate::txn::{Course, Next, Txn, keep_surplus};
 use crate::upstream::client_left;
@@ -273,7 +274,7 @@ impl<'c> Course<'c> {
                     Verdict::Continue | Verdict::Allow | Verdict::Wait(Wait::More) => break,
                     Verdict::Reply(reply) => return Ok(Judged::Replaced(reply)),
                     Verdict::Close(close) => return Ok(Judged::Closed(close)),
-                    Verdict::Wait(Wait::Handshake) => {}
+                    Verdict::Wait(Wait::Handshake | Wait::Resolve(_)) => {}
                     Verdict::Wait(Wait::Pause(ms)) => exchange.rest(timer, Duration::from_millis(ms)).await?,
                     Verdict::Wait(Wait::Body { time, at_least }) => {
                         let (since, time) = (clock::now(), Duration::from_millis(time));
@@ -299,6 +300,12 @@ impl<'c> Course<'c> {
             Wait::Handshake => self.wait_for_handshake(conn).await,
             Wait::Pause(ms) => {
                 self.pause(conn, txn, Duration::from_millis(ms)).await;
+                Ok(())
+            }
+            Wait::Resolve(question) => {
+                let watch = txn.req.framing() == Framing::Empty;
+                let answer = resolve::answer(conn, &self.local.snapshot, &question, watch).await?;
+                self.look(conn, txn, Phase::Request, |ctx| question.settle(ctx, answer));
                 Ok(())
             }
             Wait::Body { time, at_least } => self.wait_for_body(conn, txn, Duration::from_millis(time), at_least).await,

@@ -7,6 +7,7 @@ use evenkeel_acl::count::Counted;
 use evenkeel_acl::stick::Tables;
 use evenkeel_backend::{Group, Registry};
 use evenkeel_config::{self as config, ErrorPage};
+use evenkeel_dns::Resolvers;
 use evenkeel_tls::Terminator;
 
 use crate::end::End;
@@ -26,8 +27,19 @@ pub struct Snapshot {
     pub groups: Vec<Arc<Group>>,
     /// Stick tables, as in `config.tables`.
     pub tables: Tables,
+    /// Sections of name servers, as in `config.resolvers`.
+    pub resolvers: Resolvers,
     /// Backends that are not disabled, by name.
     by_name: HashMap<Arc<str>, usize>,
+}
+
+/// What a new generation takes over from the one before, as far as it did not change.
+#[derive(Clone, Copy, Debug)]
+pub struct Lasting<'a> {
+    /// Stick tables.
+    pub tables: &'a Tables,
+    /// Sections of name servers with their answers.
+    pub resolvers: &'a Resolvers,
 }
 
 /// A frontend of one snapshot.
@@ -116,14 +128,14 @@ fn has_rules(front: &config::Frontend, config: &config::Config) -> bool {
 }
 
 impl Snapshot {
-    /// Builds everything of a new generation; `tables` are those in force, `tls` is what was loaded with `config`. Traffic sees nothing of it before it is stored.
+    /// Builds everything of a new generation; `before` is what is in force, `tls` is what was loaded with `config`. Traffic sees nothing of it before it is stored.
     pub fn build(
         generation: u64,
         config: Arc<config::Config>,
         registry: &Registry,
         frontends: &Frontends,
         logs: &Logs,
-        tables: &Tables,
+        before: Lasting<'_>,
         tls: &config::Tls,
     ) -> Snapshot {
         let groups = registry.build(&config, tls);
@@ -150,8 +162,9 @@ impl Snapshot {
                 })
             })
             .collect();
-        let tables = tables.reconcile(&config.tables);
-        Snapshot { generation, config, frontends: entrances, groups, tables, by_name }
+        let tables = before.tables.reconcile(&config.tables);
+        let resolvers = before.resolvers.reconcile(&config.resolvers);
+        Snapshot { generation, config, frontends: entrances, groups, tables, resolvers, by_name }
     }
 
     /// Index of the backend of that name, unless it is disabled.

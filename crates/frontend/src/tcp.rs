@@ -24,6 +24,7 @@ use crate::end::End;
 use crate::finish::{Past, Tally};
 use crate::greeting::Extras;
 use crate::relay::{Broken, Half, Limits, Relay};
+use crate::resolve;
 use crate::snapshot::Entrance;
 use crate::timer::within;
 use crate::upstream::Upstream;
@@ -360,6 +361,10 @@ impl Course<'_> {
                 Verdict::Wait(Wait::Pause(ms)) => {
                     let time = Some(Duration::from_millis(ms));
                     let _ = within(&mut conn.timer, clock::now(), time, std::future::pending::<()>()).await;
+                }
+                Verdict::Wait(Wait::Resolve(question)) => {
+                    let answer = resolve::answer(conn, &self.local.snapshot, &question, true).await?;
+                    self.look(conn, last, |ctx| question.settle(ctx, answer));
                 }
                 Verdict::Wait(_) => last = !self.hear(conn, since, delay).await,
             }

@@ -186,6 +186,6 @@ impl Act for Pause {
 
 impl Act for WaitFor {
     fn run<'r>(&'r self, _: &mut Ctx<'_>, _: &'r Place) -> Next<'r> {
-        Next::Wait(self.0)
+        Next::Wait(self.0.clone())
     }
 }

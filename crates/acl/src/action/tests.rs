@@ -134,8 +134,63 @@ fn every_example_compiles_and_runs() {
         });
         let mut scene = if kind.phase() == Phase::Response { answered() } else { scene(REQUEST) };
         let ended = run_in(&mut scene, kind, &[action.example]);
-        let goes_on = ["continue", "Body", "Pause", "Handshake"].iter().any(|word| ended.starts_with(word));
+        let goes_on = ["continue", "Body", "Pause", "Handshake", "Resolve"].iter().any(|word| ended.starts_with(word));
         assert!(action.ends || goes_on, "{}: {ended}", action.example);
+    }
+}
+
+/// What `do-resolve` asks for, or sets without asking, of each host.
+#[test]
+fn names_are_asked_for_and_addresses_are_not() {
+    let rules = compiled(RuleKind::HttpRequest, &["do-resolve(txn.ip,dns,ipv4) url_param(h),url_dec"]);
+    let var = VarRef::parse("txn.ip").unwrap();
+    let long = format!("{}.example", "a".repeat(63));
+    for (host, asked, set) in [
+        ("a.example", Some("a.example"), None),
+        ("A.Example.", Some("a.example"), None),
+        ("_x.under_score", Some("_x.under_score"), None),
+        ("localhost", Some("localhost"), None),
+        (&long, Some(&*long), None),
+        ("192.0.2.1", None, Some("192.0.2.1")),
+        ("[2001:db8::1]", None, Some("2001:db8::1")),
+        ("2001:db8::1", None, Some("2001:db8::1")),
+        ("", None, None),
+        (".", None, None),
+        ("a..example", None, None),
+        (".a", None, None),
+        ("a.example:80", None, None),
+        ("a/b", None, None),
+        ("m%C3%BCller.example", None, None),
+        (&"a".repeat(64), None, None),
+        (&"a.".repeat(127), None, None),
+    ] {
+        let mut scene = scene(&format!("GET /?h={host} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        scene.at(Phase::Request, |ctx| {
+            let question = match rules.eval(ctx, &mut 0) {
+                Verdict::Wait(Wait::Resolve(question)) => Some(question),
+                Verdict::Continue => None,
+                other => panic!("{host:?}: {other:?}"),
+            };
+            assert_eq!(question.as_ref().map(|question| &*question.name), asked, "{host:?}");
+            let set = set.map(|text| Stored::Ip(text.parse().unwrap()));
+            assert_eq!(ctx.var(&var, Stored::clone), set, "{host:?}");
+            let Some(question) = question else { return };
+            assert_eq!((question.resolvers, question.prefer), (0, Prefer::V4));
+            question.settle(ctx, None);
+            assert_eq!(ctx.var(&var, Stored::clone), None);
+            question.settle(ctx, "192.0.2.9".parse().ok());
+            assert_eq!(ctx.var(&var, Stored::clone), Some(Stored::Ip("192.0.2.9".parse().unwrap())));
+        });
+    }
+    for (rule, at, says) in [
+        ("do-resolve(txn.ip,dsn) src", "do-resolve(txn.ip,dsn)", "there is no [resolvers.dsn]; did you mean `dns`?"),
+        ("do-resolve(txn.ip) src", "do-resolve(txn.ip)", "the resolvers are missing"),
+        ("do-resolve(txn.ip,dns,ipv5) src", "do-resolve(txn.ip,dns,ipv5)", "`ipv5` is no preference"),
+        ("do-resolve(ip,dns) src", "ip", "names no scope"),
+        ("do-resolve(txn.ip,dns)", "do-resolve(txn.ip,dns)", "the expression of `do-resolve` is missing"),
+    ] {
+        let (code, words, text) = mistake(RuleKind::HttpRequest, rule);
+        assert!(code == code::ACTION_ARGS && words == at && text.contains(says), "{rule}: {code} {words} {text}");
     }
 }
 

@@ -43,19 +43,19 @@ enum Value {
 struct Unset(VarRef);
 
 fn parse_set(name: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
-    let (name, conditions) = target(name, scope)?;
+    let (name, conditions) = conditional(name, scope)?;
     let word = argument(words, "set-var", "the expression", "set-var(<scope>.<name>) <expr>")?;
     Ok(Box::new(Set { name, conditions, value: Value::Expr(expression_of(word, scope)?) }))
 }
 
 fn parse_format(name: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
-    let (name, conditions) = target(name, scope)?;
+    let (name, conditions) = conditional(name, scope)?;
     let word = argument(words, "set-var-fmt", "the text", "set-var-fmt(<scope>.<name>) <fmt>")?;
     Ok(Box::new(Set { name, conditions, value: Value::Format(Format::parse_var(word, scope)?) }))
 }
 
 fn parse_unset(name: &Word, _: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
-    let (var, conditions) = target(name, scope)?;
+    let (var, conditions) = conditional(name, scope)?;
     if !conditions.is_empty() {
         return Err(Fault::new(code::ACTION_ARGS, name.range.clone(), "`unset-var` takes no condition in parentheses"));
     }
@@ -63,8 +63,20 @@ fn parse_unset(name: &Word, _: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<
 }
 
 /// The variable in the parentheses of the name of the action, and the conditions after it.
-fn target(word: &Word, scope: &Scope<'_>) -> Result<(VarRef, Vec<&'static str>), Fault> {
-    const EXAMPLE: &str = "name the variable in parentheses: set-var(txn.name)";
+fn conditional(word: &Word, scope: &Scope<'_>) -> Result<(VarRef, Vec<&'static str>), Fault> {
+    let (var, rest) = target(word, scope)?;
+    let conditions = rest.iter().map(|part| {
+        CONDITIONS.iter().copied().find(|name| *name == &**part).ok_or_else(|| {
+            Fault::new(code::ACTION_ARGS, word.range.clone(), format!("there is no condition `{part}`"))
+                .did_you_mean(part, CONDITIONS.iter().copied())
+        })
+    });
+    Ok((var, conditions.collect::<Result<_, _>>()?))
+}
+
+/// The variable in the parentheses of the name of the action, and what stands behind it between commas.
+pub(super) fn target(word: &Word, scope: &Scope<'_>) -> Result<(VarRef, Vec<String>), Fault> {
+    const EXAMPLE: &str = "name the variable first in the parentheses: txn.name";
     let Some(inside) = in_name(word) else {
         return Err(Fault::new(code::ACTION_ARGS, word.range.clone(), "the variable is missing").hint(EXAMPLE));
     };
@@ -77,13 +89,7 @@ fn target(word: &Word, scope: &Scope<'_>) -> Result<(VarRef, Vec<&'static str>),
         return Err(Fault::new(code::PHASE, span, format!("`{name}` would be lost: {why}"))
             .hint("use sess for what lasts as long as the connection, txn for request and response"));
     }
-    let conditions = parts.map(|part| {
-        CONDITIONS.iter().copied().find(|name| *name == part).ok_or_else(|| {
-            Fault::new(code::ACTION_ARGS, word.range.clone(), format!("there is no condition `{part}`"))
-                .did_you_mean(part, CONDITIONS.iter().copied())
-        })
-    });
-    Ok((var, conditions.collect::<Result<_, _>>()?))
+    Ok((var, parts.map(str::to_owned).collect()))
 }
 
 /// Why a variable of that scope cannot be set by such a rule.

@@ -282,7 +282,7 @@ pub(super) fn effect(kind: RuleKind, words: &[Word], lax: bool) -> Effect {
         "set-dst" | "set-dst-port" => Effect::Changes(vec![Part::Destination]),
         // The header is read once the set is over.
         "expect-proxy" => Effect::Changes(vec![Part::Source, Part::Destination]),
-        "pause" | "wait-for-body" | "wait-for-handshake" => Effect::Changes(vec![Part::Handshake]),
+        "do-resolve" | "pause" | "wait-for-body" | "wait-for-handshake" => Effect::Changes(vec![Part::Handshake]),
         "add-acl"
         | "capture"
         | "del-acl"

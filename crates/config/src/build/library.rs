@@ -21,6 +21,8 @@ pub(crate) struct Sections<'d> {
     pub pages: Vec<(&'d str, Node<'d>)>,
     /// `[crt-store.NAME]`.
     pub crt_stores: Vec<(&'d str, Node<'d>)>,
+    /// `[resolvers.NAME]`.
+    pub resolvers: Vec<(&'d str, Node<'d>)>,
     /// `[[test]]`.
     pub tests: Vec<Node<'d>>,
 }
@@ -37,6 +39,7 @@ pub(crate) fn library<'p, 'd: 'p>(
     let mut library = Library {
         stick_counters: global.tune.stick_counters,
         stores: RefCell::new(cx.opts.previous.map(Stores::after).unwrap_or_default()),
+        resolvers: sections.resolvers.iter().map(|(name, _)| Arc::from(*name)).collect(),
         read: Box::new(move |path: &Path| read(&folder.join(path))),
         ..Library::default()
     };

@@ -10,8 +10,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use evenkeel_acl::{
-    Choice, Close, Ctx, Env, Library, LogFormat, Phase, Reading, Reply, RuleSet, Scene, Switch, Trace, VarScope,
-    Verdict, Wait, Wire, count,
+    Choice, Close, Ctx, Env, Library, LogFormat, Phase, Question as Resolve, Reading, Reply, RuleSet, Scene, Switch,
+    Trace, VarScope, Verdict, Wait, Wire, count,
 };
 use evenkeel_config::{self as config, Config, Mode};
 use evenkeel_frontend::End;
@@ -415,6 +415,7 @@ impl<'c> Engine<'c> {
                     Wait::More => None,
                     Wait::Handshake => Some("waits for the handshake".to_owned()),
                     Wait::Pause(ms) => Some(format!("waits {ms} ms")),
+                    Wait::Resolve(question) => Some(self.resolve(&question)),
                     Wait::Body { time, .. } => {
                         self.scene.body.clone_from(&self.body);
                         Some(format!("waits for the body, for {time} ms at most"))
@@ -422,6 +423,16 @@ impl<'c> Engine<'c> {
                 };
                 (word, false)
             }
+        }
+    }
+
+    /// Answers a name as described, and says so.
+    fn resolve(&mut self, question: &Resolve) -> String {
+        let answer = self.given.addresses.get(&*question.name).copied();
+        self.look(Phase::Request, |ctx| question.settle(ctx, answer));
+        match answer {
+            Some(ip) => format!("resolves {} to {ip}", question.name),
+            None => format!("resolves {}: no address is given for it", question.name),
         }
     }
 

@@ -4,6 +4,7 @@
 //! Invariant: tables and variables are copies, so whatever rules do to them is gone with the explanation.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use evenkeel_acl::stick::{DataSel, Key, Kind, Table};
@@ -37,6 +38,8 @@ pub struct Given {
     pub proc_vars: ProcVars,
     /// Other variables.
     pub vars: Vec<(VarRef, String)>,
+    /// The addresses of names that rules ask for, in small letters.
+    pub addresses: HashMap<String, IpAddr>,
     /// The answer of the server.
     pub response: Option<Response>,
     /// The name of the machine.
@@ -95,6 +98,7 @@ impl Given {
             tables: config.tables.iter().map(|def| Arc::new(Table::new(def))).collect(),
             proc_vars,
             vars: Vec::new(),
+            addresses: HashMap::new(),
             response: None,
             hostname: "localhost".to_owned(),
             notes: Vec::new(),

@@ -63,6 +63,9 @@ ends! {
     ClientClosedInResponse = "EV106" "client_closed_in_response", Client, b'C' Data, None, None,
         "the client closed the connection in the middle of the response",
         "nothing: tabs are closed and downloads are given up";
+    ClientClosedResolving = "EV107" "client_closed_resolving", Client, b'C' Request, Some(400), Some("http_request_error"),
+        "the client closed the connection while a name was looked up for its request (do-resolve)",
+        "look at the name servers (`evenkeel resolvers`): slow or silent ones make clients leave";
     ClientSlowHead = "EV110" "client_slow_head", Client, b'c' Request, Some(408), Some("http_request_error"),
         "the client did not send a whole request head within timeout.http-request",
         "nothing when it is rare; many from one address are an attack, many from everywhere a network in trouble";
