@@ -220,7 +220,7 @@ fn tests_of_a_configuration_are_run() {
     assert_eq!(strict.status.code(), Some(1));
     assert!(stderr(&strict).contains("1 test(s) failed") && stderr(&strict).contains("FAILED  wrong"), "{strict:?}");
     let strict = json(&evenkeel(&["check", "--strict", "--json", bad]));
-    assert_eq!((&strict["ok"], &strict["tests"]["failed"]), (&true.into(), &1.into()));
+    assert_eq!((&strict["ok"], &strict["tests"]["failed"]), (&false.into(), &1.into()));
 }
 
 #[test]
