@@ -172,7 +172,6 @@ const LATER: &[(&str, &str)] = &[
     ("set-fc-tos", "packets are not marked"),
     ("set-mark", "packets are not marked"),
     ("set-tos", "packets are not marked"),
-    ("use-service", "the metrics have a listener of their own"),
 ];
 
 /// Builds `pub(super) static TABLE: &[Action]` of a module.
@@ -354,6 +353,8 @@ pub enum Cause {
     Redirect,
     /// `return`: an empty body when there is none.
     Return,
+    /// `use-service prometheus-exporter`: the body is not known here.
+    Exporter,
     /// An edit could not be made (HAProxy's strict-mode): 500 with its error page.
     FailedRewrite,
 }

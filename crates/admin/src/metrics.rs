@@ -16,7 +16,7 @@ use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricT
 use prometheus::{Registry, TextEncoder};
 
 use crate::values::{Object, Value, rows};
-use crate::view::View;
+use crate::view::{AdminState, View};
 
 /// Content type of the text format.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -30,17 +30,21 @@ pub struct Selection {
     pub haproxy: bool,
     /// Scopes; HAProxy's `scope=` with `global` for the process.
     pub scopes: Vec<Scope>,
+    /// Metrics by name, with or without its prefix; `false`: left out. Where one is asked for, no other is written.
+    pub metrics: Vec<(bool, String)>,
+    /// Servers in maintenance are left out.
+    pub no_maint: bool,
 }
 
 impl Default for Selection {
     fn default() -> Self {
-        Selection { own: true, haproxy: true, scopes: Scope::ALL.to_vec() }
+        Selection { own: true, haproxy: true, scopes: Scope::ALL.to_vec(), metrics: Vec::new(), no_maint: false }
     }
 }
 
 impl Selection {
     /// Reads a query string: `names=evenkeel|haproxy|all`, and HAProxy's `scope=` (repeated adds, `*` is all, empty is
-    /// none). Other parameters are ignored, as scrapers add their own.
+    /// none), `metrics=NAME,-NAME` and `no-maint`. Other parameters are ignored, as scrapers add their own.
     pub fn parse(query: &str) -> Selection {
         let mut out = Selection::default();
         let mut default_scopes = true;
@@ -58,21 +62,46 @@ impl Selection {
                     let named: Vec<Scope> = Scope::ALL.iter().filter(is).copied().collect();
                     out.scopes.extend(named);
                 }
+                ("metrics", names) => {
+                    out.metrics.extend(names.split(',').filter(|name| !name.is_empty()).map(|name| {
+                        match name.strip_prefix('-') {
+                            Some(name) => (false, bare(name).to_owned()),
+                            None => (true, bare(name).to_owned()),
+                        }
+                    }))
+                }
+                ("no-maint", _) => out.no_maint = true,
                 _ => {}
             }
         }
         out
     }
+
+    /// Whether a metric is written: the last that names it decides.
+    fn takes(&self, name: &str) -> bool {
+        let name = bare(name);
+        let asked = self.metrics.iter().any(|(wanted, _)| *wanted);
+        self.metrics.iter().rev().find(|(_, named)| named == name).map_or(!asked, |(wanted, _)| *wanted)
+    }
+}
+
+/// A name without `evenkeel_` or `haproxy_`.
+fn bare(name: &str) -> &str {
+    name.strip_prefix("evenkeel_").or_else(|| name.strip_prefix("haproxy_")).unwrap_or(name)
 }
 
 /// The text format, families in catalogue order.
 pub fn render(view: &Arc<View>, selection: &Selection) -> String {
     let mut out = String::new();
-    if selection.own && selection.scopes.contains(&Scope::Process) {
+    if selection.own
+        && selection.scopes.contains(&Scope::Process)
+        && !selection.metrics.iter().any(|(wanted, _)| *wanted)
+    {
         encode(Box::new(ProcessCollector::for_self()), &mut out);
     }
     for family in families(selection) {
-        encode(Box::new(FamilyCollector { view: view.clone(), family }), &mut out);
+        let collector = FamilyCollector { view: view.clone(), family, no_maint: selection.no_maint };
+        encode(Box::new(collector), &mut out);
     }
     out
 }
@@ -93,7 +122,7 @@ struct Family {
 fn families(selection: &Selection) -> Vec<Family> {
     let mut out: Vec<Family> = Vec::new();
     let mut add = |scope: Scope, entry: &'static Entry, name: Option<String>| {
-        let Some(name) = name else { return };
+        let Some(name) = name.filter(|name| selection.takes(name)) else { return };
         // Entries of one family stand side by side, so the last one is the only candidate of its name set.
         if let Some(f) = out.iter_mut().rev().take(2).find(|f| f.desc.fq_name == name) {
             return f.entries.push(entry);
@@ -133,6 +162,7 @@ fn label_names(scope: Scope, entry: &Entry) -> Vec<&'static str> {
 struct FamilyCollector {
     view: Arc<View>,
     family: Family,
+    no_maint: bool,
 }
 
 impl Collector for FamilyCollector {
@@ -142,11 +172,14 @@ impl Collector for FamilyCollector {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let Family { scope, desc, entries } = &self.family;
+        let left_out = |object: &Object<'_>| {
+            self.no_maint && matches!(object, Object::Server(_, server) if server.admin == AdminState::Maint)
+        };
         let kind = entries.first().map_or(Kind::Gauge, |e| e.kind);
         let mut metrics = Vec::new();
         let process = (*scope == Scope::Process).then_some(Object::Process(&self.view.process));
         let certificates = self.view.certificates.iter().map(Object::Certificate);
-        let objects = rows(&self.view).chain(certificates).filter(|r| r.scope() == *scope);
+        let objects = rows(&self.view).chain(certificates).filter(|r| r.scope() == *scope && !left_out(r));
         for object in process.into_iter().chain(objects) {
             for entry in entries {
                 push(&mut metrics, kind, object, entry);
@@ -332,6 +365,25 @@ mod tests {
             }
         }
         assert!(types.contains_key("process_resident_memory_bytes"), "the crate's process collector");
+    }
+
+    #[test]
+    fn metrics_are_chosen_by_name() {
+        let names = |query: &str| rendered(query).1.into_keys().collect::<Vec<_>>();
+        assert_eq!(
+            names("metrics=server_status,haproxy_backend_status&names=haproxy"),
+            ["haproxy_backend_status", "haproxy_server_status"]
+        );
+        assert_eq!(
+            names("metrics=server_status,-server_status&metrics=backend_status&names=haproxy"),
+            ["haproxy_backend_status"]
+        );
+        let (all, most) = (names(""), names("metrics=-server_status"));
+        assert_eq!(all.len() - most.len(), 1);
+        let (series, _) = rendered("no-maint&scope=server");
+        let maint = |series: &Series| series.keys().filter(|key| key.contains("state=\"MAINT\"")).count();
+        assert!(series.iter().all(|(key, value)| !key.contains("state=\"MAINT\"") || *value == 0.0));
+        assert!(maint(&rendered("scope=server").0) > maint(&series));
     }
 
     #[test]

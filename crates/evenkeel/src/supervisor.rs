@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use evenkeel_acl::pattern::Stores;
 use evenkeel_acl::stick::Tables;
+use evenkeel_admin::Source as _;
+use evenkeel_admin::metrics::{self, Selection};
 use evenkeel_admin::view::ReloadView;
 use evenkeel_backend::{Checker, Notice, Registry, Server};
 use evenkeel_config::{Config, LoadOptions, OnRemove, Tls};
-use evenkeel_frontend::{Command, Frontends, Handle, Lasting, Logs, Process, Shared, Snapshot};
+use evenkeel_frontend::{Command, Frontends, Handle, Lasting, Logs, Process, Scrape, Shared, Snapshot};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
@@ -87,6 +89,18 @@ pub fn run(options: &Options) -> Result<(), String> {
         supervisor.steer().await;
         Ok(())
     })
+}
+
+/// Renders the metrics that clients ask for through a frontend, one request after the other.
+async fn export(mut scrapes: mpsc::Receiver<Scrape>, picture: Rc<Picture>) {
+    while let Some(scrape) = scrapes.recv().await {
+        if !scrape.is_given_up() {
+            let text = metrics::render(&Arc::new(picture.view()), &Selection::parse(&scrape.query));
+            scrape.answer(text);
+        }
+        // The operator's doors and the health checks have their turn between two of them.
+        tokio::task::yield_now().await;
+    }
 }
 
 struct Supervisor {
@@ -190,6 +204,9 @@ impl Supervisor {
         listeners.commit(prepared, &snapshot, &handles);
         drop(snapshot);
         picture.status.listeners.set(listeners.len() as u32);
+        if let Some(scrapes) = shared.process.exporter.open() {
+            tokio::task::spawn_local(export(scrapes, picture.clone()));
+        }
         let mut supervisor = Supervisor {
             paths: options.paths.clone(),
             pid_file,

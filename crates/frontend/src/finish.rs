@@ -51,6 +51,8 @@ pub(crate) struct Tally {
     pub(crate) server_status: Option<u16>,
     /// It is neither logged nor remembered (`monitor-uri`).
     pub(crate) quiet: bool,
+    /// What answered in place of a server (`use-service`).
+    pub(crate) service: Option<&'static str>,
     /// A dead pooled connection was replaced once.
     pub(crate) stale: bool,
     waited: Waited,
@@ -134,6 +136,7 @@ impl Tally {
             unique: String::new(),
             server_status: None,
             quiet: false,
+            service: None,
             stale: false,
             waited: Waited::default(),
             surplus_counted: false,
@@ -174,7 +177,7 @@ impl Tally {
             listener_id: 1,
             backend: group.map(|group| &*group.conf.name),
             backend_id: group.map_or(0, |group| group.conf.id),
-            server: server.map(|server| &*server.name),
+            server: server.map(|server| &*server.name).or(self.service),
             server_id: self.server_id,
             server_addr: self.server_addr,
             server_wire: self.server_wire,
@@ -483,7 +486,7 @@ impl Tally {
             began: self.began,
             frontend: &entrance.conf.name,
             backend: group.map_or(&entrance.conf.name, |g| &g.conf.name),
-            server: self.server.as_ref().map(|s| &s.name),
+            server: self.server.as_ref().map(|s| &*s.name).or(self.service),
             times: Times { total: self.since_begin(), ..self.times },
             status: self.status,
             bytes_out: self.bytes_out,

@@ -117,6 +117,7 @@ impl<'c> Course<'c> {
             Cause::Tarpit => End::Tarpitted,
             Cause::Auth => End::Unauthorized,
             Cause::FailedRewrite => End::RewriteFailed,
+            Cause::Exporter => return self.export(conn, txn, reply).await,
             Cause::Redirect | Cause::Return => {
                 sheet.intercepted.inc();
                 End::Answered
@@ -130,7 +131,7 @@ impl<'c> Course<'c> {
                     return Next::Close;
                 }
             }
-            Cause::FailedRewrite | Cause::Redirect | Cause::Return => {}
+            Cause::FailedRewrite | Cause::Redirect | Cause::Return | Cause::Exporter => {}
         }
         let keeps = self.client_may_stay(conn, txn) && txn.req.framing() == Framing::Empty;
         self.answer_with(conn, txn, reply, keeps).await

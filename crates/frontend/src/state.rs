@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use crate::around::hostname;
 use crate::decision::Decisions;
 use crate::end::End;
+use crate::exporter::Exporter;
 
 /// One frontend's lasting state; a frontend is its name.
 #[derive(Debug)]
@@ -80,6 +81,8 @@ pub struct Process {
     pub decisions: Sharded<Decisions>,
     /// Variables of scope `proc`.
     pub vars: ProcVars,
+    /// Where metrics are asked for (`use-service prometheus-exporter`).
+    pub exporter: Exporter,
     /// Client connections with TLS (`maxsslconn`).
     pub tls: Gauge,
     /// TLS handshakes begun in the present second, which is in the upper half (`maxsslrate`).
@@ -100,6 +103,7 @@ impl Process {
             ends: Sharded::new(workers),
             decisions: Sharded::new(workers),
             vars: ProcVars::default(),
+            exporter: Exporter::default(),
             tls: Gauge::default(),
             tls_begun: AtomicU64::new(0),
             draining: AtomicBool::new(false),

@@ -582,7 +582,7 @@ impl Course<'_> {
                 End::ResponseDenied
             }
             ReplyCause::FailedRewrite => End::ResponseRewriteFailed,
-            ReplyCause::Redirect | ReplyCause::Return => End::Answered,
+            ReplyCause::Redirect | ReplyCause::Return | ReplyCause::Exporter => End::Answered,
         };
         let leftover = conn.leftover.take();
         let next = self.answer_with(conn, txn, reply, keeps).await;

@@ -38,6 +38,10 @@ action_table! {
         errorfiles <name>|file <file>|lf-file <file>|string <text>|lf-string <fmt>] [hdr <name> <fmt>]..." REQUEST true parse_tarpit,
         "Holds the request for timeout.tarpit, then answers as deny, with 500 unless a status is given.",
         "tarpit if { src 203.0.113.0/24 }";
+    "use-service" "use-service prometheus-exporter" REQUEST true parse_service,
+        "Answers with the metrics that the admin listener has at /metrics; the query chooses among them: scope, metrics, no-maint, \
+         names. The name of the server in the log is <PROMEX>.",
+        "use-service prometheus-exporter if { path /metrics }";
 }
 
 /// What is answered, and why.
@@ -90,6 +94,35 @@ fn parse_auth(_: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<
     }
     challenge.push(b'"');
     Ok(Box::new(Challenge(challenge)))
+}
+
+/// `use-service`.
+#[derive(Debug)]
+struct Exporter;
+
+/// What the words after `use-service` may be.
+const SERVICES: &[&str] = &["prometheus-exporter"];
+
+fn parse_service(_: &Word, words: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
+    let word = argument(words, "use-service", "the service", "use-service prometheus-exporter")?;
+    let name = word.text();
+    if SERVICES.contains(&&*name) {
+        return Ok(Box::new(Exporter));
+    }
+    let fault = Fault::new(code::ACTION_ARGS, word.range.clone(), format!("there is no service `{name}`"));
+    Err(match name.starts_with("lua.") {
+        true => fault.hint("there is no Lua; return answers with a text of its own"),
+        false => fault.did_you_mean(&name, SERVICES.iter().copied()).or_hint(|| "write prometheus-exporter".to_owned()),
+    })
+}
+
+impl Act for Exporter {
+    fn run<'r>(&'r self, _: &mut Ctx<'_>, place: &'r Place) -> Next<'r> {
+        let kind = (Cow::Borrowed("Content-Type"), b"text/plain; version=0.0.4; charset=utf-8".to_vec());
+        let fresh = (Cow::Borrowed("Cache-Control"), b"no-cache".to_vec());
+        let body = Content::Bytes(Cow::Borrowed(b""));
+        Next::Reply(Reply { status: 200, cause: Cause::Exporter, place, headers: vec![fresh, kind], body })
+    }
 }
 
 /// `auth`.

@@ -25,6 +25,7 @@ impl Engine<'_> {
                     Cause::FailedRewrite => ("error", End::RewriteFailed),
                     Cause::Redirect => ("redirect", End::Answered),
                     Cause::Return => ("return", End::Answered),
+                    Cause::Exporter => ("service", End::Answered),
                 };
                 self.reply(action, end, &reply);
             }
@@ -40,7 +41,7 @@ impl Engine<'_> {
                     Cause::Auth => ("auth", End::ResponseDenied),
                     Cause::FailedRewrite => ("error", End::ResponseRewriteFailed),
                     Cause::Redirect => ("redirect", End::Answered),
-                    Cause::Return => ("return", End::Answered),
+                    Cause::Return | Cause::Exporter => ("return", End::Answered),
                 };
                 self.reply(action, end, &reply);
             }

@@ -234,7 +234,7 @@ pub struct Answer {
 /// What became of a request.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// `forward`, `deny`, `tarpit`, `auth`, `redirect`, `return`, `reject`, `silent-drop` or `error`.
+    /// `forward`, `deny`, `tarpit`, `auth`, `redirect`, `return`, `service`, `reject`, `silent-drop` or `error`.
     pub action: String,
     /// In a sentence.
     pub sentence: String,

@@ -33,6 +33,7 @@ pub fn reply(reply: &Reply<'_>) -> String {
         Cause::Redirect => format!("redirects to {location} with {}", reply.status),
         Cause::FailedRewrite => "fails: what it would write is not valid, or has no room".to_owned(),
         Cause::Tarpit => format!("holds the request, then answers {}", reply.status),
+        Cause::Exporter => "answers with the metrics".to_owned(),
         Cause::Deny | Cause::Auth | Cause::Return => format!("answers {}", reply.status),
     }
 }

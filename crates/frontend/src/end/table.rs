@@ -333,6 +333,9 @@ ends! {
     BackendIsTcp = "EV308" "backend_is_tcp", Operator, b'R' Connect, Some(500), Some("proxy_configuration_error"),
         "a request of HTTP was to go to a backend in tcp mode",
         "send what switch-mode turned into HTTP to a backend in http mode: use_backend NAME if { req.proto_http }";
+    ExporterBusy = "EV309" "exporter_busy", Operator, b'R' Request, Some(503), Some("proxy_internal_error"),
+        "the metrics that a use-service rule answers with were not there in time, or too many asked for them at once",
+        "scrape less often, leave scopes out (scope=), and let only your own addresses ask";
     NoLocalPort = "EV310" "no_local_port", Operator, b'R' Connect, Some(503), Some("proxy_internal_error"),
         "no local port is left for connections to the server, or its source address is not of this machine",
         "widen net.ipv4.ip_local_port_range, let http-reuse keep connections, or correct source";

@@ -4,7 +4,6 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
 use evenkeel_acl::TlsFacts;
@@ -68,7 +67,7 @@ pub struct Record<'a> {
     /// Backend name; the frontend's when none was chosen.
     pub backend: &'a str,
     /// Server name; `None` = `<NOSRV>`.
-    pub server: Option<&'a Arc<str>>,
+    pub server: Option<&'a str>,
     /// Timers.
     pub times: Times,
     /// Status; `None` = none was sent (`-1`).
@@ -189,7 +188,7 @@ impl Record<'_> {
         dates.write(self.began, out);
         out.extend_from_slice(b"] ");
         let secured = if self.tls.is_some() { "~ " } else { " " };
-        for part in [self.frontend, secured, self.backend, "/", self.server.map_or("<NOSRV>", |s| s), " "] {
+        for part in [self.frontend, secured, self.backend, "/", self.server.unwrap_or("<NOSRV>"), " "] {
             out.extend_from_slice(part.as_bytes());
         }
     }
@@ -374,7 +373,7 @@ fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
 mod tests {
     use super::*;
 
-    fn record<'a>(server: Option<&'a Arc<str>>) -> Record<'a> {
+    fn record(server: Option<&str>) -> Record<'_> {
         Record {
             id: Some("6745-0-1f"),
             client: "10.0.1.2:33317".parse().ok(),
@@ -413,9 +412,8 @@ mod tests {
 
     #[test]
     fn http_line_is_haproxys() {
-        let server: Arc<str> = "srv1".into();
         assert_eq!(
-            undated(&line(&record(Some(&server)), LogFormat::Http)),
+            undated(&line(&record(Some("srv1")), LogFormat::Http)),
             "10.0.1.2:33317 [] http-in static/srv1 10/0/30/69/109 200 2750 - - ---- 1/1/1/1/0 0/0 \"GET /index.html HTTP/1.1\""
         );
     }
@@ -448,8 +446,7 @@ mod tests {
 
     #[test]
     fn tcp_line_is_haproxys() {
-        let server: Arc<str> = "s".into();
-        let mut r = record(Some(&server));
+        let mut r = record(Some("s"));
         r.end = End::TunnelIdleClient;
         assert_eq!(
             undated(&line(&r, LogFormat::Tcp)),
