@@ -225,6 +225,27 @@ fn an_answer_that_is_held_back() {
     );
 }
 
+/// The option waits for the payload without a rule that says so.
+#[test]
+fn an_option_that_waits_for_the_payload() {
+    let rules = Rules {
+        request: &["deny if { req.body -m sub evil }"],
+        options: &["http-buffer-request"],
+        timeouts: &[("http-request", "5s")],
+        ..Rules::default()
+    };
+    every_pair(
+        rules,
+        || Script::always("taken"),
+        |pair| {
+            assert_eq!(pair.ask(&Ask::stream("/", "something evil")).status, 403, "{pair}");
+            assert_eq!(pair.origin.served(), 0, "{pair}");
+            assert_eq!(pair.ask(&Ask::stream("/", "something good")).status, 200, "{pair}");
+            assert_eq!(pair.origin.seen()[0].message.text(), "something good", "{pair}");
+        },
+    );
+}
+
 #[test]
 fn what_a_rule_knows_of_the_connection() {
     let rules =

@@ -92,6 +92,8 @@ pub struct Rules<'a> {
     pub request: &'a [&'a str],
     /// `http-response` rules.
     pub response: &'a [&'a str],
+    /// Switches by the name of their option.
+    pub options: &'a [&'a str],
     /// Times by the name of their timeout.
     pub timeouts: &'a [(&'a str, &'a str)],
     /// A connection that fails is not tried again, which would take a second each time.
@@ -151,6 +153,7 @@ fn evenkeel(pairs: &[Pair], rules: Rules<'_>, certificate: &str, ca_file: &str) 
         if rules.no_retries {
             text.push_str("retries = 0\n");
         }
+        rules.options.iter().for_each(|option| text.push_str(&format!("option.{option} = true\n")));
         if !times.is_empty() {
             text.push_str(&format!("timeout = {{ {} }}\n", times.join(", ")));
         }
@@ -178,6 +181,7 @@ fn haproxy(pairs: &[Pair], rules: Rules<'_>, certificate: &str, ca_file: &str) -
             text.push_str(" retries 0\n");
         }
         rules.timeouts.iter().for_each(|(name, time)| text.push_str(&format!(" timeout {name} {time}\n")));
+        rules.options.iter().for_each(|option| text.push_str(&format!(" option {option}\n")));
         rules.request.iter().for_each(|rule| text.push_str(&format!(" http-request {rule}\n")));
         rules.response.iter().for_each(|rule| text.push_str(&format!(" http-response {rule}\n")));
         text.push_str(&format!(" server s {}{server}\n", pair.origin.addr()));

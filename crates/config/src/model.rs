@@ -324,6 +324,8 @@ pub struct FrontendOptions {
     pub dontlog_normal: bool,
     /// `option.log-separate-errors`: lines of what did not go well are of level err.
     pub log_separate_errors: bool,
+    /// `option.http-buffer-request`: its rules wait for the body.
+    pub buffer_request: bool,
     /// `option.http-ignore-probes`: connections without a request get no 408/400, no log, no count.
     pub ignore_probes: bool,
     /// `option.disable-h2-upgrade`: the preface of HTTP/2 on a clear connection is refused instead of understood.
@@ -536,6 +538,8 @@ pub struct BackendOptions {
     pub connection: ConnectionMode,
     /// `option.abortonclose`: a client that closes ends its waiting request.
     pub abortonclose: bool,
+    /// `option.http-buffer-request`: its rules wait for the body.
+    pub buffer_request: bool,
     /// `option.allbackups`: all backup servers share when no active one is left.
     pub allbackups: bool,
     /// `option.log-health-checks`: every change of a check's result is logged, not only of the state.

@@ -309,7 +309,9 @@ impl<'c> Course<'c> {
                 self.look(conn, txn, Phase::Request, |ctx| question.settle(ctx, answer));
                 Ok(())
             }
-            Wait::Body { time, at_least } => self.wait_for_body(conn, txn, Duration::from_millis(time), at_least).await,
+            Wait::Body { time, at_least } => {
+                self.wait_for_body(conn, txn, Some(Duration::from_millis(time)), at_least).await
+            }
         }
     }
 
@@ -357,12 +359,12 @@ impl<'c> Course<'c> {
         }
     }
 
-    /// `wait-for-body`: reads until the body, or enough of it, is in the buffer.
-    async fn wait_for_body(
+    /// `wait-for-body`, `option.http-buffer-request`: reads until the body, or enough of it, is in the buffer.
+    pub(crate) async fn wait_for_body(
         &mut self,
         conn: &mut Conn,
         txn: &mut Txn,
-        time: Duration,
+        time: Option<Duration>,
         at_least: u64,
     ) -> Result<(), End> {
         if txn.req.framing() == Framing::Empty || txn.req.framing() == Framing::Tunnel {
@@ -373,7 +375,7 @@ impl<'c> Course<'c> {
         txn.take_in_body(conn.stream.h2()).map_err(End::bad_request)?;
         if txn.req.expects_continue() && txn.req.surplus().is_empty() {
             // RFC 9110 §10.1.1: the client waits for this word, and the server will not say it again.
-            if !send(conn, &mut self.tally, Some(time), b"HTTP/1.1 100 Continue\r\n\r\n").await {
+            if !send(conn, &mut self.tally, time, b"HTTP/1.1 100 Continue\r\n\r\n").await {
                 return Err(End::ClientClosedInBody);
             }
             txn.req.remove(b"expect");
@@ -394,7 +396,7 @@ impl<'c> Course<'c> {
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     let Conn { stream, timer, .. } = conn;
-                    match within(timer, since, Some(time), poll_fn(|cx| stream.poll_readable(cx))).await {
+                    match within(timer, since, time, poll_fn(|cx| stream.poll_readable(cx))).await {
                         Ok(Ok(())) => {}
                         Ok(Err(_)) => return Err(End::ClientClosedInBody),
                         Err(_) => return Err(End::BodyWaitTimeout),

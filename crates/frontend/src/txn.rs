@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use evenkeel_acl::{Cause as ReplyCause, Choice, Memo, Phase, VarScope, Wire, count};
 use evenkeel_backend::{Group, Rank};
-use evenkeel_config::{ConnectionMode, Mode};
+use evenkeel_config::{ClientTimeouts, ConnectionMode, Mode};
 use evenkeel_proto::{Buf, Framing, Head, Limits, Malformed, Version};
 use evenkeel_wire::{Stream, h2};
 
@@ -221,6 +221,11 @@ impl Course<'_> {
         txn.memo.request_counted = true;
         let local = self.local;
         let given = self.switched.take().flatten().and_then(|name| local.snapshot.route(&name));
+        if conf.option.buffer_request
+            && let Some(next) = self.buffer_request(conn, txn, &conf.timeout).await
+        {
+            return next;
+        }
         for rules in [&conf.http_request, &conf.redirect].into_iter().filter(|_| given.is_none()) {
             if let Some(next) = self.apply(rules, conn, txn).await {
                 return next;
@@ -237,6 +242,12 @@ impl Course<'_> {
         self.group = Some(at);
         self.tally.enter_backend(group, conn.admission.worker.id);
         if !group.conf.is_half_of(conf) {
+            if group.conf.option.buffer_request
+                && !conf.option.buffer_request
+                && let Some(next) = self.buffer_request(conn, txn, &conf.timeout).await
+            {
+                return next;
+            }
             for rules in [&group.conf.tcp_request_content, &group.conf.http_request, &group.conf.redirect] {
                 if let Some(next) = self.apply(rules, conn, txn).await {
                     return next;
@@ -265,6 +276,14 @@ impl Course<'_> {
         }
         self.tally.times.queue = 0;
         self.attempt(conn, txn, at).await
+    }
+
+    /// `option.http-buffer-request`: waits for the body before rules look at the request; `Some` when it did not come.
+    async fn buffer_request(&mut self, conn: &mut Conn, txn: &mut Txn, timeout: &ClientTimeouts) -> Option<Next> {
+        match self.wait_for_body(conn, txn, timeout.http_request.or(timeout.client), 0).await {
+            Ok(()) => None,
+            Err(end) => Some(self.fail(conn, txn, end).await),
+        }
     }
 
     /// Gives the request the id of `unique-id-format`.

@@ -152,6 +152,7 @@ fn frontend(
             log_separate_errors: layers.switch("option.log-separate-errors", false),
             dontlog_normal: layers.switch("option.dontlog-normal", false),
             disable_h2_upgrade: layers.switch("option.disable-h2-upgrade", false),
+            buffer_request: layers.switch("option.http-buffer-request", false),
             ignore_probes: layers.switch("option.http-ignore-probes", false),
             proxy_status: layers.switch("option.proxy-status", false),
         },
@@ -227,6 +228,7 @@ fn backend(
         option: BackendOptions {
             connection: connection(layers),
             abortonclose: layers.switch("option.abortonclose", shared.mode == Mode::Http),
+            buffer_request: layers.switch("option.http-buffer-request", false),
             allbackups: layers.switch("option.allbackups", false),
             log_health_checks: layers.switch("option.log-health-checks", false),
         },

@@ -674,6 +674,15 @@ static OPTION: Table = Table {
         )
         .http(),
         switch(
+            "http-buffer-request",
+            Sections::ANY,
+            "option http-buffer-request",
+            "Rules on requests, and the choice of a server, wait until the body is there or fills the buffer, for `timeout.http-request` at most, \
+             as with a `wait-for-body` before the first of them.",
+            "http-buffer-request = true",
+        )
+        .http(),
+        switch(
             "http-ignore-probes",
             Sections::CLIENT,
             "option http-ignore-probes",
@@ -764,7 +773,6 @@ static OPTION: Table = Table {
         "forwarded",
         "h1-case-adjust-bogus-client",
         "h1-case-adjust-bogus-server",
-        "http-buffer-request",
         "http-drop-request-trailers",
         "http-drop-response-trailers",
         "http-no-delay",

@@ -307,6 +307,9 @@ impl<'c> Engine<'c> {
         // Those on content have run where it was no HTTP yet.
         for (keyword, rules) in sets.into_iter().skip(usize::from(self.switched)) {
             if keyword == "http-request" {
+                if front.option.buffer_request {
+                    self.scene.body.clone_from(&self.body);
+                }
                 count::on_request(&self.scene.session, &self.scene.memo, self.scene.now.mono_ms);
             }
             if let Some(ended) = self.run(Side::Front, keyword, rules, Phase::Request) {
@@ -330,6 +333,9 @@ impl<'c> Engine<'c> {
             ("http-request", &back.http_request),
             ("redirect", &back.redirect),
         ];
+        if back.option.buffer_request {
+            self.scene.body.clone_from(&self.body);
+        }
         for (keyword, rules) in sets.into_iter().filter(|_| !back.is_half_of(front)) {
             if let Some(ended) = self.run(Side::Back, keyword, rules, Phase::Request) {
                 self.end_request(ended);

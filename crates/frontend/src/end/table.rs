@@ -76,8 +76,8 @@ ends! {
         "the client took nothing of the response for timeout.client",
         "raise timeout.client if clients pause downloads on purpose; otherwise nothing";
     BodyWaitTimeout = "EV113" "body_wait_timeout", Client, b'c' Request, Some(408), Some("http_request_error"),
-        "the client did not send the body that a wait-for-body rule asks for in time",
-        "raise the time of the rule if such clients are legitimate";
+        "the client did not send the body in time that a wait-for-body rule or option.http-buffer-request asks for",
+        "raise the time of the rule, or timeout.http-request, if such clients are legitimate";
     RequestBadLine = "EV120" "request_bad_line", Client, b'P' Request, Some(400), Some("http_request_error"),
         "the request line is not valid HTTP",
         "look at the client; TLS or another protocol sent to a plain HTTP port looks like this too";
