@@ -249,6 +249,75 @@ fn tcp_refused_line() {
     compare(&SETUP, Script::always(""), LINES);
 }
 
+const EARLY_LINES: &[Line] = &[
+    line(
+        "the response has begun",
+        |a| ask(a, "GET /ok HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+        "127.0.0.1:P [D] fe app/s0 T/T/T/T/+T 200 +B - - ---- 1/1/1/1/0 0/0 \"GET /ok HTTP/1.1\"",
+    ),
+    line(
+        "it never ends",
+        |a| ask(a, "GET /stall HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+        "127.0.0.1:P [D] fe app/s0 T/T/T/T/+T 200 +B - - ---- 1/1/1/1/0 0/0 \"GET /stall HTTP/1.1\"",
+    ),
+    line(
+        "deny",
+        |a| ask(a, "GET /deny HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+        "127.0.0.1:P [D] fe fe/<NOSRV> T/-1/-1/-1/+T 403 +B - - PR-- 1/1/0/0/0 0/0 \"GET /deny HTTP/1.1\"",
+    ),
+    line(
+        "closed without a word",
+        |a| ask(a, "GET /mute HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+        "127.0.0.1:P [D] fe app/s0 T/T/T/-1/+T 502 +B - - SH-- 1/1/0/0/0 0/0 \"GET /mute HTTP/1.1\"",
+    ),
+    line(
+        "a response that a rule replaces",
+        |a| ask(a, "GET /replaced HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+        "127.0.0.1:P [D] fe app/s0 T/T/T/-1/+T 502 +B - - PH-- 1/1/0/0/0 0/0 \"GET /replaced HTTP/1.1\"",
+    ),
+];
+
+#[test]
+fn lines_of_logasap() {
+    const SETUP: Setup = Setup {
+        front: &[
+            "option logasap",
+            "http-request deny if { path /deny }",
+            "http-response deny if { capture.req.uri -m beg /replaced }",
+        ],
+        defaults: &["timeout server 300ms"],
+        log: true,
+        ..HTTP
+    };
+    let script = Script::with(|r, _| {
+        let send = |s: &str| Act::Send(s.as_bytes().to_vec());
+        match r.message.head.target() {
+            "/mute" => vec![Act::Close],
+            "/stall" => vec![send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"), Act::DrainToEof],
+            _ => vec![Act::Body, send("HTTP/1.1 200 OK\r\nX-A: b\r\nContent-Length: 5\r\n\r\nhello")],
+        }
+    });
+    compare(&SETUP, script, EARLY_LINES);
+}
+
+#[test]
+fn tcp_lines_of_logasap() {
+    const SETUP: Setup = Setup { front: &["option logasap"], log: true, ..TCP };
+    const LINES: &[Line] = &[line(
+        "the connection stands",
+        |a| {
+            let mut c = RawClient::connect(a).unwrap();
+            c.send("hello").unwrap();
+            c.exactly(7).unwrap();
+            c.half_close();
+            c.rest().unwrap();
+        },
+        "127.0.0.1:P [D] fe app/s0 T/T/+T +0 -- 1/1/1/1/0 0/0",
+    )];
+    let script = Script::Raw(vec![Act::Await(b"hello".to_vec()), Act::Send(b"welcome".to_vec()), Act::DrainToEof]);
+    compare(&SETUP, script, LINES);
+}
+
 fn compare(setup: &Setup, script: Script, lines: &[Line]) {
     let only = std::env::var("EVENKEEL_DIFFERENTIAL").unwrap_or_default();
     let dead = DeadPort::new();
@@ -296,12 +365,16 @@ fn normal(line: &str) -> String {
     if is_date(&words[1]) {
         words[1] = "[D]".to_owned();
     }
-    let reached = |t: &str| if t.parse::<u64>().is_ok() { "T".to_owned() } else { t.to_owned() };
+    let reached = |t: &str| match (t.parse::<u64>(), t.starts_with('+')) {
+        (Ok(_), false) => "T".to_owned(),
+        (Ok(_), true) => "+T".to_owned(),
+        (Err(_), _) => t.to_owned(),
+    };
     words[4] = words[4].split('/').map(reached).collect::<Vec<_>>().join("/");
     let http = words.len() > 9;
     let bytes = if http { 6 } else { 5 };
     if http && words[bytes] != EXACT && words[bytes].parse::<u64>().is_ok() {
-        words[bytes] = "B".to_owned();
+        words[bytes] = if words[bytes].starts_with('+') { "+B" } else { "B" }.to_owned();
     }
     words.join(" ")
 }

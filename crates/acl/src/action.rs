@@ -160,7 +160,6 @@ const LATER: &[(&str, &str)] = &[
     ("cache-store", "answers are not kept"),
     ("cache-use", "answers are not kept"),
     ("close", "use reject"),
-    ("do-log", "the log line is written at the end"),
     (
         "expect-netscaler-cip",
         "the one header that tells a client address is that of the PROXY protocol: expect-proxy layer4",
@@ -312,6 +311,8 @@ pub enum Wait {
     Pause(u64),
     /// `do-resolve`: the address of a name.
     Resolve(Box<Question>),
+    /// `do-log`: a log line, with the profile in [`Wishes::log_profile`](crate::Wishes::log_profile).
+    Log,
 }
 
 /// An answer made by a rule.

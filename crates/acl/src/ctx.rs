@@ -345,6 +345,8 @@ pub struct Wishes {
     pub no_l7_retry: bool,
     /// `set-log-level`: 0 (emerg) to 7 (debug), 8 = silent.
     pub log_level: Option<u8>,
+    /// `do-log profile`: for the line that is asked for now.
+    pub log_profile: Option<Arc<str>>,
     /// `set-priority-class`, -2047 to 2047.
     pub priority_class: i16,
     /// `set-priority-offset`, milliseconds.
@@ -506,8 +508,10 @@ pub struct Progress<'a> {
     pub captures: [usize; 2],
     /// Bytes of the target that log lines hold (`tune.log-uri-len`); 0: all.
     pub log_uri_len: usize,
-    /// Whether the line is written before the end (`option logasap`): what still grows is marked with a `+`.
+    /// Whether what still grows is marked with a `+`: the line is written before the end (`option logasap`).
     pub early: bool,
+    /// What the log line is written for (`%OG`); empty where none is.
+    pub origin: &'a str,
 }
 
 /// Body bytes that are there.

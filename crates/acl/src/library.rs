@@ -61,6 +61,8 @@ pub struct Library {
     pub pages: Vec<Pages>,
     /// The names of `[resolvers.NAME]` sections; one is known to compiled rules by its index.
     pub resolvers: Vec<Arc<str>>,
+    /// The names of `[log-profile.NAME]` sections.
+    pub log_profiles: Vec<Arc<str>>,
     /// Pattern files and maps.
     pub stores: RefCell<Stores>,
     /// Capture slots by frontend name: (request, response); rules that capture with `len` add theirs.
@@ -83,6 +85,7 @@ impl Default for Library {
             userlists: Vec::new(),
             pages: Vec::new(),
             resolvers: Vec::new(),
+            log_profiles: Vec::new(),
             stores: RefCell::default(),
             captures: RefCell::default(),
             acls: RefCell::default(),

@@ -26,7 +26,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use global::{global, set_vars};
+pub(crate) use global::{global, loggers, set_vars};
 pub(crate) use library::{Sections as Shared, library};
 pub(crate) use proxy::{Built, BuiltFrontend, Reference};
 pub(crate) use rules::all as rules;
@@ -39,7 +39,7 @@ use crate::LoadOptions;
 use crate::codes;
 use crate::diagnostic::Sink;
 use crate::keys::Sections;
-use crate::model::{BindAddress, Resolvers, Syslog};
+use crate::model::{BindAddress, LogProfile, Resolvers, Syslog};
 use crate::place::{At, Files};
 use crate::secure;
 use crate::shape::{Node, Shaper, Val};
@@ -64,6 +64,8 @@ pub(crate) struct Cx<'a> {
     pub secure: secure::Building,
     /// The envelope of syslog targets that name none; known before the first of them is built.
     pub syslog: Syslog,
+    /// `[log-profile.NAME]`, known before the first logger is built.
+    pub log_profiles: Vec<Arc<LogProfile>>,
     /// Addresses listened on so far.
     bound: HashMap<BindAddress, At>,
     /// Listening addresses so far, for the limit.
@@ -79,6 +81,7 @@ impl<'a> Cx<'a> {
             files,
             sink: Sink::default(),
             syslog: Syslog::Local,
+            log_profiles: Vec::new(),
             opts,
             syntax_errors: false,
             sections_lost: false,

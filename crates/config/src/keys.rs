@@ -18,7 +18,7 @@ mod users;
 use std::time::Duration;
 
 pub(crate) use global::GLOBAL;
-pub(crate) use log::{FACILITIES, FORMATS, LEVELS};
+pub(crate) use log::{FACILITIES, FORMATS, LEVELS, LOG_PROFILE};
 pub(crate) use pages::HTTP_ERRORS;
 pub(crate) use proxy::PROXY;
 pub(crate) use resolvers::RESOLVERS;
@@ -323,6 +323,8 @@ mod tests {
             }
             ("certificate", _) => "[[listen.x.bind]]\naddress = \":1\"\n[[listen.x.bind.tls.certificate]]".to_owned(),
             ("crt-store", _) => "[crt-store.x]".to_owned(),
+            ("log-profile", _) => "[log-profile.x]".to_owned(),
+            ("log-step", _) => "[log-profile.x.close]".to_owned(),
             ("load", _) => "[[crt-store.x.load]]".to_owned(),
             ("tcp-request" | "tcp-response" | "monitor", _) => format!("[{section}.x.{table}]"),
             ("stick-table" | "capture" | "declare-capture", _) => format!("[listen.x.{table}]"),
@@ -362,7 +364,7 @@ mod tests {
     #[test]
     fn every_example_fits_its_key() {
         let mut tried = 0;
-        for root in [&GLOBAL, &PROXY, &USERLIST, &HTTP_ERRORS, &CRT_STORE, &RESOLVERS, &TEST] {
+        for root in [&GLOBAL, &PROXY, &USERLIST, &HTTP_ERRORS, &CRT_STORE, &RESOLVERS, &LOG_PROFILE, &TEST] {
             each(root, &mut Vec::new(), &mut |table| {
                 for key in table.keys {
                     // The example of a family shows one of its keys, which has sections of its own.
@@ -398,7 +400,7 @@ mod tests {
     #[test]
     fn tables_are_whole() {
         let mut seen = Vec::new();
-        for root in [&GLOBAL, &PROXY, &USERLIST, &HTTP_ERRORS, &CRT_STORE, &RESOLVERS, &TEST] {
+        for root in [&GLOBAL, &PROXY, &USERLIST, &HTTP_ERRORS, &CRT_STORE, &RESOLVERS, &LOG_PROFILE, &TEST] {
             each(root, &mut seen, &mut |table| {
                 for (index, key) in table.keys.iter().enumerate() {
                     let name = format!("{}.{}", table.name, key.name);

@@ -14,7 +14,9 @@ use toml::de::{DeTable, DeValue};
 use crate::build::{self, Cx, Layers};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Severity, Sink};
-use crate::keys::{CRT_STORE, GLOBAL, HTTP_ERRORS, Kind, PROXY, RESOLVERS, Sections, TEST, Type, USERLIST};
+use crate::keys::{
+    CRT_STORE, GLOBAL, HTTP_ERRORS, Kind, LOG_PROFILE, PROXY, RESOLVERS, Sections, TEST, Type, USERLIST,
+};
 use crate::model::Config;
 use crate::nearest::{did_you_mean, nearest};
 use crate::place::{At, Files};
@@ -34,6 +36,7 @@ const ROOT: &[&str] = &[
     "http-errors",
     "crt-store",
     "resolvers",
+    "log-profile",
     "test",
 ];
 
@@ -44,7 +47,6 @@ const ROOT_LATER: &[&str] = &[
     "fcgi-app",
     "healthcheck",
     "log-forward",
-    "log-profile",
     "mailers",
     "map",
     "peers",
@@ -60,6 +62,7 @@ static USERLISTS: Kind = Kind::Named(&Kind::Table(&USERLIST));
 static PAGES: Kind = Kind::Named(&Kind::Table(&HTTP_ERRORS));
 static CRT_STORES: Kind = Kind::Named(&Kind::Table(&CRT_STORE));
 static RESOLVERS_KIND: Kind = Kind::Named(&Kind::Table(&RESOLVERS));
+static LOG_PROFILES: Kind = Kind::Named(&Kind::Table(&LOG_PROFILE));
 static TESTS: Kind = Kind::Many(&Kind::Table(&TEST));
 
 /// Checks sources that are in memory already; an `include` among them is an error.
@@ -153,6 +156,7 @@ fn config<'d>(documents: &'d [Spanned<DeTable<'d>>], includes: bool, cx: &mut Cx
     let mut global = build::global(global_node.as_ref(), cx);
     let nodes = proxies.iter().map(|(section, name, node)| (section.kind, *name, node));
     cx.library = Rc::new(build::library(nodes, &shared, &global, folder(cx), cx));
+    build::loggers(&mut global, global_node.as_ref(), &shared, cx);
     global.set_vars = build::set_vars(global_node.as_ref(), cx);
     let resolvers: Vec<_> = build::resolvers(&shared, cx).into_iter().map(Arc::new).collect();
     let mut built = build::Built::default();
@@ -293,6 +297,7 @@ fn root<'d>(
             "http-errors" => named(file, "http-errors", &PAGES, value, at, &mut shared.pages, cx),
             "crt-store" => named(file, "crt-store", &CRT_STORES, value, at, &mut shared.crt_stores, cx),
             "resolvers" => named(file, "resolvers", &RESOLVERS_KIND, value, at, &mut shared.resolvers, cx),
+            "log-profile" => named(file, "log-profile", &LOG_PROFILES, value, at, &mut shared.log_profiles, cx),
             "test" => {
                 if let Some(found) = cx.shaper(file, Sections::ANY).value(&TESTS, value, at, "test")
                     && let Data::List(tests) = found.data

@@ -24,8 +24,8 @@ use ipnet::IpNet;
 
 pub use check::{Check, CheckKind, Expect, ExpectWhat, GrpcCheck, HttpCheck, InitState, Pattern, ValueMatch};
 pub use evenkeel_tls::options::{BindTls, CertSource, ServerTls};
-pub(crate) use log::SYSLOGS;
-pub use log::{LogFormat, LogSample, LogSink, LogTarget, Syslog};
+pub(crate) use log::{LOG_STEPS, SYSLOGS};
+pub use log::{LineFormat, LogFormat, LogProfile, LogSample, LogSink, LogStep, LogTarget, ProfileStep, Syslog};
 pub use pages::{ErrorPage, ErrorPages};
 pub use resolvers::{Hold, Nameserver, Resolvers};
 pub use test::{
@@ -99,6 +99,8 @@ pub struct Global {
     pub max_ssl_rate: u32,
     /// Where log lines of a proxy with `log = "global"` or without its own `log` go.
     pub log: Vec<LogTarget>,
+    /// Every `[log-profile.NAME]`.
+    pub log_profiles: Vec<Arc<LogProfile>>,
     /// The operator's listener: stats page, CSV, JSON, metrics.
     pub admin: Option<Admin>,
     /// How long a soft stop may take before what is left is closed (`hard-stop-after`).
@@ -234,6 +236,8 @@ pub struct Frontend {
     pub log_sd: Option<Arc<evenkeel_acl::LogFormat>>,
     /// `error-log-format`: the line of a connection that ended before its first request.
     pub error_log_text: Option<Arc<evenkeel_acl::LogFormat>>,
+    /// `log-steps`: the steps at which a line is written, by [`LogStep::bit`].
+    pub log_steps: u8,
     /// `unique-id-format`: the id of each request; `None`: one made here.
     pub unique_id_format: Option<Arc<evenkeel_acl::LogFormat>>,
     /// `option.forwardfor` of the frontend.
@@ -320,6 +324,8 @@ pub struct FrontendOptions {
     pub connection: ConnectionMode,
     /// `option.dontlognull`: connections without data are not logged.
     pub dontlognull: bool,
+    /// `option.logasap`: the line is written when the response begins, or the connection to the server stands.
+    pub logasap: bool,
     /// `option.dontlog-normal`: only errors, retries and 5xx are logged.
     pub dontlog_normal: bool,
     /// `option.log-separate-errors`: lines of what did not go well are of level err.

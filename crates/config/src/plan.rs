@@ -436,6 +436,7 @@ fn frontend_fields(frontend: &Frontend) -> Vec<Field> {
         log_text,
         log_sd,
         error_log_text,
+        log_steps,
         unique_id_format,
         forwardfor,
         pages: _,
@@ -468,6 +469,7 @@ fn frontend_fields(frontend: &Frontend) -> Vec<Field> {
         hidden("log-format", (log_format, text(log_text))),
         hidden("log-format-sd", text(log_sd)),
         hidden("error-log-format", text(error_log_text)),
+        hidden("log-steps", log_steps),
         hidden("unique-id-format", text(unique_id_format)),
         hidden("option.forwardfor", forwardfor),
         field("option.clitcpka", keepalive),
@@ -652,10 +654,15 @@ fn logs(logs: &[LogTarget]) -> String {
             LogSink::Udp(address) => format!("udp:{address}"),
             LogSink::Unix(path) => format!("unix:{}", path.display()),
         };
-        let format = log.format.map(|format| format!(" {format:?}").to_lowercase()).unwrap_or_default();
+        let format = log.format.as_ref().map(|format| format!(" {}", format.text())).unwrap_or_default();
         let syslog = log.syslog.word();
         let sample = log.sample.as_ref().map(|sample| format!(" sample {sample}")).unwrap_or_default();
-        format!("{sink} {syslog}{format}{sample} {}.{}-{} {}", log.facility, log.level, log.min_level, log.len)
+        let profile = log.profile.as_ref().map(|profile| format!(" profile {}", profile.name)).unwrap_or_default();
+        let tag = log.tag.as_ref().map(|tag| format!(" {tag}")).unwrap_or_default();
+        format!(
+            "{sink} {syslog}{format}{sample}{profile}{tag} {}.{}-{} {}",
+            log.facility, log.level, log.min_level, log.len
+        )
     });
     let each: Vec<String> = each.collect();
     if each.is_empty() { "none".to_owned() } else { format!("[{}]", each.join(", ")) }

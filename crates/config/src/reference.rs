@@ -6,7 +6,9 @@ use evenkeel_acl::stick::DATA;
 use evenkeel_acl::{RuleKind, tables};
 
 use crate::codes::all_codes;
-use crate::keys::{CRT_STORE, GLOBAL, HTTP_ERRORS, Key, Kind, PROXY, RESOLVERS, Sections, TEST, Table, USERLIST};
+use crate::keys::{
+    CRT_STORE, GLOBAL, HTTP_ERRORS, Key, Kind, LOG_PROFILE, PROXY, RESOLVERS, Sections, TEST, Table, USERLIST,
+};
 
 const HEAD: &str = "\
 # Reference
@@ -14,7 +16,7 @@ const HEAD: &str = "\
 Printed from the key tables of the program by `EVENKEEL_BLESS=1 cargo test -p evenkeel-config`; a test fails when it is out of date.
 
 A section is a table: `[global]`, `[defaults]`, `[defaults.NAME]`, `[frontend.NAME]`, `[backend.NAME]`, `[listen.NAME]`,
-`[userlist.NAME]`, `[http-errors.NAME]`, `[crt-store.NAME]`, `[resolvers.NAME]`, `[[test]]`. A nested table may be written dotted: `timeout.client = \"30s\"` and `timeout = { client = \"30s\" }` are the same. An unknown
+`[userlist.NAME]`, `[http-errors.NAME]`, `[crt-store.NAME]`, `[resolvers.NAME]`, `[log-profile.NAME]`, `[[test]]`. A nested table may be written dotted: `timeout.client = \"30s\"` and `timeout = { client = \"30s\" }` are the same. An unknown
 key is an error.
 
 * **Durations** are text with a unit: `us`, `ms`, `s`, `m`, `h`, `d`, also combined: `\"1m30s\"`. `\"0s\"` for a timeout waits for ever.
@@ -43,6 +45,7 @@ pub fn reference_markdown() -> String {
         ("[http-errors.NAME]", &HTTP_ERRORS),
         ("[crt-store.NAME]", &CRT_STORE),
         ("[resolvers.NAME]", &RESOLVERS),
+        ("[log-profile.NAME]", &LOG_PROFILE),
         ("[[test]]", &TEST),
     ] {
         let _ = write!(page, "\n## `{head}`\n\n{}\n", root.doc);

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::keys::{
-    CRT_STORE, Fallback, GLOBAL, HTTP_ERRORS, Key, Kind, PROXY, RESOLVERS, Sections, TEST, Table, USERLIST,
+    CRT_STORE, Fallback, GLOBAL, HTTP_ERRORS, Key, Kind, LOG_PROFILE, PROXY, RESOLVERS, Sections, TEST, Table, USERLIST,
 };
 use crate::units::{show_duration, show_size};
 
@@ -59,9 +59,13 @@ pub fn schema() -> Value {
         };
         properties.insert(name.to_owned(), value);
     }
-    for (name, table) in
-        [("userlist", &USERLIST), ("http-errors", &HTTP_ERRORS), ("crt-store", &CRT_STORE), ("resolvers", &RESOLVERS)]
-    {
+    for (name, table) in [
+        ("userlist", &USERLIST),
+        ("http-errors", &HTTP_ERRORS),
+        ("crt-store", &CRT_STORE),
+        ("resolvers", &RESOLVERS),
+        ("log-profile", &LOG_PROFILE),
+    ] {
         let section = reference(table, Sections::ANY, &mut defs);
         properties.insert(
             name.to_owned(),

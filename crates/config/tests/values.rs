@@ -249,13 +249,15 @@ server = "10.0.0.1:1"
     );
     let udp = LogTarget {
         sink: LogSink::Udp(inet("127.0.0.1:5140")),
-        format: Some(LogFormat::Json),
+        format: Some(LineFormat::Builtin(LogFormat::Json)),
         syslog: Syslog::Local,
         facility: 3,
         level: 5,
         min_level: 0,
         sample: None,
         len: 2048,
+        profile: None,
+        tag: None,
     };
     let plain = |sink, syslog| LogTarget {
         sink,
@@ -266,6 +268,8 @@ server = "10.0.0.1:1"
         min_level: 0,
         sample: None,
         len: 1024,
+        profile: None,
+        tag: None,
     };
     let stdout = plain(LogSink::Stdout, Syslog::Raw);
     let [a, b, c] = &config.frontends[..] else { panic!() };

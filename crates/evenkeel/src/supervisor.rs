@@ -553,7 +553,7 @@ fn notices(logs: Arc<Logs>, ring: usize) -> evenkeel_backend::NoticeSink {
             _ => tracing::info!("{}", notice.text),
         }
         for target in &notice.group.conf.log {
-            let target = logs.target(target, evenkeel_config::LogFormat::Tcp);
+            let target = logs.target(target);
             logs.line(ring, &target, notice.level, |out| out.extend_from_slice(notice.text.as_bytes()));
         }
     })

@@ -2,12 +2,16 @@
 //!
 //! Both run before a task is made for the connection, so a refused one costs little.
 
-use evenkeel_acl::{Body, How, Memo, Phase, Progress, RuleSet, Session, Verdict, Wishes};
+use evenkeel_acl::{Body, How, Memo, Phase, Progress, RuleSet, Session, Verdict, Wait, Wishes};
+use evenkeel_config::LogStep;
 use evenkeel_proto::Head;
 use evenkeel_stats::FrontendSheet;
 use evenkeel_wire::Stream;
 
 use crate::around::{Around, Parts};
+use crate::clock;
+use crate::finish::Tally;
+use crate::lines::Moment;
 use crate::snapshot::{Entrance, Snapshot};
 use crate::worker::Worker;
 
@@ -51,14 +55,28 @@ fn run(
         return Ok(Wishes::default());
     }
     let mut memo = Memo::default();
-    let parts = Parts { session, memo: &mut memo, req: &mut Head::new(), res: None, body: Body::default(), last: true };
+    let mut parts =
+        Parts { session, memo: &mut memo, req: &mut Head::new(), res: None, body: Body::default(), last: true };
     let progress = Progress { frontend: &entrance.conf.name, frontend_id: entrance.conf.id, ..Progress::default() };
     let around = Around { snapshot, worker };
-    match around.look(parts, progress, phase, |ctx| rules.eval(ctx, &mut 0)) {
-        Verdict::Close(close) => Err(Refused { how: close.how, phase }),
-        // No answer can be made and nothing waited for at this point: the tables of actions say so.
-        Verdict::Continue | Verdict::Allow | Verdict::Reply(_) | Verdict::Wait(_) => Ok(memo.wishes),
+    let mut at = 0;
+    loop {
+        match around.look(parts.again(), progress, phase, |ctx| rules.eval(ctx, &mut at)) {
+            Verdict::Close(close) => return Err(Refused { how: close.how, phase }),
+            Verdict::Wait(Wait::Log) => log(phase, worker, snapshot, entrance, parts.again()),
+            // No answer can be made and nothing else waited for at this point: the tables of actions say so.
+            Verdict::Continue | Verdict::Allow | Verdict::Reply(_) | Verdict::Wait(_) => return Ok(memo.wishes),
+        }
     }
+}
+
+/// The line that a `do-log` rule asks for.
+#[cold]
+fn log(phase: Phase, worker: &Worker, snapshot: &Snapshot, entrance: &Entrance, parts: Parts<'_>) {
+    let step = if phase == Phase::Accept { LogStep::TcpReqConn } else { LogStep::TcpReqSess };
+    let profile = parts.memo.wishes.log_profile.take();
+    let tally = &Tally::new(clock::now());
+    Moment { step, profile, snapshot, worker, entrance, group: None, tally, line: None }.write(step, parts);
 }
 
 impl Refused {

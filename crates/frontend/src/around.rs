@@ -32,6 +32,20 @@ pub(crate) struct Parts<'a> {
     pub(crate) last: bool,
 }
 
+impl Parts<'_> {
+    /// The same, lent once more.
+    pub(crate) fn again(&mut self) -> Parts<'_> {
+        Parts {
+            session: self.session,
+            memo: self.memo,
+            req: self.req,
+            res: self.res.as_deref_mut(),
+            body: self.body,
+            last: self.last,
+        }
+    }
+}
+
 impl Around<'_> {
     /// Lends what rules see in `phase` to `f`.
     pub(crate) fn look<R>(

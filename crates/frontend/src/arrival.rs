@@ -13,10 +13,11 @@ use evenkeel_config::ErrorPage;
 use evenkeel_proto::{Limits, Malformed, Parsed, Version};
 use evenkeel_wire::h2;
 
+use crate::closing::log_error;
 use crate::conn::Conn;
 use crate::deliver::send;
 use crate::end::End;
-use crate::finish::{Tally, Told};
+use crate::finish::Tally;
 use crate::reply::Answer;
 use crate::snapshot::Entrance;
 use crate::timer::within;
@@ -142,7 +143,7 @@ pub(crate) async fn refuse(
         tally.count(&conn.admission.worker, entrance, None);
     }
     if !(silent && entrance.conf.option.dontlognull) {
-        tally.log(conn, entrance, None, None, Told::default());
+        log_error(conn, &mut tally, entrance);
     }
     if sent { Next::Linger } else { Next::Close }
 }
@@ -178,7 +179,7 @@ pub(crate) async fn never_came(conn: &mut Conn) {
     entrance.state.sheet.shard(conn.admission.worker.id).request_errors.inc();
     tally.count(&conn.admission.worker, &entrance, None);
     if !entrance.conf.option.dontlognull {
-        tally.log(conn, &entrance, None, None, Told::default());
+        log_error(conn, &mut tally, &entrance);
     }
 }
 
@@ -199,7 +200,7 @@ pub(crate) fn broke(conn: &mut Conn, end: End) {
         tally.count(&conn.admission.worker, &entrance, None);
     }
     if !(silent && entrance.conf.option.dontlognull) {
-        tally.log(conn, &entrance, None, None, Told::default());
+        log_error(conn, &mut tally, &entrance);
     }
 }
 

@@ -5,14 +5,15 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use evenkeel_acl::{Body, LogFormat, Memo, Phase, Progress};
+use evenkeel_acl::{Body, Memo};
 use evenkeel_backend::Group;
-use evenkeel_config::Syslog;
+use evenkeel_config::LogStep;
 use evenkeel_proto::{Buf, Head, Limits};
 
-use crate::around::{Around, Parts};
+use crate::around::Parts;
 use crate::conn::Conn;
-use crate::finish::{Tally, Told};
+use crate::finish::Tally;
+use crate::lines::Moment;
 use crate::log::RequestLine;
 use crate::snapshot::Entrance;
 use crate::txn::Txn;
@@ -27,9 +28,9 @@ pub(crate) struct Kept {
 impl Kept {
     /// Takes it out of `txn`, whose buffers can then be given back.
     pub(crate) fn of(txn: &mut Txn, entrance: &Entrance) -> Kept {
-        let head = match entrance.conf.log_text {
-            Some(_) => txn.req.block().filled().get(..txn.req.head_len()).unwrap_or_default().to_vec(),
-            None => Vec::new(),
+        let head = match entrance.log.texts {
+            true => txn.req.block().filled().get(..txn.req.head_len()).unwrap_or_default().to_vec(),
+            false => Vec::new(),
         };
         Kept { memo: std::mem::take(&mut txn.memo), head }
     }
@@ -49,8 +50,8 @@ impl Kept {
 
 /// Where the request line for the log comes from.
 pub(crate) enum Line<'a> {
-    /// The request, its target cut to so many bytes.
-    Of(usize),
+    /// The head of the request, which is there.
+    OfHead,
     /// What was kept of it.
     Kept(RequestLine<'a>),
 }
@@ -69,19 +70,15 @@ pub(crate) fn close_books(
     if entrance.log.targets.is_empty() {
         return;
     }
-    let level = txn.memo.wishes.log_level;
-    let written = Formats::of(entrance).map(|format| own_line(format, conn, txn, tally, entrance, group));
     let line = match line {
-        Line::Of(cut) => RequestLine::of(&txn.req, cut),
-        Line::Kept(line) => line,
+        Line::OfHead => None,
+        Line::Kept(line) => Some(line),
     };
-    tally.log(
-        conn,
-        entrance,
-        group,
-        Some(line),
-        Told { text: written.text.as_deref(), data: written.data.as_deref(), level },
-    );
+    let Conn { session, admission, .. } = conn;
+    let Txn { req, res, memo, body, whole, .. } = txn;
+    let body = Body { bytes: body, complete: *whole, ..Body::default() };
+    let res = res.is_complete().then_some(res);
+    log_end(&admission.worker, tally, entrance, group, line, Parts { session, memo, req, res, body, last: true });
 }
 
 /// The log line of a connection in TCP mode.
@@ -95,71 +92,51 @@ pub(crate) fn log_tcp(
     if entrance.log.targets.is_empty() {
         return;
     }
-    let level = memo.wishes.log_level;
-    let written = Formats::of(entrance).map(|format| {
-        let (worker, session) = (&conn.admission.worker, &mut conn.session);
-        let req = &mut Head::new();
-        let parts = Parts { session, memo, req, res: None, body: Body::default(), last: true };
-        write(format, worker, parts, tally, entrance, group)
-    });
-    let told = Told { text: written.text.as_deref(), data: written.data.as_deref(), level };
-    tally.log(conn, entrance, group, None, told);
+    let (worker, session) = (&conn.admission.worker, &mut conn.session);
+    let req = &mut Head::new();
+    log_end(
+        worker,
+        tally,
+        entrance,
+        group,
+        None,
+        Parts { session, memo, req, res: None, body: Body::default(), last: true },
+    );
 }
 
-/// What stands for the line and for its structured data.
-struct Formats<T> {
-    text: Option<T>,
-    data: Option<T>,
-}
-
-impl<'e> Formats<&'e LogFormat> {
-    /// Those of the frontend that a target takes.
-    fn of(entrance: &'e Entrance) -> Formats<&'e LogFormat> {
-        let data = entrance.log.targets.iter().any(|target| target.syslog == Syslog::Rfc5424);
-        let conf = &entrance.conf;
-        Formats { text: conf.log_text.as_deref(), data: conf.log_sd.as_deref().filter(|_| data) }
-    }
-
-    fn map(self, mut write: impl FnMut(&LogFormat) -> Vec<u8>) -> Formats<Vec<u8>> {
-        Formats { text: self.text.map(&mut write), data: self.data.map(&mut write) }
-    }
-}
-
-/// The line as `format` has it.
-fn own_line(
-    format: &LogFormat,
-    conn: &mut Conn,
-    txn: &mut Txn,
-    tally: &Tally,
-    entrance: &Entrance,
-    group: Option<&Arc<Group>>,
-) -> Vec<u8> {
+/// The log line of a connection that failed before its request was there.
+pub(crate) fn log_error(conn: &mut Conn, tally: &mut Tally, entrance: &Entrance) {
     let Conn { session, admission, .. } = conn;
-    let Txn { req, res, memo, body, whole, .. } = txn;
-    let body = Body { bytes: body, complete: *whole, ..Body::default() };
-    let res = res.is_complete().then_some(res);
-    let parts = Parts { session, memo, req, res, body, last: true };
-    write(format, &admission.worker, parts, tally, entrance, group)
+    let (memo, req) = (&mut Memo::default(), &mut Head::new());
+    let parts = Parts { session, memo, req, res: None, body: Body::default(), last: true };
+    log(LogStep::Error, &admission.worker, tally, entrance, None, None, parts);
 }
 
-fn write(
-    format: &LogFormat,
+fn log_end(
     worker: &Rc<Worker>,
+    tally: &mut Tally,
+    entrance: &Entrance,
+    group: Option<&Arc<Group>>,
+    line: Option<RequestLine<'_>>,
     parts: Parts<'_>,
+) {
+    tally.leave_backend();
+    if !tally.logged && entrance.log.has(LogStep::Close) {
+        log(LogStep::Close, worker, tally, entrance, group, line, parts);
+    }
+}
+
+fn log(
+    step: LogStep,
+    worker: &Rc<Worker>,
     tally: &Tally,
     entrance: &Entrance,
     group: Option<&Arc<Group>>,
-) -> Vec<u8> {
+    line: Option<RequestLine<'_>>,
+    parts: Parts<'_>,
+) {
     let local = worker.local();
-    let letters = tally.end.letters();
-    let letters = [letters[0], letters[1], b'-', b'-'];
-    let letters = std::str::from_utf8(&letters).unwrap_or_default();
-    let progress = Progress {
-        log_uri_len: local.snapshot.config.global.tune.log_uri_len,
-        ..tally.outcome(worker, entrance, group.map(|group| &**group), letters)
-    };
-    let mut line = Vec::with_capacity(256);
-    let around = Around { snapshot: &local.snapshot, worker };
-    around.look(parts, progress, Phase::Done, |ctx| format.write(ctx, &mut line));
-    line
+    let group = group.map(|group| &**group);
+    let moment = Moment { step, profile: None, snapshot: &local.snapshot, worker, entrance, group, tally, line };
+    moment.write(step, parts);
 }

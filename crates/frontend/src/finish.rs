@@ -6,16 +6,16 @@ use std::time::Instant;
 
 use evenkeel_acl::count::Counted;
 use evenkeel_acl::stick::Tracked;
-use evenkeel_acl::{Memo, Progress, TlsFacts, Wire, count};
+use evenkeel_acl::{Memo, Progress, Session, TlsFacts, Wire, count};
 use evenkeel_backend::{BackendState, Group, Server};
-use evenkeel_config::{DecisionLog, LogFormat, ServerAddress};
+use evenkeel_config::{DecisionLog, ServerAddress};
 use evenkeel_stats::TrafficSheet;
 
 use crate::clock;
 use crate::conn::Conn;
 use crate::decision::{Decision, Heads, Keep, TrackedThen};
 use crate::end::{End, Fault, Stage};
-use crate::log::{Queues, Record, RequestLine, Times};
+use crate::log::{Queues, Record, Times};
 use crate::snapshot::Entrance;
 use crate::state::Failure;
 use crate::upstream::{Upstream, Waited};
@@ -53,6 +53,8 @@ pub(crate) struct Tally {
     pub(crate) quiet: bool,
     /// What answered in place of a server (`use-service`).
     pub(crate) service: Option<&'static str>,
+    /// Its line is written (`option.logasap`).
+    pub(crate) logged: bool,
     /// A dead pooled connection was replaced once.
     pub(crate) stale: bool,
     waited: Waited,
@@ -92,20 +94,6 @@ pub(crate) struct Past<'a> {
     pub(crate) heads: Heads<'a>,
 }
 
-/// What rules and formats say of the log line.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Told<'a> {
-    /// The line of `log-format`, for targets without a format of their own.
-    pub(crate) text: Option<&'a [u8]>,
-    /// The structured data of `log-format-sd`, for targets of RFC 5424.
-    pub(crate) data: Option<&'a [u8]>,
-    /// `set-log-level`: a severity; one above [`DEBUG`] is silence.
-    pub(crate) level: Option<u8>,
-}
-
-/// The least severe level of syslog.
-const DEBUG: u8 = 7;
-
 /// Counts a session in its backend for as long as it lives.
 #[derive(Debug)]
 struct InBackend(Arc<BackendState>);
@@ -137,6 +125,7 @@ impl Tally {
             server_status: None,
             quiet: false,
             service: None,
+            logged: false,
             stale: false,
             waited: Waited::default(),
             surplus_counted: false,
@@ -451,37 +440,25 @@ impl Tally {
     }
 
     /// The id of the request: of `unique-id-format`, or made here.
-    fn id(&self, worker: &Worker) -> Option<String> {
+    pub(crate) fn id(&self, worker: &Worker) -> Option<String> {
         match self.unique.is_empty() {
             true => (self.serial > 0).then(|| worker.id_of(self.serial)),
             false => Some(self.unique.clone()),
         }
     }
 
-    /// Writes the log line to every target of the frontend.
-    /// The transaction has left its backend and server by then, as in HAProxy's line.
-    pub(crate) fn log(
-        &mut self,
-        conn: &Conn,
-        entrance: &Entrance,
-        group: Option<&Arc<Group>>,
-        request: Option<RequestLine<'_>>,
-        told: Told<'_>,
-    ) {
-        self.backend = None;
-        let worker = &conn.admission.worker;
-        let faultless = !self.end.is_error() && self.retries == 0 && self.status.is_none_or(|s| s < 500);
-        let by_outcome = if faultless { crate::log::INFO } else { entrance.log.errors };
-        let severity = told.level.unwrap_or(by_outcome);
-        if self.quiet || severity > DEBUG || (faultless && !entrance.log.normal) {
-            return;
-        }
-        entrance.state.sheet.shard(worker.id).log_lines.inc();
-        let json = entrance.log.targets.iter().any(|target| target.format == LogFormat::Json);
-        let id = if json { self.id(worker) } else { None };
-        let record = Record {
-            id: id.as_deref(),
-            client: conn.session.src,
+    /// What a built-in format writes. At the end the transaction has left its backend and server, as in HAProxy's line.
+    pub(crate) fn record<'r>(
+        &'r self,
+        worker: &Worker,
+        session: &'r Session,
+        entrance: &'r Entrance,
+        group: Option<&'r Group>,
+        id: Option<&'r str>,
+    ) -> Record<'r> {
+        Record {
+            id,
+            client: session.src,
             listener: 1,
             began: self.began,
             frontend: &entrance.conf.name,
@@ -492,6 +469,9 @@ impl Tally {
             bytes_out: self.bytes_out,
             bytes_in: self.bytes_in,
             end: self.end,
+            early: false,
+            marked: false,
+            step: None,
             queues: Queues {
                 process: worker.process.connections.now(),
                 frontend: entrance.state.sessions.now(),
@@ -500,17 +480,16 @@ impl Tally {
                 server_ahead: self.waited.server_ahead,
                 backend_ahead: self.waited.backend_ahead,
             },
-            tls: conn.session.tls.as_deref(),
+            tls: session.tls.as_deref(),
             resets: self.resets,
             retries: self.retries,
             redispatched: self.redispatched,
-            request,
-        };
-        for target in &entrance.log.targets {
-            worker.logs.structured(worker.id, target, severity, told.data, |out| match told.text {
-                Some(text) if !target.own => out.extend_from_slice(text),
-                _ => record.write(target.format, &mut worker.dates.borrow_mut(), out),
-            });
+            request: None,
         }
+    }
+
+    /// The transaction is over: its backend counts it no longer.
+    pub(crate) fn leave_backend(&mut self) {
+        self.backend = None;
     }
 }

@@ -6,10 +6,11 @@
 use std::borrow::Cow;
 use std::future::poll_fn;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_acl::{Body, Cause, Close, Ctx, How, Memo, Phase, Reply, RuleSet, Session, Verdict, Wait};
-use evenkeel_config::ErrorPage;
+use evenkeel_config::{ErrorPage, LogStep};
 use evenkeel_proto::{Buf, Connection, Decoder, Framing, Head, Malformed, Method, Parsed, Version};
 use evenkeel_wire::h2;
 
@@ -19,6 +20,7 @@ use crate::conn::Conn;
 use crate::deliver::send;
 use crate::end::End;
 use crate::exchange::Exchange;
+use crate::lines::Moment;
 use crate::reply::Answer;
 use crate::resolve;
 use crate::timer::{Timer, within};
@@ -46,13 +48,17 @@ pub(crate) enum Judged<'r> {
     Closed(Close<'r>),
 }
 
+/// What rules on a request see.
+fn parts_of<'p>(session: &'p mut Session, txn: &'p mut Txn) -> Parts<'p> {
+    let Txn { req, memo, body, whole, .. } = txn;
+    Parts { session, memo, req, res: None, body: Body { bytes: body, complete: *whole, ..Body::default() }, last: true }
+}
+
 impl<'c> Course<'c> {
     /// Lends what rules see to `f`.
     pub(crate) fn look<R>(&self, conn: &mut Conn, txn: &mut Txn, phase: Phase, f: impl FnOnce(&mut Ctx<'_>) -> R) -> R {
         let Conn { session, admission, .. } = conn;
-        let Txn { req, memo, body, whole, .. } = txn;
-        let body = Body { bytes: body, complete: *whole, ..Body::default() };
-        self.look_at(&admission.worker, Parts { session, memo, req, res: None, body, last: true }, phase, f)
+        self.look_at(&admission.worker, parts_of(session, txn), phase, f)
     }
 
     /// As [`look`](Course::look), from parts.
@@ -68,8 +74,51 @@ impl<'c> Course<'c> {
         Around { snapshot: &self.local.snapshot, worker }.look(parts, progress, phase, f)
     }
 
-    /// Runs one rule set on the request; `Some` when it ended the transaction.
-    pub(crate) async fn apply(&mut self, rules: &RuleSet, conn: &mut Conn, txn: &mut Txn) -> Option<Next> {
+    /// Writes the log lines that are wanted at `step`.
+    pub(crate) fn tell(&mut self, step: LogStep, conn: &mut Conn, txn: &mut Txn) {
+        if self.entrance.log.wants(step) {
+            let Conn { session, admission, .. } = conn;
+            self.tally.logged |= self.moment(step, None, &admission.worker).reached(parts_of(session, txn));
+        }
+    }
+
+    /// As [`tell`](Course::tell), when the head of the response may pass; it counts as sent.
+    pub(crate) fn tell_of_response(
+        &mut self,
+        worker: &Worker,
+        session: &mut Session,
+        memo: &mut Memo,
+        req: &mut Head,
+        res: &mut Head,
+    ) {
+        let head = res.head_len() as u64;
+        self.tally.bytes_out += head;
+        let parts = Parts { session, memo, req, res: Some(res), body: Body::default(), last: true };
+        let logged = self.moment(LogStep::Response, None, worker).reached(parts);
+        self.tally.logged |= logged;
+        self.tally.bytes_out -= head;
+    }
+
+    fn moment<'m>(&'m self, step: LogStep, profile: Option<Arc<str>>, worker: &'m Worker) -> Moment<'m> {
+        let group = self.group.map(|at| &*self.local.snapshot.groups[at]);
+        let (snapshot, entrance, tally) = (&self.local.snapshot, &**self.entrance, &self.tally);
+        Moment { step, profile, snapshot, worker, entrance, group, tally, line: None }
+    }
+
+    /// Writes the line that a `do-log` rule asks for.
+    fn tell_by_rule(&self, step: LogStep, worker: &Worker, parts: Parts<'_>) {
+        let profile = parts.memo.wishes.log_profile.take();
+        self.moment(step, profile, worker).write(step, parts);
+    }
+
+    /// Runs one rule set on the request; `Some` when it ended the transaction. `step` is that of its `do-log` rules.
+    pub(crate) async fn apply(
+        &mut self,
+        rules: &RuleSet,
+        step: LogStep,
+        conn: &mut Conn,
+        txn: &mut Txn,
+    ) -> Option<Next> {
         if rules.is_empty() {
             return None;
         }
@@ -79,6 +128,10 @@ impl<'c> Course<'c> {
                 Verdict::Continue | Verdict::Allow => return None,
                 Verdict::Reply(reply) => return Some(self.reply(conn, txn, reply).await),
                 Verdict::Close(close) => return Some(self.close(conn, close)),
+                Verdict::Wait(Wait::Log) => {
+                    let Conn { session, admission, .. } = conn;
+                    self.tell_by_rule(step, &admission.worker, parts_of(session, txn));
+                }
                 Verdict::Wait(wait) => {
                     if let Err(end) = self.wait(wait, conn, txn).await {
                         return Some(self.fail(conn, txn, end).await);
@@ -204,9 +257,14 @@ impl<'c> Course<'c> {
         let Conn { session, admission, .. } = conn;
         let Txn { req, memo, .. } = txn;
         for rules in sets.into_iter().flatten().filter(|rules| !rules.is_empty()) {
-            let parts = Parts { session, memo, req, res: Some(&mut head), body: Body::default(), last: true };
-            // Nothing there can answer or wait: the table of actions says so.
-            let _ = self.look_at(&admission.worker, parts, Phase::Response, |ctx| rules.eval(ctx, &mut 0));
+            let mut parts = Parts { session, memo, req, res: Some(&mut head), body: Body::default(), last: true };
+            let (worker, mut at) = (&admission.worker, 0);
+            // Nothing there can answer or wait for anything else: the table of actions says so.
+            while let Verdict::Wait(Wait::Log) =
+                self.look_at(worker, parts.again(), Phase::Response, |ctx| rules.eval(ctx, &mut at))
+            {
+                self.tell_by_rule(LogStep::HttpAfterRes, worker, parts.again());
+            }
         }
         let connection = match (keeps, req.version()) {
             (false, _) => Connection::Close,
@@ -255,27 +313,29 @@ impl<'c> Course<'c> {
         let back = self.group.map(|at| &local.snapshot.groups[at].conf);
         let theirs = self.other_half();
         let sets = [
-            back.map(|back| &back.tcp_response),
-            theirs.map(|back| &back.http_response),
-            Some(&front.http_response),
-            theirs.map(|back| &back.http_after_response),
-            Some(&front.http_after_response),
+            (back.map(|back| &back.tcp_response), LogStep::TcpResCont),
+            (theirs.map(|back| &back.http_response), LogStep::HttpRes),
+            (Some(&front.http_response), LogStep::HttpRes),
+            (theirs.map(|back| &back.http_after_response), LogStep::HttpAfterRes),
+            (Some(&front.http_after_response), LogStep::HttpAfterRes),
         ];
         // What was kept of the body of the request.
         body.clear();
         let mut whole = false;
-        for rules in sets.into_iter().flatten().filter(|rules| !rules.is_empty()) {
+        let sets = sets.into_iter().filter_map(|(rules, step)| Some((rules.filter(|rules| !rules.is_empty())?, step)));
+        for (rules, step) in sets {
             let mut at = 0;
             loop {
                 let (req, res) = exchange.heads();
                 let body_seen = Body { bytes: body, complete: whole, ..Body::default() };
-                let parts = Parts { session, memo, req, res: Some(res), body: body_seen, last: true };
-                match self.look_at(worker, parts, Phase::Response, |ctx| rules.eval(ctx, &mut at)) {
+                let mut parts = Parts { session, memo, req, res: Some(res), body: body_seen, last: true };
+                match self.look_at(worker, parts.again(), Phase::Response, |ctx| rules.eval(ctx, &mut at)) {
                     // They were told that no more will come by itself.
                     Verdict::Continue | Verdict::Allow | Verdict::Wait(Wait::More) => break,
                     Verdict::Reply(reply) => return Ok(Judged::Replaced(reply)),
                     Verdict::Close(close) => return Ok(Judged::Closed(close)),
                     Verdict::Wait(Wait::Handshake | Wait::Resolve(_)) => {}
+                    Verdict::Wait(Wait::Log) => self.tell_by_rule(step, worker, parts.again()),
                     Verdict::Wait(Wait::Pause(ms)) => exchange.rest(timer, Duration::from_millis(ms)).await?,
                     Verdict::Wait(Wait::Body { time, at_least }) => {
                         let (since, time) = (clock::now(), Duration::from_millis(time));
@@ -296,8 +356,8 @@ impl<'c> Course<'c> {
     /// Waits for what a rule asks for.
     async fn wait(&mut self, wait: Wait, conn: &mut Conn, txn: &mut Txn) -> Result<(), End> {
         match wait {
-            // The request is there whole as far as these rules may look: they were told so.
-            Wait::More => Ok(()),
+            // The request is there whole as far as these rules may look: they were told so. A line is written by who runs them.
+            Wait::More | Wait::Log => Ok(()),
             Wait::Handshake => self.wait_for_handshake(conn).await,
             Wait::Pause(ms) => {
                 self.pause(conn, txn, Duration::from_millis(ms)).await;

@@ -25,6 +25,7 @@ mod greeting;
 mod h1;
 mod h2;
 mod judge;
+mod lines;
 mod listener;
 mod log;
 pub mod messages;

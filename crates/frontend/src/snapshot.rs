@@ -121,7 +121,12 @@ fn has_rules(front: &config::Frontend, config: &config::Config) -> bool {
         sets.iter().any(|rules| !rules.is_empty()) || back.servers.iter().any(|server| server.send_proxy.is_some())
     };
     let formats = [&front.log_text, &front.log_sd, &front.error_log_text, &front.unique_id_format];
+    let loggers = || {
+        let mut each = front.log.iter();
+        each.any(|to| to.profile.is_some() || !matches!(to.format, None | Some(config::LineFormat::Builtin(_))))
+    };
     formats.iter().any(|format| format.is_some())
+        || loggers()
         || own.iter().any(|rules| !rules.is_empty())
         || !front.switch.is_empty()
         || config.backends.iter().any(|b| back(b))
@@ -157,7 +162,7 @@ impl Snapshot {
                     default: conf.default_backend.as_ref().and_then(|name| by_name.get(name).copied()),
                     has_rules: has_rules(conf, &config),
                     counted: config.global.counted,
-                    log: LogPlan::new(conf, logs),
+                    log: LogPlan::new(conf, &config.global.log_profiles, logs),
                     terminators: (0..conf.binds.len()).map(|at| tls.terminator(&conf.name, at).cloned()).collect(),
                 })
             })

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel_acl::{Body, Choice, Memo, Phase, Reading, RuleSet, SwitchMode, Verdict, Wait, count};
 use evenkeel_backend::Rank;
-use evenkeel_config::Mode;
+use evenkeel_config::{LogStep, Mode};
 use evenkeel_proto::{self as proto, Buf, Head};
 use evenkeel_wire::{Stream, TlsStream};
 
@@ -23,6 +23,7 @@ use crate::decision::{Heads, KeptHeads};
 use crate::end::End;
 use crate::finish::{Past, Tally};
 use crate::greeting::Extras;
+use crate::lines::Moment;
 use crate::relay::{Broken, Half, Limits, Relay};
 use crate::resolve;
 use crate::snapshot::Entrance;
@@ -65,8 +66,10 @@ async fn relay(conn: &mut Conn) -> Option<Switched> {
     };
     course.tally.serial = worker.next_serial();
     course.tally.number = worker.number_of(course.tally.serial);
+    course.tell(LogStep::Accept, conn);
     let reached = match course.decide(conn).await {
         Ok(Decided::Server(at)) => {
+            course.tell(LogStep::Request, conn);
             course.tally.times.queue = 0;
             let asked = course.asked(conn, at);
             course.forget_request(&worker.stock);
@@ -82,6 +85,9 @@ async fn relay(conn: &mut Conn) -> Option<Switched> {
             Err(end)
         }
     };
+    if reached.is_ok() {
+        course.tell(LogStep::Connect, conn);
+    }
     let first = course.heard.as_ref().map_or(0, |buf| buf.len() as u64);
     let mut sending = Half::starting_with(course.heard.take());
     let mut said = None;
@@ -256,6 +262,38 @@ impl Course<'_> {
         })
     }
 
+    /// Writes the log lines that are wanted at `step`.
+    fn tell(&mut self, step: LogStep, conn: &mut Conn) {
+        if self.entrance.log.wants(step) {
+            let logged = self.at(step, conn, |moment, parts| moment.reached(parts));
+            self.tally.logged |= logged;
+        }
+    }
+
+    /// Writes the line that a `do-log` rule asks for.
+    fn tell_by_rule(&mut self, step: LogStep, conn: &mut Conn) {
+        self.at(step, conn, |moment, parts| {
+            let profile = parts.memo.wishes.log_profile.take();
+            Moment { profile, ..moment }.write(step, parts);
+        });
+    }
+
+    fn at<R>(&mut self, step: LogStep, conn: &mut Conn, f: impl FnOnce(Moment<'_>, Parts<'_>) -> R) -> R {
+        let bytes = self.heard.as_ref().map_or(&[][..], Buf::filled);
+        let parts = Parts {
+            session: &mut conn.session,
+            memo: &mut self.memo,
+            req: &mut self.req,
+            res: None,
+            body: Body { bytes, complete: true, reading: self.reading },
+            last: true,
+        };
+        let group = self.group.map(|at| &*self.local.snapshot.groups[at]);
+        let (snapshot, entrance, tally) = (&self.local.snapshot, &**self.entrance, &self.tally);
+        let worker = &conn.admission.worker;
+        f(Moment { step, profile: None, snapshot, worker, entrance, group, tally, line: None }, parts)
+    }
+
     fn look<R>(&mut self, conn: &mut Conn, last: bool, f: impl FnOnce(&mut evenkeel_acl::Ctx<'_>) -> R) -> R {
         let heard = self.heard.take();
         let bytes = heard.as_ref().map_or(&[][..], Buf::filled);
@@ -329,6 +367,7 @@ impl Course<'_> {
                     let time = Some(Duration::from_millis(ms));
                     let _ = within(&mut conn.timer, clock::now(), time, std::future::pending::<()>()).await;
                 }
+                Verdict::Wait(Wait::Log) => self.tell_by_rule(LogStep::TcpResCont, conn),
                 Verdict::Wait(_) => wants = true,
             }
         }
@@ -366,6 +405,7 @@ impl Course<'_> {
                     let answer = resolve::answer(conn, &self.local.snapshot, &question, true).await?;
                     self.look(conn, last, |ctx| question.settle(ctx, answer));
                 }
+                Verdict::Wait(Wait::Log) => self.tell_by_rule(LogStep::TcpReqCont, conn),
                 Verdict::Wait(_) => last = !self.hear(conn, since, delay).await,
             }
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use evenkeel_acl::{Cause as ReplyCause, Choice, Memo, Phase, VarScope, Wire, count};
 use evenkeel_backend::{Group, Rank};
-use evenkeel_config::{ClientTimeouts, ConnectionMode, Mode};
+use evenkeel_config::{ClientTimeouts, ConnectionMode, LogStep, Mode};
 use evenkeel_proto::{Buf, Framing, Head, Limits, Malformed, Version};
 use evenkeel_wire::{Stream, h2};
 
@@ -133,7 +133,7 @@ async fn serve(conn: &mut Conn, txn: &mut Txn) -> Next {
     }
     let group = group.map(|at| local.snapshot.groups[at].clone());
     let (Some(tunnel), Some(at)) = (tunnel, &group) else {
-        close_books(conn, txn, &mut tally, &entrance, group.as_ref(), Line::Of(cut));
+        close_books(conn, txn, &mut tally, &entrance, group.as_ref(), Line::OfHead);
         let (conf, generation) = (&local.snapshot.config.global.why, local.snapshot.generation);
         let heads = Heads::There(&txn.req, &txn.res);
         let (memo, group) = (&txn.memo, group.as_ref());
@@ -210,10 +210,11 @@ impl Course<'_> {
         if let Some(next) = self.monitor(conn, txn).await {
             return next;
         }
-        if self.switched.is_none()
-            && let Some(next) = self.apply(&conf.tcp_request_content, conn, txn).await
-        {
-            return next;
+        if self.switched.is_none() {
+            self.tell(LogStep::Accept, conn, txn);
+            if let Some(next) = self.apply(&conf.tcp_request_content, LogStep::TcpReqCont, conn, txn).await {
+                return next;
+            }
         }
         if txn.memo.tracks.is_used() || conn.session.tracks.is_used() {
             count::on_request(&conn.session, &txn.memo, conn.admission.worker.now_ms());
@@ -227,7 +228,7 @@ impl Course<'_> {
             return next;
         }
         for rules in [&conf.http_request, &conf.redirect].into_iter().filter(|_| given.is_none()) {
-            if let Some(next) = self.apply(rules, conn, txn).await {
+            if let Some(next) = self.apply(rules, LogStep::HttpReq, conn, txn).await {
                 return next;
             }
         }
@@ -248,8 +249,13 @@ impl Course<'_> {
             {
                 return next;
             }
-            for rules in [&group.conf.tcp_request_content, &group.conf.http_request, &group.conf.redirect] {
-                if let Some(next) = self.apply(rules, conn, txn).await {
+            let sets = [
+                (&group.conf.tcp_request_content, LogStep::TcpReqCont),
+                (&group.conf.http_request, LogStep::HttpReq),
+                (&group.conf.redirect, LogStep::HttpReq),
+            ];
+            for (rules, step) in sets {
+                if let Some(next) = self.apply(rules, step, conn, txn).await {
                     return next;
                 }
             }
@@ -274,6 +280,7 @@ impl Course<'_> {
             // RFC 8470 §5.1: the server may answer 425 to what it does not want replayed. A full head goes without the field.
             let _ = txn.req.set(b"Early-Data", b"1");
         }
+        self.tell(LogStep::Request, conn, txn);
         self.tally.times.queue = 0;
         self.attempt(conn, txn, at).await
     }
@@ -402,6 +409,7 @@ impl Course<'_> {
         let whole = txn.req.framing() == Framing::Empty;
         let asked = self.asked(conn, txn, at);
         let mut attempts = Attempts::new(local, at, asked);
+        let mut connected = false;
         loop {
             let up = match attempts.next(conn, &mut self.tally, whole).await {
                 Ok(up) => up,
@@ -409,6 +417,9 @@ impl Course<'_> {
             };
             let server = up.server().clone();
             self.tally.connected_by(&up, local.snapshot.config.asks_server_src);
+            if !std::mem::replace(&mut connected, true) {
+                self.tell(LogStep::Connect, conn, txn);
+            }
             match self.exchange(conn, txn, group, up).await {
                 Ok(next) => return next,
                 // The pooled connection was dead: nothing was lost, nothing is blamed.
@@ -445,7 +456,7 @@ impl Course<'_> {
             abort_on_close: group.conf.option.abortonclose,
             client_keeps: self.client_may_stay(conn, txn),
             server_closes: server_mode != ConnectionMode::KeepAlive,
-            judged: self.judges_responses(),
+            judged: self.judges_responses() || self.entrance.log.wants(LogStep::Response),
             scheme: up.scheme,
             admission: &conn.admission,
         };
@@ -476,6 +487,11 @@ impl Course<'_> {
                     }
                     exchange.heed(&memo.wishes);
                     exchange.set_timeouts(timeouts(memo));
+                    if self.entrance.log.wants(LogStep::Response) {
+                        let (req, res) = exchange.heads();
+                        self.tally.times.response = (clock::now() - sent_at.min(clock::now())).as_millis() as i64;
+                        self.tell_of_response(&worker, &mut conn.session, memo, req, res);
+                    }
                 }
                 outcome => break outcome,
             }

@@ -1,7 +1,11 @@
 //! Actions that end a set of rules, close the connection, or make it wait.
 
+use std::sync::Arc;
+
 use super::units::{self, Amount};
-use super::{ANSWER, Act, CONTENT, CONTENTS, DROP, HTTP, How, Next, REJECT, REQUEST, Wait, action_table, argument};
+use super::{
+    ANSWER, ANYWHERE, Act, CONTENT, CONTENTS, DROP, HTTP, How, Next, REJECT, REQUEST, Wait, action_table, argument,
+};
 use crate::cond::Scope;
 use crate::ctx::{Ctx, Reading, SwitchMode};
 use crate::error::{Fault, code};
@@ -15,6 +19,10 @@ action_table! {
     "allow" "allow" HTTP true parse_allow,
         "Ends this set of rules. The rules of the backend still run after an allow in the frontend.",
         "allow if { path /api/users }";
+    "do-log" "do-log [profile <name>]" ANYWHERE false parse_log,
+        "Writes a log line now, as the loggers of the frontend have it or, with profile, as that log-profile section has it. What is \
+         not known yet is -1 or -.",
+        "do-log if { path /pay }";
     "pause" "pause <time>|<expr>" ANSWER false parse_pause,
         "Waits so long, in milliseconds unless a unit is given, before the next rule. Nothing happens when the expression is \
          undefined or not above 0.",
@@ -51,6 +59,10 @@ struct Allow;
 #[derive(Debug)]
 struct Close(How);
 
+/// The name of the profile.
+#[derive(Debug)]
+struct DoLog(Option<Arc<str>>);
+
 #[derive(Debug)]
 struct Strict(bool);
 
@@ -83,6 +95,23 @@ fn parse_drop(_: &Word, words: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dyn 
         rst_ttl = Some(ttl);
     }
     Ok(Box::new(Close(How::SilentDrop { rst_ttl })))
+}
+
+fn parse_log(_: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
+    if !words.peek().is_some_and(|word| word.is("profile")) {
+        return Ok(Box::new(DoLog(None)));
+    }
+    words.next();
+    let word = argument(words, "do-log", "the profile", "do-log [profile <name>]")?;
+    let name = word.text();
+    match scope.env.library.log_profiles.iter().find(|known| ***known == *name) {
+        Some(known) => Ok(Box::new(DoLog(Some(Arc::clone(known))))),
+        None => {
+            let message = format!("there is no [log-profile.{name}]");
+            Err(Fault::new(code::ACTION_ARGS, word.range.clone(), message)
+                .hint(format!("define it: [log-profile.{name}]")))
+        }
+    }
 }
 
 fn parse_strict(_: &Word, words: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
@@ -165,6 +194,13 @@ impl Act for Allow {
 impl Act for Close {
     fn run<'r>(&'r self, _: &mut Ctx<'_>, _: &'r Place) -> Next<'r> {
         Next::Close(self.0)
+    }
+}
+
+impl Act for DoLog {
+    fn run<'r>(&'r self, ctx: &mut Ctx<'_>, _: &'r Place) -> Next<'r> {
+        ctx.memo.wishes.log_profile.clone_from(&self.0);
+        Next::Wait(Wait::Log)
     }
 }
 

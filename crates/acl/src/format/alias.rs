@@ -64,6 +64,9 @@ aliases! {
         "The HTTP version of the request, such as HTTP/1.1; <BADREQ> as for %HM.";
     "ID" Str SINCE_REQUEST |ctx, out| out.text(&ctx.memo.unique_id.borrow()),
         "The unique id of the request, once it was made.";
+    "OG" Str SINCE_ACCEPT |ctx, out| out.text(ctx.progress.origin.as_bytes()),
+        "What the log line is written for: txn_accept, txn_request, txn_connect, txn_response, txn_close, sess_error, or the rules \
+         of a do-log action, such as http-req.";
     "ST" Int SINCE_RESPONSE |ctx, out| out.number(ctx.progress.status.map_or(-1, i64::from)),
         "The status the client got; -1 when none was sent.";
     "T" Str SINCE_ACCEPT |ctx, out| out.raw(&Date::new(ctx.session.accepted_us, 0).with_zone()),

@@ -288,6 +288,7 @@ pub(super) fn effect(kind: RuleKind, words: &[Word], lax: bool) -> Effect {
         | "del-acl"
         | "del-map"
         | "disable-l7-retry"
+        | "do-log"
         | "early-hint"
         | "set-bandwidth-limit"
         | "set-log-level"

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use evenkeel_acl::count::Counted;
 use evenkeel_acl::{Env, Now, ProcVars, RuleLine, StartVars, VarLimits};
 
+use super::library::Sections;
 use super::{Cx, is_token, log, some_time};
 use crate::address::{self, Address};
 use crate::model::{Admin, DecisionLog, Global, H2Side, H2Tune, SslTune, Syslog, Tune};
@@ -33,13 +34,9 @@ pub(crate) fn global(node: Option<&Node<'_>>, cx: &mut Cx<'_>) -> Global {
         maxconn: u32::try_from(number("maxconn", 0)).unwrap_or(0),
         max_ssl_conn: u32::try_from(number("maxsslconn", 0)).unwrap_or(0),
         max_ssl_rate: u32::try_from(number("maxsslrate", 0)).unwrap_or(0),
-        log: {
-            cx.syslog = match find("log-send-hostname").map(|value| value.bool()) {
-                None | Some(Some(false)) => Syslog::Local,
-                Some(_) => Syslog::Rfc3164,
-            };
-            find("log").map(|value| log::targets(value, None, cx)).unwrap_or_default()
-        },
+        // Their formats may name what is not known yet.
+        log: Vec::new(),
+        log_profiles: Vec::new(),
         admin: find("admin").and_then(|value| admin(value, cx)),
         hard_stop_after: find("hard-stop-after").and_then(Val::time).and_then(some_time),
         log_tag: Arc::from(find("log-tag").and_then(Val::text).unwrap_or(defaults::LOG_TAG)),
@@ -132,6 +129,18 @@ fn h2(node: Option<&Node<'_>>) -> H2Side {
         max_resets: number("max-rst-at-once", defaults::H2_RESETS),
         max_control_frames: number("max-frames-at-once", defaults::H2_CONTROL_FRAMES),
     }
+}
+
+/// `[log-profile.NAME]` and the loggers of `[global]`, once all is there that their formats may name.
+pub(crate) fn loggers(global: &mut Global, node: Option<&Node<'_>>, sections: &Sections<'_>, cx: &mut Cx<'_>) {
+    let find = |path: &str| node.and_then(|node| node.find(path));
+    cx.syslog = match find("log-send-hostname").map(|value| value.bool()) {
+        None | Some(Some(false)) => Syslog::Local,
+        Some(_) => Syslog::Rfc3164,
+    };
+    cx.log_profiles = sections.log_profiles.iter().map(|(name, node)| Arc::new(log::profile(name, node, cx))).collect();
+    global.log_profiles.clone_from(&cx.log_profiles);
+    global.log = find("log").map(|value| log::targets(value, None, cx)).unwrap_or_default();
 }
 
 fn log_hostname(value: Option<&Val<'_>>, cx: &mut Cx<'_>) -> Option<Arc<str>> {

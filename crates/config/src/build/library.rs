@@ -23,6 +23,8 @@ pub(crate) struct Sections<'d> {
     pub crt_stores: Vec<(&'d str, Node<'d>)>,
     /// `[resolvers.NAME]`.
     pub resolvers: Vec<(&'d str, Node<'d>)>,
+    /// `[log-profile.NAME]`.
+    pub log_profiles: Vec<(&'d str, Node<'d>)>,
     /// `[[test]]`.
     pub tests: Vec<Node<'d>>,
 }
@@ -41,6 +43,7 @@ pub(crate) fn library<'p, 'd: 'p>(
         stores: RefCell::new(cx.opts.previous.map(Stores::after).unwrap_or_default()),
         resolvers: sections.resolvers.iter().map(|(name, _)| Arc::from(*name)).collect(),
         read: Box::new(move |path: &Path| read(&folder.join(path))),
+        log_profiles: sections.log_profiles.iter().map(|(name, _)| Arc::from(*name)).collect(),
         ..Library::default()
     };
     for (name, node) in &sections.userlists {

@@ -10,17 +10,83 @@ use super::rules::report_text;
 use super::{Cx, Layers};
 use crate::address::{self, Target};
 use crate::keys::{FACILITIES, FORMATS, LEVELS};
-use crate::model::{LogFormat, LogSample, LogSink, LogTarget, Mode, Syslog};
+use crate::model::{
+    LOG_STEPS, LineFormat, LogFormat, LogProfile, LogSample, LogSink, LogStep, LogTarget, Mode, ProfileStep, Syslog,
+};
 use crate::nearest::did_you_mean;
-use crate::shape::Val;
+use crate::shape::{Node, Val};
 use crate::{codes, defaults};
 
 /// The loggers of a proxy: its own, its defaults', else those of `[global]`.
 pub(super) fn of_proxy(layers: &Layers<'_, '_>, global: &[LogTarget], cx: &mut Cx<'_>) -> Vec<LogTarget> {
-    match layers.find("log") {
+    let mut loggers = match layers.find("log") {
         Some(value) => targets(value, Some(global), cx),
         None => global.to_vec(),
+    };
+    if let Some(tag) = layers.find("log-tag").and_then(super::arc) {
+        loggers.iter_mut().for_each(|logger| logger.tag = Some(Arc::clone(&tag)));
     }
+    loggers
+}
+
+/// `log-steps`, by [`LogStep::bit`].
+pub(super) fn steps(layers: &Layers<'_, '_>) -> u8 {
+    let Some(value) = layers.find("log-steps") else { return LogStep::Close.bit() };
+    let known = || LogStep::ALL.into_iter().take(LOG_STEPS.len());
+    let named = |word: &str| {
+        known().filter(|step| word == "all" || word == step.word()).fold(0, |bits, step| bits | step.bit())
+    };
+    value.list().iter().filter_map(Val::text).fold(0, |bits, word| bits | named(word))
+}
+
+/// One `[log-profile.NAME]`.
+pub(super) fn profile(name: &str, node: &Node<'_>, cx: &mut Cx<'_>) -> LogProfile {
+    let mut step = |word: &str| {
+        let node = node.find(word)?.table()?;
+        let data = node.find("sd").and_then(|value| compiled(value.text()?, value, "", LogText::compile, cx));
+        Some(ProfileStep {
+            drop: node.find("drop").and_then(Val::bool).unwrap_or(false),
+            format: node.find("format").and_then(|value| line_format(value, cx)),
+            data,
+        })
+    };
+    LogProfile {
+        name: Arc::from(name),
+        steps: LogStep::ALL.map(|known| step(known.word())),
+        any: step("any"),
+        tag: node.find("log-tag").and_then(super::arc),
+    }
+}
+
+/// The profile that a logger names.
+fn named_profile(value: &Val<'_>, cx: &mut Cx<'_>) -> Option<Arc<LogProfile>> {
+    let name = value.text()?;
+    let found = cx.log_profiles.iter().find(|profile| *profile.name == *name).cloned();
+    if found.is_none() {
+        let hint = did_you_mean(name, cx.log_profiles.iter().map(|profile| &*profile.name));
+        cx.sink
+            .error(codes::UNKNOWN_NAME, value.at, format!("there is no section [log-profile.{name}]"))
+            .hint(hint.unwrap_or_else(|| format!("define it: [log-profile.{name}]")));
+    }
+    found
+}
+
+/// The format of a logger, or of one step of a profile: no proxy is known, so neither is its mode.
+fn line_format(value: &Val<'_>, cx: &mut Cx<'_>) -> Option<LineFormat> {
+    let text = value.text()?;
+    if let Some(format) = format_of(text) {
+        return Some(LineFormat::Builtin(format));
+    }
+    let mut compile = |text: &str| compiled(text, value, "", LogText::compile, cx);
+    Some(match text {
+        "clf" => LineFormat::ByMode { http: compile(LogText::HTTP_CLF)?, tcp: compile(LogText::TCP_CLF)? },
+        "https" => LineFormat::Text(compile(LogText::HTTPS)?),
+        _ if text.contains('%') => LineFormat::Text(compile(text)?),
+        _ => {
+            unknown_format(value, "format", cx);
+            return None;
+        }
+    })
 }
 
 /// The loggers of a `log` value; `global` stands for those given, if there are any to stand for.
@@ -91,12 +157,14 @@ fn target(value: &Val<'_>, global: Option<&[LogTarget]>, targets: &mut Vec<LogTa
     targets.push(LogTarget {
         sink,
         syslog,
-        format: find("format").and_then(Val::text).and_then(format_of),
+        format: find("format").and_then(|value| line_format(value, cx)),
         facility: code("facility", FACILITIES, defaults::LOG_FACILITY),
         level: code("level", LEVELS, defaults::LOG_LEVEL),
         min_level: code("minlevel", LEVELS, defaults::LOG_MIN_LEVEL),
         sample: find("sample").and_then(|value| sample(value, cx)),
         len: find("len").and_then(Val::size).and_then(|n| usize::try_from(n).ok()).unwrap_or(defaults::LOG_LEN),
+        profile: find("profile").and_then(|value| named_profile(value, cx)),
+        tag: None,
     });
 }
 
@@ -175,19 +243,20 @@ fn written(value: &Val<'_>, mode: Mode, proxy: &str, cx: &mut Cx<'_>) -> Option<
         ("https", _) => LogText::HTTPS,
         _ if text.contains('%') => text,
         _ => {
-            let hint = did_you_mean(text, FORMATS.iter().copied());
-            let message = format!("`log-format` takes {}, or a text with items, not \"{text}\"", known());
-            cx.sink
-                .error(codes::UNKNOWN_WORD, value.at, message)
-                .hint(hint.unwrap_or_else(|| "items are written %ci or %[src]; see docs/reference.md".to_owned()));
+            unknown_format(value, "log-format", cx);
             return None;
         }
     };
     compiled(text, value, proxy, LogText::compile, cx)
 }
 
-fn known() -> String {
-    FORMATS.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
+fn unknown_format(value: &Val<'_>, key: &str, cx: &mut Cx<'_>) {
+    let text = value.text().unwrap_or_default();
+    let hint = did_you_mean(text, FORMATS.iter().copied());
+    let known = FORMATS.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
+    cx.sink
+        .error(codes::UNKNOWN_WORD, value.at, format!("`{key}` takes {known}, or a text with items, not \"{text}\""))
+        .hint(hint.unwrap_or_else(|| "items are written %ci or %[src]; see docs/reference.md".to_owned()));
 }
 
 type Compile = fn(&str, &Env<'_>) -> Result<LogText, Vec<RuleError>>;

@@ -12,11 +12,11 @@ const TARGET: Kind = Kind::Text("a log target such as \"stdout\" or \"udp:127.0.
 /// The names of the formats of a proxy.
 pub(crate) const FORMATS: &[&str] = &["http", "tcp", "json", "https", "clf"];
 
-/// The names of the formats of a logger.
-const LOGGER_FORMATS: &[&str] = &["http", "tcp", "json"];
+/// What `log-steps` takes.
+pub(super) const STEPS_OR_ALL: &[&str] = &["accept", "request", "connect", "response", "close", "all"];
 
-/// Formats of a logger of a later version.
-const FORMATS_LATER: &[&str] = &["https", "clf", "combined", "httpslog"];
+const FORMAT: Kind =
+    Kind::Text("\"http\", \"tcp\", \"json\", \"https\", \"clf\", or a text with items such as \"%ci %ST\"");
 
 /// Syslog facilities by their code, RFC 3164 §4.1.1, in HAProxy's words.
 pub(crate) const FACILITIES: &[&str] = &[
@@ -26,6 +26,71 @@ pub(crate) const FACILITIES: &[&str] = &[
 
 /// Syslog severities by their code, RFC 3164 §4.1.1.
 pub(crate) const LEVELS: &[&str] = &["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+
+/// `[log-profile.NAME]`.
+pub(crate) static LOG_PROFILE: Table = Table {
+    name: "log-profile",
+    doc: "What loggers with `profile = \"NAME\"`, and rules `do-log profile NAME`, write at each step instead of the frontend's line.",
+    keys: &[
+        key(
+            "log-tag",
+            Sections::ANY,
+            Kind::Text("a text"),
+            Fallback::Says("that of the proxy"),
+            "log-tag",
+            "Program name in syslog lines.",
+            "log-tag = \"audit\"",
+        ),
+        step("accept", "A request begins, or a TCP connection.", "accept.drop = true"),
+        step("request", "The rules on the request have run.", "request = { format = \"%ci %HM %HU\" }"),
+        step("connect", "The connection to the server stands.", "connect.format = \"%b/%s %Tc\""),
+        step("response", "The head of the response is there.", "response.format = \"%ST\""),
+        step("close", "The end.", "close = { format = \"json\", sd = '[a@1 b=\"%B\"]' }"),
+        step("error", "A connection that failed before its first request.", "error.format = \"%ci failed\""),
+        step("tcp-req-conn", "A `do-log` rule of `tcp-request.connection`.", "tcp-req-conn.format = \"%ci\""),
+        step("tcp-req-sess", "A `do-log` rule of `tcp-request.session`.", "tcp-req-sess.format = \"%ci\""),
+        step("tcp-req-cont", "A `do-log` rule of `tcp-request.content`.", "tcp-req-cont.format = \"%ci\""),
+        step("tcp-res-cont", "A `do-log` rule of `tcp-response.content`.", "tcp-res-cont.format = \"%ci\""),
+        step("http-req", "A `do-log` rule of `http-request`.", "http-req.format = \"%HU\""),
+        step("http-res", "A `do-log` rule of `http-response`.", "http-res.format = \"%HU\""),
+        step("http-after-res", "A `do-log` rule of `http-after-response`.", "http-after-res.format = \"%HU\""),
+        step("any", "Every step that has no key of its own.", "any.format = \"%OG %ci\""),
+    ],
+    later: &[],
+    renamed: &[("on", "write the step as a key: `close = { format = \"..\" }`")],
+};
+
+const fn step(name: &'static str, doc: &'static str, example: &'static str) -> super::Key {
+    key(name, Sections::ANY, Kind::Table(&LOG_STEP), Fallback::Says("the frontend's line"), "on", doc, example)
+}
+
+static LOG_STEP: Table = Table {
+    name: "log-step",
+    doc: "What is written at one step.",
+    keys: &[
+        key(
+            "format",
+            Sections::ANY,
+            FORMAT,
+            Fallback::Says("the logger's"),
+            "on format",
+            "Format of the line, as `log-format` of a proxy.",
+            "format = \"%OG %ci %HU\"",
+        ),
+        key(
+            "sd",
+            Sections::ANY,
+            Kind::Text("a text with items"),
+            Fallback::Says("`log-format-sd`"),
+            "on sd",
+            "Structured data (RFC 5424), as a text with items.",
+            "sd = '[a@1 b=\"%B\"]'",
+        ),
+        key("drop", Sections::ANY, Kind::Bool, Fallback::Bool(false), "on drop", "No line is written.", "drop = true"),
+    ],
+    later: &[],
+    renamed: &[],
+};
 
 static LOG: Table = Table {
     name: "log",
@@ -44,11 +109,20 @@ static LOG: Table = Table {
         key(
             "format",
             Sections::ANY,
-            Kind::Word(LOGGER_FORMATS, FORMATS_LATER),
+            FORMAT,
             Fallback::Says("the proxy's `log-format`"),
             "",
-            "Format of the access log on this logger.",
+            "Format of the access log on this logger, as `log-format` of a proxy.",
             "format = \"json\"",
+        ),
+        key(
+            "profile",
+            Sections::ANY,
+            Kind::Text("the name of a log-profile section"),
+            Fallback::Says("none"),
+            "log profile",
+            "The `[log-profile.NAME]` that says what this logger does otherwise, step by step.",
+            "profile = \"audit\"",
         ),
         key(
             "syslog",
@@ -105,7 +179,7 @@ static LOG: Table = Table {
             "len = 2048",
         ),
     ],
-    later: &["profile", "ring"],
+    later: &["ring"],
     renamed: &[
         ("address", "write `target`"),
         ("max-level", "write `level`"),

@@ -420,6 +420,7 @@ impl<'c> Engine<'c> {
                 let word = match wait {
                     Wait::More => None,
                     Wait::Handshake => Some("waits for the handshake".to_owned()),
+                    Wait::Log => Some("writes a log line".to_owned()),
                     Wait::Pause(ms) => Some(format!("waits {ms} ms")),
                     Wait::Resolve(question) => Some(self.resolve(&question)),
                     Wait::Body { time, .. } => {

@@ -78,6 +78,12 @@ pub struct Record<'a> {
     pub bytes_in: u64,
     /// How it ended.
     pub end: End,
+    /// It has not ended yet.
+    pub early: bool,
+    /// What grows is marked with a `+`: it has not ended, or lines of this frontend do not wait for the end.
+    pub marked: bool,
+    /// The step that the line is of, unless it is of the end.
+    pub step: Option<&'static str>,
     /// Load at the end, and queue positions.
     pub queues: Queues,
     /// Retries.
@@ -134,16 +140,20 @@ impl Record<'_> {
         self.opening(dates, out);
         let t = &self.times;
         number(out, t.request);
-        for time in [t.queue, t.connect, t.response, t.total] {
+        for time in [t.queue, t.connect, t.response] {
             out.push(b'/');
             number(out, time);
         }
+        out.push(b'/');
+        self.growing(out);
+        number(out, t.total);
         out.push(b' ');
         number(out, self.status.map_or(-1, i64::from));
         out.push(b' ');
+        self.growing(out);
         unsigned(out, self.bytes_out);
         out.extend_from_slice(b" - - ");
-        out.extend_from_slice(&self.end.letters());
+        out.extend_from_slice(&self.letters());
         out.extend_from_slice(b"-- ");
         self.load(out);
         out.extend_from_slice(b" \"");
@@ -167,13 +177,26 @@ impl Record<'_> {
         out.push(b'/');
         number(out, self.times.connect);
         out.push(b'/');
+        self.growing(out);
         number(out, self.times.total);
         out.push(b' ');
+        self.growing(out);
         unsigned(out, self.bytes_out);
         out.push(b' ');
-        out.extend_from_slice(&self.end.letters());
+        out.extend_from_slice(&self.letters());
         out.push(b' ');
         self.load(out);
+    }
+
+    /// The mark of a number that is not the last one.
+    fn growing(&self, out: &mut Vec<u8>) {
+        if self.marked {
+            out.push(b'+');
+        }
+    }
+
+    fn letters(&self) -> [u8; 2] {
+        if self.early { *b"--" } else { self.end.letters() }
     }
 
     fn opening(&self, dates: &mut Dates, out: &mut Vec<u8>) {
@@ -262,16 +285,15 @@ impl Record<'_> {
                 _ => object.number(name, time),
             }
         }
-        let letters = self.end.letters();
-        object.text("termination", &String::from_utf8_lossy(&letters));
-        let reason = self.end.entry();
-        object.text("reason", reason.label);
-        object.text("stage", reason.stage.label());
-        object.text("explanation", reason.sentence);
-        if self.end.is_error() {
-            object.text("reason_code", reason.code);
-            object.text("fault", reason.fault.label());
-            object.text("next_step", reason.next);
+        if self.early {
+            object.name("early");
+            object.out.extend_from_slice(b"true");
+            ["termination", "reason", "stage", "explanation"].iter().for_each(|name| object.null(name));
+        } else {
+            self.json_end(&mut object);
+        }
+        if let Some(step) = self.step {
+            object.text("step", step);
         }
         let q = &self.queues;
         for (name, level) in [
@@ -293,6 +315,23 @@ impl Record<'_> {
         object.name("redispatched");
         object.out.extend_from_slice(if self.redispatched { b"true" } else { b"false" });
         object.out.push(b'}');
+    }
+}
+
+impl Record<'_> {
+    /// How it ended, in names of their own.
+    fn json_end(&self, object: &mut Object<'_>) {
+        let letters = self.end.letters();
+        object.text("termination", &String::from_utf8_lossy(&letters));
+        let reason = self.end.entry();
+        object.text("reason", reason.label);
+        object.text("stage", reason.stage.label());
+        object.text("explanation", reason.sentence);
+        if self.end.is_error() {
+            object.text("reason_code", reason.code);
+            object.text("fault", reason.fault.label());
+            object.text("next_step", reason.next);
+        }
     }
 }
 
@@ -387,6 +426,9 @@ mod tests {
             bytes_out: 2750,
             bytes_in: 120,
             end: End::Normal,
+            early: false,
+            marked: false,
+            step: None,
             queues: Queues { process: 1, frontend: 1, backend: 1, server: 1, ..Queues::default() },
             retries: 0,
             tls: None,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqC
 use std::thread::Thread;
 use std::time::Duration;
 
-use evenkeel_config::{Frontend, LogFormat, LogSample, LogTarget, Syslog};
+use evenkeel_config::{Frontend, LineFormat, LogFormat, LogProfile, LogSample, LogStep, LogTarget, Mode, Syslog};
 use parking_lot::Mutex;
 
 use crate::around::hostname;
@@ -32,14 +32,18 @@ pub struct Logs {
 }
 
 /// One place a frontend's lines go to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Target {
     /// Format.
-    pub format: LogFormat,
-    /// The format is its own: `log-format` of the frontend does not reach it.
-    pub own: bool,
+    pub(crate) format: LineFormat,
+    /// That of the line of a connection that failed before its request.
+    pub(crate) on_error: LineFormat,
     /// What stands before its lines.
-    pub syslog: Syslog,
+    pub(crate) syslog: Syslog,
+    /// What it does otherwise, step by step.
+    pub(crate) profile: Option<Profile>,
+    /// Number of the program's name in its lines.
+    pub(crate) tag: u16,
     sink: u16,
     /// `<facility * 8>`; the severity is added per line.
     facility: u8,
@@ -51,28 +55,92 @@ pub struct Target {
     len: u32,
 }
 
-/// Where and how one frontend logs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl Target {
+    /// Whether a line of that severity goes there; those that may are counted for `sample`.
+    pub(crate) fn takes(&self, severity: u8) -> bool {
+        severity <= self.level && self.sample.as_ref().is_none_or(LogSample::takes)
+    }
+}
+
+/// A log profile.
+#[derive(Clone, Debug)]
+pub(crate) struct Profile {
+    pub(crate) conf: Arc<LogProfile>,
+    /// Number of its `log-tag`.
+    pub(crate) tag: Option<u16>,
+}
+
+/// Where, when and how one frontend logs.
+#[derive(Clone, Debug)]
 pub struct LogPlan {
     /// Its targets; empty = no log.
-    pub targets: Vec<Target>,
+    pub(crate) targets: Vec<Target>,
     /// Severity of the line of a transaction that did not go well (`option.log-separate-errors`: err).
-    pub errors: u8,
+    pub(crate) errors: u8,
     /// Whether transactions without any fault are logged (`option.dontlog-normal` = not).
-    pub normal: bool,
+    pub(crate) normal: bool,
+    /// At which step the line of the end is written (`option.logasap`).
+    pub(crate) asap: Option<LogStep>,
+    /// Every profile of the configuration, for `do-log`.
+    pub(crate) profiles: Vec<Profile>,
+    /// Whether some line is a text with items, which may look at the request.
+    pub(crate) texts: bool,
+    /// Steps at which a line is written.
+    steps: u8,
 }
 
 impl LogPlan {
-    /// The plan of one frontend.
-    pub fn new(conf: &Frontend, logs: &Logs) -> LogPlan {
-        let targets = conf.log.iter().map(|t| logs.target(t, conf.log_format)).collect();
-        let errors = if conf.option.log_separate_errors { ERR } else { INFO };
-        LogPlan { targets, errors, normal: !conf.option.dontlog_normal }
+    /// The plan of one frontend; `profiles` are those of the configuration.
+    pub fn new(conf: &Frontend, profiles: &[Arc<LogProfile>], logs: &Logs) -> LogPlan {
+        let profile = |conf: &Arc<LogProfile>| Profile {
+            conf: Arc::clone(conf),
+            tag: conf.tag.as_deref().map(|tag| logs.sinks.lock().tag(tag)),
+        };
+        let theirs = match &conf.log_text {
+            Some(text) => LineFormat::Text(Arc::clone(text)),
+            None => LineFormat::Builtin(conf.log_format),
+        };
+        let target = |to: &LogTarget| {
+            let own = to.format.clone();
+            let on_error = match (&conf.error_log_text, &own) {
+                (Some(text), _) => LineFormat::Text(Arc::clone(text)),
+                (None, Some(LineFormat::Builtin(format))) => LineFormat::Builtin(*format),
+                (None, _) => LineFormat::Builtin(conf.log_format),
+            };
+            let (format, profile) = (own.unwrap_or_else(|| theirs.clone()), to.profile.as_ref().map(&profile));
+            Target { format, on_error, profile, ..logs.target(to) }
+        };
+        let targets: Vec<Target> = conf.log.iter().map(target).collect();
+        let asap = match conf.mode {
+            Mode::Http => LogStep::Response,
+            Mode::Tcp => LogStep::Connect,
+        };
+        LogPlan {
+            texts: targets.iter().any(|to| !matches!(to.format, LineFormat::Builtin(_)) || to.profile.is_some())
+                || conf.log_sd.is_some(),
+            // Without a logger there is nothing to be early with.
+            asap: (conf.option.logasap && !targets.is_empty()).then_some(asap),
+            steps: if targets.is_empty() { 0 } else { conf.log_steps },
+            targets,
+            errors: if conf.option.log_separate_errors { ERR } else { INFO },
+            normal: !conf.option.dontlog_normal,
+            profiles: profiles.iter().map(profile).collect(),
+        }
+    }
+
+    /// Whether a line is written at `step`.
+    pub(crate) fn has(&self, step: LogStep) -> bool {
+        self.steps & step.bit() != 0
+    }
+
+    /// Whether something is written once `step` is reached.
+    pub(crate) fn wants(&self, step: LogStep) -> bool {
+        self.has(step) || self.asap == Some(step)
     }
 }
 
 /// What stands before each line in a ring.
-const PREFIX: usize = 8;
+const PREFIX: usize = 10;
 
 /// How long the log thread gathers lines before it writes them.
 const GATHER: Duration = Duration::from_millis(20);
@@ -91,13 +159,17 @@ impl Logs {
         })
     }
 
-    /// Resolves a logger to its sink, opened when it is new.
-    pub fn target(&self, target: &LogTarget, format: LogFormat) -> Target {
+    /// Resolves a logger to its sink, opened when it is new. Where it names no format, it has that of plain lines.
+    pub fn target(&self, target: &LogTarget) -> Target {
+        let mut sinks = self.sinks.lock();
+        let plain = LineFormat::Builtin(LogFormat::Tcp);
         Target {
-            format: target.format.unwrap_or(format),
-            own: target.format.is_some(),
+            format: plain.clone(),
+            on_error: plain,
             syslog: target.syslog,
-            sink: self.sinks.lock().open(&target.sink),
+            profile: None,
+            tag: target.tag.as_deref().map_or(0, |tag| sinks.tag(tag)),
+            sink: sinks.open(&target.sink),
             facility: target.facility,
             level: target.level,
             min_level: target.min_level,
@@ -111,23 +183,25 @@ impl Logs {
         self.sinks.lock().identify(tag, host.unwrap_or_else(|| hostname()));
     }
 
-    /// Appends one line; `write` gets the buffer to append to. Nothing is appended when `severity` is filtered out.
+    /// Appends one line of the program's own; `write` gets the buffer to append to. Nothing is appended when `severity` is
+    /// filtered out.
     pub fn line(&self, writer: usize, target: &Target, severity: u8, write: impl FnOnce(&mut Vec<u8>)) {
-        self.structured(writer, target, severity, None, write);
+        if target.takes(severity) {
+            self.append(writer, target, target.tag, severity, None, write);
+        }
     }
 
-    /// As [`line`](Logs::line); a target of RFC 5424 gets `data` as its structured data.
-    pub(crate) fn structured(
+    /// Appends one line to what `target` [takes](Target::takes); `tag` is the number of the program's name in it. A target of
+    /// RFC 5424 gets `data` as its structured data.
+    pub(crate) fn append(
         &self,
         writer: usize,
         target: &Target,
+        tag: u16,
         severity: u8,
         data: Option<&[u8]>,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
-        if severity > target.level || target.sample.as_ref().is_some_and(|sample| !sample.takes()) {
-            return;
-        }
         let severity = severity.max(target.min_level);
         {
             let mut ring = self.rings[writer].lock();
@@ -147,7 +221,8 @@ impl Logs {
             ring[start..start + 2].copy_from_slice(&target.sink.to_ne_bytes());
             ring[start + 2] = target.facility * 8 + severity;
             ring[start + 3] = target.syslog as u8;
-            ring[start + 4..start + PREFIX].copy_from_slice(&(len as u32).to_ne_bytes());
+            ring[start + 4..start + 6].copy_from_slice(&tag.to_ne_bytes());
+            ring[start + 6..start + PREFIX].copy_from_slice(&(len as u32).to_ne_bytes());
         }
         if !self.awake.load(Relaxed) && !self.awake.swap(true, SeqCst) {
             self.unpark();
@@ -223,9 +298,10 @@ impl Logs {
             let mut sinks = self.sinks.lock();
             while let Some((prefix, more)) = rest.split_at_checked(PREFIX) {
                 let sink = u16::from_ne_bytes([prefix[0], prefix[1]]);
-                let len = u32::from_ne_bytes([prefix[4], prefix[5], prefix[6], prefix[7]]) as usize;
+                let tag = u16::from_ne_bytes([prefix[4], prefix[5]]);
+                let len = u32::from_ne_bytes([prefix[6], prefix[7], prefix[8], prefix[9]]) as usize;
                 let (line, next) = more.split_at(len);
-                sinks.write(sink, prefix[2], envelope(prefix[3]), line);
+                sinks.write(sink, tag, prefix[2], envelope(prefix[3]), line);
                 rest = next;
             }
             sinks.flush();
@@ -251,9 +327,18 @@ mod tests {
 
     fn target(logs: &Logs, path: &Path, level: u8, len: usize) -> Target {
         let sink = LogSink::File(path.to_owned());
-        let conf =
-            LogTarget { sink, format: None, syslog: Syslog::Raw, facility: 16, level, min_level: 0, sample: None, len };
-        logs.target(&conf, LogFormat::Http)
+        logs.target(&LogTarget {
+            sink,
+            format: None,
+            syslog: Syslog::Raw,
+            facility: 16,
+            level,
+            min_level: 0,
+            sample: None,
+            len,
+            profile: None,
+            tag: None,
+        })
     }
 
     fn drain(logs: &Logs) -> bool {
@@ -297,17 +382,17 @@ mod tests {
         let logs = Logs::new(2, 100, "test");
         let target = target(&logs, &path, 7, 1000);
         let line = |worker, text: &str| logs.line(worker, &target, INFO, |out| out.extend_from_slice(text.as_bytes()));
-        // 12 bytes with the prefix: the ninth begins below the limit, the tenth does not.
+        // 14 bytes with the prefix: the eighth begins below the limit, the ninth does not.
         (0..20).for_each(|n| line(0, &format!("l {n:02}")));
-        assert_eq!(logs.dropped(), 11);
+        assert_eq!(logs.dropped(), 12);
         line(1, "the other ring has room");
-        assert_eq!(logs.dropped(), 11);
+        assert_eq!(logs.dropped(), 12);
         assert!(drain(&logs));
         line(0, "again");
         assert!(drain(&logs));
-        let kept: String = (0..9).map(|n| format!("l {n:02}\n")).collect();
+        let kept: String = (0..8).map(|n| format!("l {n:02}\n")).collect();
         assert_eq!(read(&path), format!("{kept}the other ring has room\nagain\n"));
-        assert_eq!(logs.dropped(), 11);
+        assert_eq!(logs.dropped(), 12);
     }
 
     #[test]

@@ -17,8 +17,9 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, sendmmsg};
 /// All sinks ever opened, by number.
 #[derive(Debug)]
 pub(crate) struct Sinks {
-    /// Program and machine, each one word.
-    tag: String,
+    /// Names of the program, by number; the first is that of the process.
+    tags: Vec<String>,
+    /// Name of the machine.
     host: String,
     known: HashMap<LogSink, u16>,
     sinks: Vec<Sink>,
@@ -53,13 +54,24 @@ const RETRY: Duration = Duration::from_secs(1);
 
 impl Sinks {
     pub(crate) fn new(tag: &str, host: &str) -> Sinks {
-        let (tag, host) = (tag.to_owned(), host.to_owned());
-        Sinks { tag, host, known: HashMap::new(), sinks: Vec::new(), failed: 0, date: (i64::MIN, String::new()) }
+        let (tags, host) = (vec![tag.to_owned()], host.to_owned());
+        Sinks { tags, host, known: HashMap::new(), sinks: Vec::new(), failed: 0, date: (i64::MIN, String::new()) }
     }
 
     /// Other names from now on.
     pub(crate) fn identify(&mut self, tag: &str, host: &str) {
-        (self.tag, self.host) = (tag.to_owned(), host.to_owned());
+        (self.tags[0], self.host) = (tag.to_owned(), host.to_owned());
+    }
+
+    /// The number of a name of the program (`log-tag` of a proxy or profile).
+    pub(crate) fn tag(&mut self, tag: &str) -> u16 {
+        let known = self.tags.iter().skip(1).position(|known| known == tag).map(|at| at + 1);
+        let at = known.unwrap_or_else(|| {
+            self.tags.push(tag.to_owned());
+            self.tags.len() - 1
+        });
+        // More names than that are told as the process.
+        u16::try_from(at).unwrap_or(0)
     }
 
     pub(crate) fn open(&mut self, sink: &LogSink) -> u16 {
@@ -92,9 +104,9 @@ impl Sinks {
     }
 
     /// Takes one line; `priority` is the syslog one. With RFC 5424 the line begins with its structured data.
-    pub(crate) fn write(&mut self, sink: u16, priority: u8, syslog: Syslog, line: &[u8]) {
+    pub(crate) fn write(&mut self, sink: u16, tag: u16, priority: u8, syslog: Syslog, line: &[u8]) {
         let Some(sink) = self.sinks.get_mut(usize::from(sink)) else { return };
-        let (tag, host, pid) = (&self.tag, &self.host, std::process::id());
+        let (tag, host, pid) = (&self.tags[usize::from(tag)], &self.host, std::process::id());
         if matches!(syslog, Syslog::Local | Syslog::Rfc3164) {
             refresh(&mut self.date);
         }
