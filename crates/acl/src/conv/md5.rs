@@ -1,4 +1,4 @@
-//! The MD5 digest (RFC 1321), for `digest(md5)` only: protocols and caches that are older than its break.
+//! The MD5 digest (RFC 1321), for `digest(md5)` and `$1$` of crypt(3): what is older than its break.
 
 /// Rotations of the four rounds.
 const SHIFTS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];

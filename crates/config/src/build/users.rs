@@ -50,13 +50,13 @@ fn password(name: &str, table: &Node<'_>, cx: &mut Cx<'_>) -> Option<Password> {
     match (table.find("password"), table.find("insecure-password")) {
         (Some(value), None) => {
             let text = value.text()?;
-            let known = ["$5$", "$6$", "$2a$", "$2b$", "$2y$"];
-            if !known.iter().any(|prefix| text.starts_with(prefix)) {
+            let password = Password::Crypt(Arc::from(text));
+            if let Err(why) = password.check() {
                 cx.sink
-                    .error(codes::BAD_USER, value.at, "this is no password as crypt(3) makes it")
+                    .error(codes::BAD_USER, value.at, why)
                     .hint("`mkpasswd -m sha-512` prints one; a password in clear is an `insecure-password`");
             }
-            Some(Password::Crypt(Arc::from(text)))
+            Some(password)
         }
         (None, Some(value)) => arc(value).map(Password::Plain),
         (Some(_), Some(value)) => {

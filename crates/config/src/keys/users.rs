@@ -50,8 +50,8 @@ static USER: Table = Table {
             Kind::Text("a crypt(3) string such as \"$6$...\""),
             Fallback::Says("none"),
             "password",
-            "The password as crypt(3) makes it: `$5$` (SHA-256), `$6$` (SHA-512), `$2b$` (bcrypt). `mkpasswd -m sha-512` prints one.",
-            "password = \"$6$k6y3o.eP$JlKBx9za9667qe4xHSwRv6J.C0/D7cV91\"",
+            "The password as crypt(3) makes it: `$6$` (SHA-512), `$5$` (SHA-256), `$y$` (yescrypt), `$2b$` (bcrypt), or `$1$` (MD5) of an old file; those of DES are not read. `mkpasswd -m sha-512` prints one.",
+            "password = \"$6$k6y3o.eP$PBB.tfeKmQRT5Xl/drYaLsOKR8cBcdOOeaq7JYq7eJWgGHSNlC/M/GdNHKlBiA17WQ1tWOULAGr76LPTfQgB5.\"",
         ),
         key(
             "insecure-password",
