@@ -11,6 +11,7 @@ mod cost;
 pub(crate) mod entries;
 mod live;
 mod load;
+mod merge;
 mod store;
 mod stores;
 #[cfg(test)]

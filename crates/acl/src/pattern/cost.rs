@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used)]
 
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::load::{self, Shape};
@@ -70,7 +69,7 @@ fn report() {
     for kind in [Kind::Str, Kind::Beg, Kind::End, Kind::Sub, Kind::Ip, Kind::Dom, Kind::Int] {
         for n in [100, 10_000, 100_000] {
             let text: String = (0..n).map(|n| format!("{} value{n}\n", key(kind, n))).collect();
-            let store = Arc::new(Store::new("m", Shape::Pairs, load::parse(text.as_bytes(), Shape::Pairs).unwrap()));
+            let store = Store::new("m", Shape::Pairs, load::parse(text.as_bytes(), Shape::Pairs).unwrap());
             let start = Instant::now();
             let view = store.view(kind, false).unwrap();
             let built = start.elapsed().as_secs_f64() * 1e3;
@@ -87,7 +86,7 @@ fn report() {
             println!("{:>4} {n:>7} {built:>9.2} {hit:>8.0} {fold:>8.0} {miss:>8.0} {edited:>8.0}", kind.name());
         }
     }
-    let store = Arc::new(Store::new("m", Shape::Pairs, load::parse(b"", Shape::Pairs).unwrap()));
+    let store = Store::new("m", Shape::Pairs, load::parse(b"", Shape::Pairs).unwrap());
     let _view = store.view(Kind::Str, false).unwrap();
     let start = Instant::now();
     let mut longest = std::time::Duration::ZERO;
@@ -98,4 +97,21 @@ fn report() {
     }
     let each = start.elapsed().as_nanos() / 100_000;
     println!("100000 put into an empty map of str: {each} ns each, the longest {longest:?}");
+    for kind in [Kind::Sub, Kind::Str, Kind::Ip] {
+        let text: String = (0..100_000).map(|n| format!("{} value{n}\n", key(kind, n))).collect();
+        let store = Store::new("m", Shape::Pairs, load::parse(text.as_bytes(), Shape::Pairs).unwrap());
+        let _view = store.view(kind, false).unwrap();
+        let first = Instant::now();
+        store.add(key(kind, 1_000_000).as_bytes(), b"v").unwrap();
+        let first = first.elapsed();
+        let (mut longest, mut edits) = (std::time::Duration::ZERO, 0);
+        // Until the overlay, which is a quarter of the base by then, is merged.
+        while edits < 26_100 || store.is_merging() {
+            edits += 1;
+            let one = Instant::now();
+            store.add(key(kind, 1_000_000 + edits).as_bytes(), b"v").unwrap();
+            longest = longest.max(one.elapsed());
+        }
+        println!("{:>4} 100000 patterns, {edits} edits: the first {first:?}, the longest {longest:?}", kind.name());
+    }
 }

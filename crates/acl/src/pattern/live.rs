@@ -4,7 +4,7 @@
 //! stand in pieces, each indexed for every view; a new entry swallows the pieces that are not larger, so that n
 //! additions index n log n entries and a look-up asks log n pieces. Numbers go on where the base ends.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::entries::Entries;
@@ -22,6 +22,8 @@ pub(super) struct Live {
     gone: usize,
     /// Bytes of the new values.
     changed_bytes: usize,
+    /// The entries that changed since a merge began; none while there is no merge.
+    pub(super) since: Option<HashSet<u32>>,
 }
 
 /// Some added entries.
@@ -63,6 +65,9 @@ impl Live {
 
     /// Gives an entry that is alive a new value, or takes it away.
     pub(super) fn change(&mut self, id: u32, value: Option<&[u8]>) {
+        if let Some(since) = &mut self.since {
+            since.insert(id);
+        }
         self.gone += usize::from(value.is_none());
         self.changed_bytes += value.map_or(0, <[u8]>::len);
         let old = self.changed.insert(id, value.map(Box::from));
@@ -101,14 +106,15 @@ impl Live {
         entries.line(id)
     }
 
-    /// Everything there is, in order, as new entries without gaps.
-    pub(super) fn collect(&self) -> Entries {
-        let mut all = Entries::default();
+    /// Everything there is, in order, as new entries without gaps, with the numbers they have now.
+    pub(super) fn collect(&self) -> (Entries, Vec<u32>) {
+        let (mut all, mut ids) = (Entries::default(), Vec::with_capacity(self.len()));
         for id in (0..self.end()).filter(|&id| self.is_alive(id)) {
             // Never full: it is no more than what there was.
             let _ = all.push(self.key(id), self.value(id), self.line(id));
+            ids.push(id);
         }
-        all
+        (all, ids)
     }
 
     /// The best entry for `sample`, and the index and own number there: `base` is the index of view `view` over the base.

@@ -2,7 +2,7 @@
 //!
 //! Made by [`Stores`](super::Stores); edited by actions on any worker and by the operator. Its views keep an index each
 //! over the base, which never changes; edits go to an overlay that is consulted only while [`Store::edited`] says that there
-//! is one, and is merged into a new base when it has grown. Invariants: the table of a view and the base are replaced
+//! is one, and is merged into a new base when it has grown ([`merge`](super::merge)). Invariants: the table of a view and the base are replaced
 //! together, under the write lock; a reader that saw no edit needs no lock; edits wait for each other, readers never
 //! for the building of an index.
 
@@ -24,8 +24,6 @@ use crate::matching::{Kind, Problem};
 
 /// Replacements of one store that may be under way at a time.
 pub const MAX_PREPARED: usize = 16;
-/// An overlay is merged when it is larger than this plus a quarter of the base; small in tests, so that they get there.
-const OVERLAY: usize = if cfg!(test) { 8 } else { 1024 };
 /// As many lines of one file are told to be wrong.
 const ERRORS: usize = 20;
 
@@ -36,20 +34,24 @@ pub struct Store {
     /// Whether there is an overlay. Changes under the write lock.
     pub(super) edited: AtomicBool,
     pub(super) live: RwLock<Live>,
-    writer: Mutex<Writer>,
+    pub(super) writer: Mutex<Writer>,
+    /// For the thread that merges.
+    pub(super) me: Weak<Store>,
 }
 
 /// What only edits need.
 #[derive(Debug, Default)]
-struct Writer {
+pub(super) struct Writer {
     views: Vec<Weak<View>>,
     last_view: u64,
     /// The entries of the base by key; made at the first edit.
-    base_keys: Option<Index>,
+    pub(super) base_keys: Option<Index>,
     prepared: BTreeMap<u64, Entries>,
     last_version: u64,
     /// Size of the overlay that a merge did not work for; the next try waits for twice as much.
-    failed_at: usize,
+    pub(super) failed_at: usize,
+    /// A merge is under way.
+    pub(super) merging: bool,
 }
 
 /// A pattern that cannot be compared in the way asked for.
@@ -117,14 +119,15 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    pub(super) fn new(name: &str, shape: Shape, entries: Entries) -> Store {
-        Store {
+    pub(super) fn new(name: &str, shape: Shape, entries: Entries) -> Arc<Store> {
+        Arc::new_cyclic(|me| Store {
             name: name.into(),
             shape,
             edited: AtomicBool::new(false),
             live: RwLock::new(Live::new(Arc::new(entries))),
             writer: Mutex::default(),
-        }
+            me: me.clone(),
+        })
     }
 
     /// The path or name it was first loaded by, prefix included.
@@ -336,25 +339,6 @@ impl Store {
         self.edited.store(true, Release);
     }
 
-    fn merge_if_large(&self, writer: &mut Writer) {
-        let live = self.live.read();
-        let overlay = live.overlay();
-        if overlay <= (live.base.len() / 4 + OVERLAY).max(writer.failed_at * 2) {
-            return;
-        }
-        let entries = Arc::new(live.collect());
-        drop(live);
-        let tables = writer.views().into_iter().map(|view| {
-            let table = build(view.kind, view.fold, &entries)?;
-            Ok((view, table))
-        });
-        match tables.collect::<Result<Vec<_>, Vec<PatternError>>>() {
-            Ok(tables) => self.install(writer, entries, tables),
-            // Each pattern is right by itself, together they are too much: the overlay goes on serving.
-            Err(_) => writer.failed_at = overlay,
-        }
-    }
-
     fn replace(&self, entries: Entries) -> Result<(), EditError> {
         let entries = Arc::new(entries);
         let mut tables: Vec<(Arc<View>, Table)> = Vec::new();
@@ -366,7 +350,7 @@ impl Store {
                 .filter(|view| !tables.iter().any(|(known, _)| Arc::ptr_eq(known, view)))
                 .collect();
             if missing.is_empty() {
-                self.install(&mut writer, entries, tables);
+                self.install(&mut writer, Live::new(entries), tables);
                 return Ok(());
             }
             // As in `view`: other edits do not wait for the building.
@@ -377,27 +361,11 @@ impl Store {
             }
         }
     }
-
-    fn install(&self, writer: &mut Writer, entries: Arc<Entries>, tables: Vec<(Arc<View>, Table)>) {
-        writer.base_keys = None;
-        writer.failed_at = 0;
-        let mut live = self.live.write();
-        // Who looks from here on waits for the lock, so that no view shows the new content and another the old one after it.
-        self.edited.store(true, Release);
-        let old = std::mem::replace(&mut *live, Live::new(entries));
-        for (view, table) in tables {
-            view.table.store(Arc::new(table));
-        }
-        self.edited.store(false, Release);
-        drop(live);
-        // Freeing a hundred thousand entries takes time that readers need not wait for.
-        drop(old);
-    }
 }
 
 impl Writer {
     /// The views somebody still holds.
-    fn views(&mut self) -> Vec<Arc<View>> {
+    pub(super) fn views(&mut self) -> Vec<Arc<View>> {
         self.views.retain(|view| view.strong_count() > 0);
         self.views.iter().filter_map(Weak::upgrade).collect()
     }
@@ -414,11 +382,11 @@ impl Writer {
     }
 }
 
-fn build(kind: Kind, fold: bool, entries: &Arc<Entries>) -> Result<Table, Vec<PatternError>> {
+pub(super) fn build(kind: Kind, fold: bool, entries: &Arc<Entries>) -> Result<Table, Vec<PatternError>> {
     Ok(Table { index: index(kind, fold, entries)?, entries: entries.clone() })
 }
 
-fn index(kind: Kind, fold: bool, entries: &Entries) -> Result<Index, Vec<PatternError>> {
+pub(super) fn index(kind: Kind, fold: bool, entries: &Entries) -> Result<Index, Vec<PatternError>> {
     let mut problems = Vec::new();
     let index = Index::build(kind, fold, entries, &mut problems);
     if problems.is_empty() {
@@ -429,7 +397,7 @@ fn index(kind: Kind, fold: bool, entries: &Entries) -> Result<Index, Vec<Pattern
     Err(problems.into_iter().take(ERRORS).map(error).collect())
 }
 
-fn by_key(entries: &Entries) -> Index {
+pub(super) fn by_key(entries: &Entries) -> Index {
     // Any bytes are a string.
     Index::build(Kind::Str, false, entries, &mut Vec::new())
 }

@@ -108,7 +108,7 @@ impl Stores {
                     Some(bytes) => load::parse(bytes, shape).map_err(|(line, why)| bad(Some(line), why, None))?,
                     None => Entries::default(),
                 };
-                Held { store: Arc::new(Store::new(name, shape, entries)), file }
+                Held { store: Store::new(name, shape, entries), file }
             }
         };
         list.insert(key, held.clone());

@@ -25,7 +25,7 @@ const KINDS: [Kind; 11] = [
 ];
 
 fn store(text: &str) -> Arc<Store> {
-    Arc::new(Store::new("/test.map", Shape::Pairs, load::parse(text.as_bytes(), Shape::Pairs).unwrap()))
+    Store::new("/test.map", Shape::Pairs, load::parse(text.as_bytes(), Shape::Pairs).unwrap())
 }
 
 fn list(store: &Store) -> Vec<(String, String)> {
@@ -172,29 +172,87 @@ fn views_agree_with_a_scan_over_a_list() {
                 late = Some(store.view(Kind::Str, false).unwrap());
             }
             assert_eq!((list(&store), store.len()), (model.clone(), model.len()), "{at}");
-            for (view, fold) in views.iter().zip([false, true]) {
-                for _ in 0..3 {
-                    let input = random_input(&mut rng, kind);
-                    let sample = Sample::Str(input.as_bytes());
-                    let mut expected: Option<(u32, &(String, String))> = None;
-                    for entry in &model {
-                        let rank = naive(kind, fold && kind.knows_case(), &entry.0, &input);
-                        if let Some(rank) = rank
-                            && expected.is_none_or(|(best, _)| rank > best)
-                        {
-                            expected = Some((rank, entry));
-                        }
-                    }
-                    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-                    let found = view.find(&sample, |found| (text(found.key), text(found.value)));
-                    assert_eq!(found.as_ref(), expected.map(|(_, entry)| entry), "{input:?} fold {fold} {at}");
-                    assert_eq!(view.matches(&sample), expected.is_some(), "{input:?} fold {fold} {at}");
-                }
-            }
+            agree(&mut rng, &views, kind, &model, &at);
             if let Some(view) = &late {
                 let key = random_key(&mut rng, kind);
                 let known = model.iter().any(|entry| entry.0 == key);
                 assert_eq!(view.matches(&Sample::Str(key.as_bytes())), known, "{key} {at}");
+            }
+        }
+    }
+}
+
+/// Both views, the second without case, answer as a scan over `model` does.
+fn agree(rng: &mut Rng, views: &[Arc<View>; 2], kind: Kind, model: &[(String, String)], at: &impl std::fmt::Display) {
+    for (view, fold) in views.iter().zip([false, true]) {
+        for _ in 0..3 {
+            let input = random_input(rng, kind);
+            let sample = Sample::Str(input.as_bytes());
+            let mut expected: Option<(u32, &(String, String))> = None;
+            for entry in model {
+                let rank = naive(kind, fold && kind.knows_case(), &entry.0, &input);
+                if let Some(rank) = rank
+                    && expected.is_none_or(|(best, _)| rank > best)
+                {
+                    expected = Some((rank, entry));
+                }
+            }
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            let found = view.find(&sample, |found| (text(found.key), text(found.value)));
+            assert_eq!(found.as_ref(), expected.map(|(_, entry)| entry), "{input:?} fold {fold} {at}");
+            assert_eq!(view.matches(&sample), expected.is_some(), "{input:?} fold {fold} {at}");
+        }
+    }
+}
+
+/// A merge in steps, with edits between its beginning and its end: nobody waits for it, everybody sees them at once, and
+/// they stand behind the new base afterwards. Replacing everything makes the merge worthless.
+#[test]
+fn edits_during_a_merge_are_kept() {
+    let seed = 0x5eed_0021;
+    let mut rng = Rng::new(seed);
+    for round in 0..80 {
+        let kind = [Kind::Sub, Kind::Str, Kind::Beg, Kind::Ip][round % 4];
+        let mut model: Vec<(String, String)> =
+            (0..rng.below(40)).map(|n| (random_key(&mut rng, kind), n.to_string())).collect();
+        let text: String = model.iter().map(|(key, value)| format!("{key} {value}\n")).collect();
+        let store = store(&text);
+        let views = [store.view(kind, false).unwrap(), store.view(kind, true).unwrap()];
+        for merge in 0..3 {
+            // No merge of the store's own begins while this one is under way.
+            let mut under_way = store.begin_merge();
+            let mut built = Vec::new();
+            for view in store.views_without(&built) {
+                let table = super::store::build(view.kind(), view.fold, under_way.base()).unwrap();
+                built.push((view, table));
+            }
+            let mut late = None;
+            for step in 0..rng.below(25) as usize {
+                edit(&mut rng, &store, &mut model, kind, 100 * merge + step);
+                if step == 5 {
+                    late = Some(store.view(Kind::Str, true).unwrap());
+                }
+                let at = format!("seed {seed:#x} round {round} merge {merge} step {step} {kind:?} {model:?}");
+                assert_eq!(list(&store), model, "{at}");
+                agree(&mut rng, &views, kind, &model, &at);
+            }
+            if late.is_some() && kind != Kind::Str {
+                let (back, kept) = store.finish_merge(under_way, built).unwrap();
+                (under_way, built) = (back, kept);
+                let missing = store.views_without(&built);
+                assert_eq!(missing.len(), 1, "the view that came meanwhile");
+                for view in missing {
+                    let table = super::store::build(view.kind(), view.fold, under_way.base()).unwrap();
+                    built.push((view, table));
+                }
+            }
+            assert!(store.finish_merge(under_way, built).is_none());
+            let at = format!("seed {seed:#x} round {round} after merge {merge} {kind:?} {model:?}");
+            assert_eq!((list(&store), store.len()), (model.clone(), model.len()), "{at}");
+            agree(&mut rng, &views, kind, &model, &at);
+            for (key, _) in &model {
+                let first = model.iter().find(|entry| entry.0 == *key).map(|entry| entry.1.clone().into_bytes());
+                assert_eq!(store.get(key.as_bytes()), first, "{key} {at}");
             }
         }
     }
