@@ -1,5 +1,5 @@
-//! What rules decide on the wire where one section's meet another's: a listen as the backend of others, rules of defaults,
-//! variables that the file sets.
+//! What rules decide on the wire where one section's meet another's: a listen as the backend of others, rules of defaults, limits and maps
+//! that transactions share, keys in files, variables that the file sets.
 #![allow(clippy::unwrap_used)]
 
 use evenkeel_testkit::{Act, End, Message, Origin, Proxy, RawClient, Script};
@@ -145,4 +145,114 @@ fn silent_drop_with_rst_ttl_sends_a_reset() {
     assert_eq!(client.rest().unwrap(), (Vec::new(), End::Reset));
     let mut client = RawClient::connect(proxy.addr("raw")).unwrap();
     assert_eq!(client.rest().unwrap(), (Vec::new(), End::Reset));
+}
+
+/// 100 bytes a second over ten minutes are 60 000 at once, and then hardly any: counted, not timed.
+#[test]
+fn those_with_one_key_share_a_bandwidth_limit() {
+    const SHARED: u64 = 60_000;
+    const BODY: usize = 40_000;
+    let origin = Origin::start(Script::always(&"x".repeat(BODY)));
+    let proxy = Proxy::start(&format!(
+        "[defaults]\ntimeout = {{ client = \"60s\", server = \"60s\" }}\n\
+         [backend.moved]\nstick-table = {{ type = \"string\", size = 100, store = [\"bytes_out_rate(10m)\"] }}\n\
+         [frontend.web]\nbind = [\"@web@\"]\ndefault_backend = \"app\"\nhttp-request = [\n\
+         \"return status 200 hdr x-moved %[req.hdr(x-tenant),table_bytes_out_rate(moved)] if {{ path /moved }}\",\n\
+         \"set-bandwidth-limit download 100 key req.hdr(x-tenant) table moved\",\n]\n\
+         [backend.app]\nserver = [\"{0}\"]\n\
+         [listen.raw]\nmode = \"tcp\"\nbind = [\"@raw@\"]\nserver = [\"{0}\"]\n\
+         tcp-request = {{ content = [\"set-bandwidth-limit download 100 key str(raw) table moved\"] }}\n",
+        origin.addr()
+    ));
+    let send = |bind: &str, tenant: &str| {
+        let mut client = RawClient::connect(proxy.addr(bind)).unwrap();
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Tenant: {tenant}\r\n\r\n")).unwrap();
+        client
+    };
+    let moved = |tenant: &str| -> u64 {
+        let mut client = RawClient::connect(proxy.addr("web")).unwrap();
+        let answer = client.ask(format!("GET /moved HTTP/1.1\r\nHost: a\r\nX-Tenant: {tenant}\r\n\r\n")).unwrap();
+        values(&answer, "x-moved")[0].parse().unwrap()
+    };
+    for (bind, tenant) in [("web", "red"), ("raw", "raw")] {
+        assert_eq!(send(bind, tenant).response().unwrap().body.len(), BODY, "{bind}");
+        let first = moved(tenant);
+        assert!((BODY as u64..BODY as u64 + 1024).contains(&first), "{bind}: {first}");
+        // The second of the same key gets what is left, but for less than 1k.
+        let mut second = send(bind, tenant);
+        second.exactly((SHARED - first) as usize - 1024).unwrap();
+        for _ in 0..20 {
+            let now = moved(tenant);
+            assert!((SHARED - 1024..=SHARED).contains(&now), "{bind}: {now}");
+        }
+    }
+    assert_eq!(send("web", "blue").response().unwrap().body.len(), BODY, "another key has a limit of its own");
+}
+
+/// A map without a file holds what rules put there, for all workers, and a reload keeps it.
+#[test]
+fn a_virtual_map_outlives_a_reload() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("none.lst");
+    let config = |extra: &str| {
+        format!(
+            "[listen.web]\nbind = [\"@web@\"]\nhttp-request = [\n\
+             \"set-map(virt@seen) %[path,field(3,/)] %[path,field(4,/)] if {{ path_beg /put/ }}\",\n\
+             \"del-map(virt@seen) %[path,field(3,/)] if {{ path_beg /del/ }}\",\n\
+             \"add-acl(opt@{0}) %[path,field(3,/)] if {{ path_beg /ban/ }}\",\n\
+             \"deny if {{ path,field(3,/) -f opt@{0} }} {{ path_beg /get/ }}\",\n\
+             \"return status 200 hdr x-seen %[path,field(3,/),map(virt@seen,none)] {extra}\",\n]\n",
+            missing.display()
+        )
+    };
+    let mut proxy = Proxy::start(&config(""));
+    let seen = |proxy: &Proxy, path: &str| {
+        let answer = ask(proxy, "web", path);
+        values(&answer, "x-seen").first().map_or_else(|| answer.status().to_string(), |value| (*value).to_owned())
+    };
+    assert_eq!(seen(&proxy, "/get/a"), "none");
+    assert_eq!(seen(&proxy, "/put/a/1"), "1");
+    assert_eq!(seen(&proxy, "/ban/b"), "none");
+    for _ in 0..4 {
+        assert_eq!((seen(&proxy, "/get/a"), seen(&proxy, "/get/b")), ("1".into(), "403".into()));
+    }
+    assert!(proxy.reload(&config("hdr x-new 1")).status.success());
+    assert_eq!(values(&ask(&proxy, "web", "/get/a"), "x-new"), ["1"], "the new rules are in place");
+    assert_eq!((seen(&proxy, "/get/a"), seen(&proxy, "/get/b")), ("1".into(), "403".into()));
+    assert_eq!(
+        (seen(&proxy, "/put/a/2"), seen(&proxy, "/del/a"), seen(&proxy, "/get/a")),
+        ("2".into(), "none".into(), "none".into())
+    );
+    // The file that was missing is there now: it counts, and what was added to none is gone.
+    std::fs::write(&missing, "c\n").unwrap();
+    assert!(proxy.reload(&config("")).status.success());
+    assert_eq!((seen(&proxy, "/get/b"), seen(&proxy, "/get/c")), ("none".into(), "403".into()));
+}
+
+/// Keys of tokens are files of PEM beside the configuration.
+#[test]
+fn tokens_are_decrypted_by_the_key_of_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let pem = dir.path().join("site.pem");
+    std::fs::write(&pem, include_str!("../crates/acl/tests/data/rsa.pem")).unwrap();
+    let proxy = Proxy::start(&format!(
+        "[listen.web]\nbind = [\"@web@\"]\nhttp-request = [\n\
+         \"set-var(txn.open) http_auth_bearer,jwt_decrypt_cert({0})\",\n\
+         \"deny status 401 unless {{ var(txn.open) -m len gt 0 }}\",\n\
+         \"return status 200 hdr x-sub %[var(txn.open),json_query('$.sub')]\",\n]\n",
+        pem.display()
+    ));
+    let tokens = include_str!("../crates/acl/tests/data/encrypted.txt");
+    let of_rsa = tokens.lines().filter_map(|line| line.strip_prefix("RSA-OAEP-256 ")?.split(' ').nth(1));
+    let mut count = 0;
+    for token in of_rsa {
+        let mut client = RawClient::connect(proxy.addr("web")).unwrap();
+        let mut ask = |token: &str| {
+            client.ask(format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n")).unwrap()
+        };
+        assert_eq!(values(&ask(token), "x-sub"), ["alice"], "{token}");
+        assert_eq!(ask(&token[..token.len() - 4]).status(), 401, "{token}");
+        count += 1;
+    }
+    assert_eq!(count, 6);
 }

@@ -28,7 +28,7 @@ thread_local! {
         let key = |_: &Path| Ok(include_bytes!("../../crates/acl/tests/data/rsa.pem").to_vec());
         let library = Library { read: Box::new(key), ..Library::default() };
         let env = Env { library: &library, proxy: "web" };
-        let compile = |text: &str| LogFormat::compile(text, &env).expect("a format");
+        let compile = |text: &str| LogFormat::compile_id(text, &env).expect("a format");
         (compile("%[req.body,set-var(txn.key)]"), READ.iter().map(|text| compile(text)).collect())
     };
 }

@@ -4,6 +4,7 @@
 //! [`RuleSet`](crate::RuleSet). A new action is one entry of [`ACTIONS`], a parser and an [`Act`].
 
 mod address;
+pub(crate) mod bandwidth;
 mod capture;
 mod flow;
 mod header;
@@ -186,6 +187,7 @@ pub(crate) use action_table;
 static ALL: LazyLock<Vec<&'static Action>> = LazyLock::new(|| {
     let tables = [
         address::TABLE,
+        bandwidth::TABLE,
         capture::TABLE,
         flow::TABLE,
         header::TABLE,
@@ -446,6 +448,16 @@ fn argument<'w>(words: &mut Words<'w>, action: &str, what: &str, syntax: &str) -
 fn expression_of(word: &Word, scope: &Scope<'_>) -> Result<Expr, Fault> {
     let expr = Expr::parse_one(word, 0..word.bytes.len(), &scope.env)?;
     if expr.exists_in(scope.phase) { Ok(expr) } else { Err(not_in_phase(expr.name(), scope.phase, word.range.clone())) }
+}
+
+/// The index of the word in the list.
+fn one_of(word: &Word, list: &[&str], what: &str) -> Result<usize, Fault> {
+    let text = word.text();
+    list.iter().position(|name| *name == text).ok_or_else(|| {
+        Fault::new(code::ACTION_ARGS, word.range.clone(), format!("`{text}` is no {what}"))
+            .did_you_mean(&text, list.iter().copied())
+            .or_hint(|| format!("write {}", list.join(", ")))
+    })
 }
 
 /// Whether a sample was undefined because its data may still come: then the rule runs again.

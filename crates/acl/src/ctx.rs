@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicU32;
 
 use evenkeel_proto::{Head, Limits, Malformed, Parsed};
 
+use crate::action::bandwidth::BandwidthLimit;
 use crate::fetch::{ProxyFacts, TlsFacts};
 use crate::sample::Sample;
 use crate::stick::{Table, Tracked};
@@ -353,10 +354,10 @@ pub struct Wishes {
     pub priority_offset: i32,
     /// `set-nice`, -1024 to 1024.
     pub nice: i16,
-    /// `set-bandwidth-limit` of the request and the response: bytes per second.
-    pub upload_limit: Option<u64>,
-    /// Bytes per second to the client.
-    pub download_limit: Option<u64>,
+    /// `set-bandwidth-limit` of what the client sends.
+    pub upload_limit: Option<BandwidthLimit>,
+    /// `set-bandwidth-limit` of what it receives.
+    pub download_limit: Option<BandwidthLimit>,
     /// `early-hint` fields, in order.
     pub early_hints: Vec<(Arc<str>, Vec<u8>)>,
     /// `expect-proxy layer4`: the connection begins with a PROXY header.

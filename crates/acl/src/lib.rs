@@ -34,6 +34,7 @@ mod vars;
 mod word;
 
 pub use acl::{AclDef, Acls};
+pub use action::bandwidth::{BandwidthLimit, Share};
 pub use action::{Cause, Close, Content, ErrorReply, How, Prefer, Question, Reply, RuleKind, Wait, reason};
 pub use auth::{Password, User, UserList};
 pub use conv::{X509_ERRORS, x509_error};

@@ -572,8 +572,9 @@ impl<'a> Exchange<'a> {
 
     /// The limits of both directions and how they give way, as rules set them so far.
     pub(crate) fn heed(&mut self, wishes: &Wishes) {
-        wishes.upload_limit.into_iter().for_each(|rate| self.up.limit(rate));
-        wishes.download_limit.into_iter().for_each(|rate| self.down.limit(rate));
+        let [up, down] = self.terms.admission.worker.throttles(wishes);
+        self.up.limit(up);
+        self.down.limit(down);
         if wishes.nice != 0 {
             self.up.give_way(wishes.nice);
             self.down.give_way(wishes.nice);

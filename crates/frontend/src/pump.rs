@@ -116,9 +116,9 @@ impl Pump {
         self.open = true;
     }
 
-    /// Reads at most so many bytes a second from now on.
-    pub(crate) fn limit(&mut self, per_second: u64) {
-        self.throttle = Some(Box::new(Throttle::new(per_second)));
+    /// Reads no more than that from now on.
+    pub(crate) fn limit(&mut self, throttle: Option<Throttle>) {
+        self.throttle = throttle.map(Box::new);
     }
 
     /// `set-nice`: how much it gives way to other connections of the worker.
@@ -151,6 +151,9 @@ impl Pump {
     fn settle(&mut self, buf: Option<Buf>, stock: &Stock) -> Result<(), Failed> {
         if let Some(mut buf) = buf {
             let decoded = self.decoder.decode(buf.filled_mut()).map_err(Failed::SourceMalformed)?;
+            if let Some(throttle) = &mut self.throttle {
+                throttle.take(decoded.consumed);
+            }
             if decoded.consumed < buf.len() {
                 let mut rest = stock.small();
                 let raw = &buf.filled()[decoded.consumed..];
@@ -260,9 +263,6 @@ impl Pump {
                 self.bulk = buf.is_full() || (self.bulk && n >= buf.capacity() / 4);
                 let full = buf.is_full();
                 self.read += n as u64;
-                if let Some(throttle) = &mut self.throttle {
-                    throttle.take(n);
-                }
                 self.settle(Some(buf), stock)?;
                 // Known at once, so that the last bytes and the end leave together.
                 if source.h2().is_some_and(h2::Stream::is_ended) {

@@ -18,6 +18,7 @@ use crate::clock;
 use crate::conn::Conn;
 use crate::end::End;
 use crate::pump::BURST;
+use crate::throttle::Throttle;
 use crate::timer::Timer;
 use crate::worker::Asleep;
 
@@ -75,6 +76,8 @@ pub(crate) struct Half {
     bulk: bool,
     eof: bool,
     shut: bool,
+    /// `set-bandwidth-limit`.
+    throttle: Option<Box<Throttle>>,
     /// Bytes written to the target.
     pub(crate) bytes: u64,
 }
@@ -90,6 +93,14 @@ impl Half {
     /// A direction that begins with bytes already read.
     pub(crate) fn starting_with(first: Option<Buf>) -> Half {
         Half { buf: first.filter(|b| !b.is_empty()), ..Half::default() }
+    }
+
+    /// Reads no more than that; what it begins with counts.
+    pub(crate) fn limited(self, mut throttle: Option<Throttle>) -> Half {
+        if let (Some(throttle), Some(buf)) = (&mut throttle, &self.buf) {
+            throttle.take(buf.len());
+        }
+        Half { throttle: throttle.map(Box::new), ..self }
     }
 
     /// Moves what can be moved; ready when this direction is over.
@@ -135,11 +146,17 @@ impl Half {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            let allowed = match &mut self.throttle {
+                Some(throttle) => ready!(throttle.poll(cx)),
+                None => usize::MAX,
+            };
             if ready!(from.poll_readable(cx)).is_err() {
                 return Poll::Ready(Err(Broken::Source));
             }
             let mut buf = if self.bulk { stock.bulk() } else { stock.small() };
-            match from.try_read(buf.spare_mut()) {
+            let spare = buf.spare_mut();
+            let room = spare.len().min(allowed);
+            match from.try_read(&mut spare[..room]) {
                 Ok(0) => {
                     *moved = true;
                     self.eof = true;
@@ -148,6 +165,9 @@ impl Half {
                 Ok(n) => {
                     *moved = true;
                     buf.advance(n);
+                    if let Some(throttle) = &mut self.throttle {
+                        throttle.take(n);
+                    }
                     self.bulk = buf.is_full() || (self.bulk && n >= buf.capacity() / 4);
                     self.buf = Some(buf);
                 }

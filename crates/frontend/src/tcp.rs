@@ -111,7 +111,8 @@ async fn relay(conn: &mut Conn) -> Option<Switched> {
         (Ok(up), Some(group)) => {
             let (client, server) = (entrance.conf.timeout, group.conf.timeout);
             let limits = Limits::new(&client, &server);
-            let relay = Relay::new(sending, Half::starting_with(said), limits);
+            let [upload, download] = worker.throttles(&memo.wishes);
+            let relay = Relay::new(sending.limited(upload), Half::starting_with(said).limited(download), limits);
             let (end, sent, received) = relay.run(conn, &up.stream, up.server()).await;
             tally.bytes_in = sent.max(first);
             tally.bytes_up = sent;

@@ -30,6 +30,7 @@ use crate::messages::{capture, capture_cookie, forwarded_for, host_name, host_of
 use crate::relay::{Half, Limits as RelayLimits, Relay};
 use crate::reply::Answer;
 use crate::snapshot::Entrance;
+use crate::throttle::Throttle;
 use crate::upstream::Upstream;
 use crate::worker::Local;
 
@@ -183,14 +184,17 @@ struct Tunnel {
     to_client: Buf,
     /// `set-timeout tunnel`.
     timeout: Option<Duration>,
+    /// `set-bandwidth-limit`.
+    throttles: [Option<Throttle>; 2],
 }
 
 impl Tunnel {
     /// WebSockets, CONNECT: bytes both ways until either side is done.
     async fn run(self, conn: &mut Conn, tally: &mut Tally, entrance: &Entrance, group: &Group) {
         let limits = RelayLimits::new(&entrance.conf.timeout, &group.conf.timeout).with_tunnel(self.timeout);
-        let up = Half::starting_with(self.to_server);
-        let relay = Relay::new(up, Half::starting_with(Some(self.to_client)), limits);
+        let [up, down] = self.throttles;
+        let up = Half::starting_with(self.to_server).limited(up);
+        let relay = Relay::new(up, Half::starting_with(Some(self.to_client)).limited(down), limits);
         let (end, up_bytes, down_bytes) = relay.run(conn, &self.up.stream, self.up.server()).await;
         tally.bytes_up += up_bytes;
         tally.bytes_in += up_bytes;
@@ -546,7 +550,8 @@ impl Course<'_> {
                 let mut to_client = Buf::with_capacity(received.prefix.len() + txn.res.surplus().len());
                 to_client.extend_from_slice(&received.prefix);
                 to_client.extend_from_slice(txn.res.surplus());
-                self.tunnel = Some(Tunnel { up, to_server: sent.leftover.take(), to_client, timeout });
+                let throttles = worker.throttles(&txn.memo.wishes);
+                self.tunnel = Some(Tunnel { up, to_server: sent.leftover.take(), to_client, timeout, throttles });
                 Next::Close
             }
             Outcome::Failed(End::ServerClosedUnanswered | End::ServerResetUnanswered)

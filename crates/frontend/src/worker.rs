@@ -13,7 +13,7 @@ use std::task::Waker;
 use std::thread::JoinHandle;
 
 use arc_swap::{ArcSwap, Cache};
-use evenkeel_acl::Buffers;
+use evenkeel_acl::{Buffers, Wishes};
 use evenkeel_backend::{Chooser, Group, Pools};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
@@ -25,6 +25,7 @@ use crate::listener::{self, Listening};
 use crate::log::{Dates, Logs};
 use crate::snapshot::Snapshot;
 use crate::state::{FrontendState, Process};
+use crate::throttle::Throttle;
 
 /// What all workers get.
 #[derive(Debug)]
@@ -346,6 +347,12 @@ impl Worker {
     pub(crate) fn number_of(&self, serial: u64) -> u64 {
         let workers = self.process.ends.iter().count() as u64;
         (serial - 1) * workers + self.id as u64
+    }
+
+    /// What limits each direction, up and down, as rules asked.
+    pub(crate) fn throttles(&self, wishes: &Wishes) -> [Option<Throttle>; 2] {
+        [&wishes.upload_limit, &wishes.download_limit]
+            .map(|limit| limit.clone().map(|limit| Throttle::new(limit, self.process.started)))
     }
 
     /// Milliseconds since the start of the process, by the coarse clock.

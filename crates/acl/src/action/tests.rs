@@ -8,6 +8,7 @@ use std::sync::Arc;
 use evenkeel_proto::{Connection, Framing};
 
 use super::*;
+use crate::BandwidthLimit;
 use crate::acl::Acls;
 use crate::ctx::{Memo, STICK_COUNTERS, Wishes};
 use crate::library::{Env, Library, Pages, ProxyDef};
@@ -409,6 +410,22 @@ fn mistakes_name_their_place() {
         (Q, "set-log-level loud", code::ACTION_ARGS, "loud", "emerg"),
         (Q, "set-priority-class bin(00)", code::ACTION_ARGS, "bin(00)", "a number is wanted"),
         (Q, "set-bandwidth-limit both 1k", code::ACTION_ARGS, "both", "download"),
+        (Q, "set-bandwidth-limit download 1k key", code::ACTION_ARGS, "key", "the key"),
+        (
+            Q,
+            "set-bandwidth-limit download 1k key src table arrays",
+            code::ACTION_ARGS,
+            "src",
+            "does not store `bytes_out_rate`",
+        ),
+        (Q, "set-bandwidth-limit upload 1k key src table none", code::ACTION_ARGS, "none", "no stick table `none`"),
+        (
+            Q,
+            "set-bandwidth-limit upload 1k key always_true table limits",
+            code::ACTION_ARGS,
+            "always_true",
+            "a key of type ip",
+        ),
         (Q, "set-src always_true", code::ACTION_ARGS, "always_true", "an address is wanted"),
         (Q, "normalize-uri path-strip-dots", code::ACTION_ARGS, "path-strip-dots", "did you mean `path-strip-dot`"),
         (Q, "replace-path '(' x", code::REGEX, "'('", "unclosed group"),
@@ -574,7 +591,7 @@ fn wishes_are_written_down() {
         priority_class: -2047,
         priority_offset: 524_287,
         nice: -5,
-        download_limit: Some(512 << 10),
+        download_limit: Some(BandwidthLimit { per_second: 512 << 10, at_least: Some(4096), share: None }),
         early_hints: vec![("Link".into(), b"</a>; from=203.0.113.9".to_vec())],
         ..Wishes::default()
     };
@@ -587,7 +604,7 @@ fn wishes_are_written_down() {
         "set-priority-class int(-5000)",
         "set-priority-offset int(9999999)",
         "set-nice -5",
-        "set-bandwidth-limit download 512k",
+        "set-bandwidth-limit download 512k min-size 4k",
         "set-bandwidth-limit upload 1m",
         "set-bandwidth-limit upload int(0)",
         "set-bandwidth-limit download req.hdr(none)",

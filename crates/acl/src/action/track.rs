@@ -82,10 +82,28 @@ fn parse_track(name: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<
     let counter = counter(text.strip_prefix("track-sc").unwrap_or_default(), name, scope)?;
     let word = argument(words, &text, "the key", SYNTAX)?;
     let key = expression_of(word, scope)?;
+    let table = table_of(name, word, &key, "track-sc0 src table NAME", words, scope)?;
+    let level = match scope.kind {
+        Some(RuleKind::TcpConnection | RuleKind::TcpSession) => Level::Connection,
+        Some(RuleKind::TcpContent) => Level::Content,
+        _ => Level::Http,
+    };
+    Ok(Box::new(Track { counter, key, table, level }))
+}
+
+/// The table that comes next (`table <table>`), or that of the section; `key`, which stands at `at`, must be one of its keys.
+pub(super) fn table_of(
+    action: &Word,
+    at: &Word,
+    key: &Expr,
+    example: &str,
+    words: &mut Words<'_>,
+    scope: &Scope<'_>,
+) -> Result<usize, Fault> {
     let library = scope.env.library;
     let table = if words.peek().is_some_and(|word| word.is("table")) {
         words.next();
-        let word = argument(words, &text, "the name of the table", SYNTAX)?;
+        let word = argument(words, &action.text(), "the name of the table", example)?;
         let name = word.text();
         library.table(&name).ok_or_else(|| {
             Fault::new(code::ACTION_ARGS, word.range.clone(), format!("there is no stick table `{name}`"))
@@ -95,20 +113,15 @@ fn parse_track(name: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<
     } else {
         library.table(scope.env.proxy).ok_or_else(|| {
             let message = format!("`{}` has no stick-table of its own", scope.env.proxy);
-            Fault::new(code::ACTION_ARGS, name.range.clone(), message).hint("name one: track-sc0 src table NAME")
+            Fault::new(code::ACTION_ARGS, action.range.clone(), message).hint(format!("name one: {example}"))
         })?
     };
     let kind = library.tables[table].key;
-    if !can_be_key(kind, key.output()) {
-        let message = format!("a key of type {kind} is wanted here, and `{}` gives {}", key.name(), key.output());
-        return Err(Fault::new(code::ACTION_ARGS, word.range.clone(), message));
+    if can_be_key(kind, key.output()) {
+        return Ok(table);
     }
-    let level = match scope.kind {
-        Some(RuleKind::TcpConnection | RuleKind::TcpSession) => Level::Connection,
-        Some(RuleKind::TcpContent) => Level::Content,
-        _ => Level::Http,
-    };
-    Ok(Box::new(Track { counter, key, table, level }))
+    let message = format!("a key of type {kind} is wanted here, and `{}` gives {}", key.name(), key.output());
+    Err(Fault::new(code::ACTION_ARGS, at.range.clone(), message))
 }
 
 fn parse_inc(name: &Word, _: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {

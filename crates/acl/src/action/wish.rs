@@ -1,9 +1,9 @@
-//! Actions that ask something of the rest of the transaction: timeouts, retries, place in the queue, log level, bandwidth.
+//! Actions that ask something of the rest of the transaction: timeouts, retries, place in the queue, log level.
 //!
 //! They only write it down in [`Wishes`](crate::Wishes); the driver of the transaction does it.
 
 use super::units::{self, Amount, number, number_of};
-use super::{ACCEPT, ANSWER, Act, LIMIT, LOG, Next, QUEUE, REQUEST, RuleKind, action_table, argument};
+use super::{ACCEPT, ANSWER, Act, LIMIT, LOG, Next, QUEUE, REQUEST, RuleKind, action_table, argument, one_of};
 use crate::cond::Scope;
 use crate::ctx::Ctx;
 use crate::error::{Fault, code};
@@ -19,10 +19,6 @@ action_table! {
         "Takes a PROXY header off the beginning of this connection, as accept-proxy of a bind does for all; a connection without \
          one is closed.",
         "expect-proxy layer4 if { src 192.0.2.0/24 }";
-    "set-bandwidth-limit" "set-bandwidth-limit download|upload <size>|<expr>" LIMIT false parse_limit,
-        "Limits the transaction from here on to so many bytes a second: download is what the client receives, upload what it \
-         sends. The last one wins, 0 lifts the limit, an undefined sample changes nothing.",
-        "set-bandwidth-limit download 512k if { path_end .iso }";
     "set-log-level" "set-log-level emerg|alert|crit|err|warning|notice|info|debug|silent" LOG false parse_level,
         "The syslog level of the log line of this transaction; silent writes none. The last one wins.",
         "set-log-level silent if { path /health }";
@@ -51,12 +47,6 @@ struct NoL7Retry;
 
 #[derive(Debug)]
 struct ExpectProxy;
-
-#[derive(Debug)]
-struct Limit {
-    download: bool,
-    rate: Amount,
-}
 
 #[derive(Debug)]
 struct Level(u8);
@@ -95,14 +85,6 @@ fn parse_expect(_: &Word, words: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dy
 
 fn parse_l7(_: &Word, _: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
     Ok(Box::new(NoL7Retry))
-}
-
-fn parse_limit(_: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
-    const SYNTAX: &str = "set-bandwidth-limit download|upload <size>|<expr>";
-    let word = argument(words, "set-bandwidth-limit", "the direction", SYNTAX)?;
-    let which = one_of(word, &["download", "upload"], "direction")?;
-    let rate = Amount::parse(words, scope, "set-bandwidth-limit", SYNTAX, units::size)?;
-    Ok(Box::new(Limit { download: which == 0, rate }))
 }
 
 fn parse_level(_: &Word, words: &mut Words<'_>, _: &Scope<'_>) -> Result<Box<dyn Act>, Fault> {
@@ -162,16 +144,6 @@ fn parse_timeout(_: &Word, words: &mut Words<'_>, scope: &Scope<'_>) -> Result<B
     Ok(Box::new(SetTimeout { which, time }))
 }
 
-/// The index of the word in the list.
-fn one_of(word: &Word, list: &[&str], what: &str) -> Result<usize, Fault> {
-    let text = word.text();
-    list.iter().position(|name| *name == text).ok_or_else(|| {
-        Fault::new(code::ACTION_ARGS, word.range.clone(), format!("`{text}` is no {what}"))
-            .did_you_mean(&text, list.iter().copied())
-            .or_hint(|| format!("write {}", list.join(", ")))
-    })
-}
-
 impl Act for ExpectProxy {
     fn run<'r>(&'r self, ctx: &mut Ctx<'_>, _: &'r Place) -> Next<'r> {
         ctx.memo.wishes.expect_proxy = true;
@@ -182,18 +154,6 @@ impl Act for ExpectProxy {
 impl Act for NoL7Retry {
     fn run<'r>(&'r self, ctx: &mut Ctx<'_>, _: &'r Place) -> Next<'r> {
         ctx.memo.wishes.no_l7_retry = true;
-        Next::Rule
-    }
-}
-
-impl Act for Limit {
-    fn run<'r>(&'r self, ctx: &mut Ctx<'_>, _: &'r Place) -> Next<'r> {
-        let Some(rate) = self.rate.get(ctx) else { return Next::Rule };
-        let limit = u64::try_from(rate).ok().filter(|rate| *rate > 0);
-        let wishes = &mut ctx.memo.wishes;
-        let way = if self.download { &mut wishes.download_limit } else { &mut wishes.upload_limit };
-        *way = limit;
-        ctx.did(|| limit.map_or("lifted the limit".into(), |limit| format!("at most {limit} bytes a second")));
         Next::Rule
     }
 }

@@ -212,11 +212,12 @@ fn wishes(before: &Wishes, after: &Wishes, did: &mut Vec<String>) {
     if before.nice != after.nice {
         did.push(format!("nice {}", after.nice));
     }
-    for (what, was, is) in
-        [("upload", before.upload_limit, after.upload_limit), ("download", before.download_limit, after.download_limit)]
-    {
-        if let Some(rate) = is.filter(|_| was != is) {
-            did.push(format!("{what} limited to {rate} bytes/s"));
+    for (what, was, is) in [
+        ("upload", &before.upload_limit, &after.upload_limit),
+        ("download", &before.download_limit, &after.download_limit),
+    ] {
+        if let Some(limit) = is.as_ref().filter(|_| was != is) {
+            did.push(format!("{what} limited to {} bytes/s", limit.per_second));
         }
     }
     for (name, value) in after.early_hints.iter().skip(before.early_hints.len()) {
