@@ -5,6 +5,7 @@
 //! without bound. Strict in the sense of RFC 9110 and RFC 9112: what two recipients could read in two ways is refused.
 #![forbid(unsafe_code)]
 
+pub mod base64;
 mod body;
 mod buf;
 mod edit;

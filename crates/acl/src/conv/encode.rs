@@ -1,5 +1,10 @@
 //! Converters between bytes and their textual forms: base64, hexadecimal, decimal, percent-encoding.
 
+use evenkeel_proto::base64;
+pub(crate) use evenkeel_proto::base64::{
+    decode as decode_base64, decode_url as decode_base64url, encode as encode_base64,
+};
+
 use crate::conv::{bounded, conv_table, text};
 use crate::ctx::Ctx;
 use crate::library::Env;
@@ -53,78 +58,16 @@ conv_table! {
 }
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
-const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-const URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-/// Appends `bytes` in base64.
-fn to_base64(bytes: &[u8], alphabet: &[u8; 64], pad: bool, out: &mut Vec<u8>) {
-    for chunk in bytes.chunks(3) {
-        let at = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
-        let bits = at(0) << 16 | at(1) << 8 | at(2);
-        for digit in 0..=chunk.len() {
-            out.push(alphabet[(bits >> (18 - 6 * digit)) as usize & 63]);
-        }
-        if pad {
-            out.extend_from_slice(&b"=="[..3 - chunk.len()]);
-        }
-    }
-}
-
-/// Appends the bytes of unpadded base64; whether it was such. Bits left over at the end are ignored, as in HAProxy.
-fn from_base64(text: &[u8], url: bool, out: &mut Vec<u8>) -> bool {
-    let digit = |byte: &u8| {
-        Some(match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' if !url => 62,
-            b'/' if !url => 63,
-            b'-' if url => 62,
-            b'_' if url => 63,
-            _ => return None,
-        })
-    };
-    for chunk in text.chunks(4) {
-        let mut bits = 0u32;
-        for (at, byte) in chunk.iter().enumerate() {
-            match digit(byte) {
-                Some(digit) => bits |= u32::from(digit) << (18 - 6 * at),
-                None => return false,
-            }
-        }
-        if chunk.len() == 1 {
-            return false;
-        }
-        out.extend_from_slice(&bits.to_be_bytes()[1..chunk.len()]);
-    }
-    true
-}
-
-/// Appends `bytes` in padded base64.
-pub(super) fn encode_base64(bytes: &[u8], out: &mut Vec<u8>) {
-    to_base64(bytes, STANDARD, true, out);
-}
-
-/// Appends the bytes of padded base64; whether it was such.
-pub(crate) fn decode_base64(text: &[u8], out: &mut Vec<u8>) -> bool {
-    let bare = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
-    text.len().is_multiple_of(4) && from_base64(bare, false, out)
-}
-
-/// Appends the bytes of base64url without padding; whether it was such.
-pub(super) fn decode_base64url(text: &[u8], out: &mut Vec<u8>) -> bool {
-    from_base64(text, true, out)
-}
 
 fn base64<'a>(sample: Sample<'a>, _: &'a [Value], _: &'a Ctx<'_>, out: &'a mut Vec<u8>) -> Option<Sample<'a>> {
     let bytes = text(sample)?;
-    to_base64(bytes, STANDARD, true, out);
+    encode_base64(bytes, out);
     bounded(out, bytes).map(Sample::Str)
 }
 
 fn ub64enc<'a>(sample: Sample<'a>, _: &'a [Value], _: &'a Ctx<'_>, out: &'a mut Vec<u8>) -> Option<Sample<'a>> {
     let bytes = text(sample)?;
-    to_base64(bytes, URL, false, out);
+    base64::encode_url(bytes, out);
     bounded(out, bytes).map(Sample::Str)
 }
 

@@ -5,7 +5,7 @@
 //! Upgrade (RFC 8441) and back. Never: a field that HTTP/2 forbids (§8.2.2), a name with an upper-case letter.
 
 use bytes::Bytes;
-use evenkeel_proto::{Buf, Framing, Head, Method};
+use evenkeel_proto::{Buf, Framing, Head, Method, base64};
 use h2::ext::Protocol;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Request, Response, StatusCode, Uri, request, response, uri};
@@ -171,19 +171,8 @@ impl Upgrade {
 fn websocket_accept(key: &[u8]) -> Vec<u8> {
     const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, &[key, GUID].concat());
-    base64(digest.as_ref())
-}
-
-fn base64(bytes: &[u8]) -> Vec<u8> {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let n = chunk.iter().fold(0u32, |n, &b| n << 8 | u32::from(b)) << (8 * (3 - chunk.len()));
-        for at in 0..4 {
-            let digit = ALPHABET[(n >> (18 - 6 * at) & 63) as usize];
-            out.push(if at <= chunk.len() { digit } else { b'=' });
-        }
-    }
+    let mut out = Vec::with_capacity(28);
+    base64::encode(digest.as_ref(), &mut out);
     out
 }
 
