@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use evenkeel_testkit::{End, NameServer, Proxy, RawClient, Says};
+use evenkeel_testkit::{Act, End, NameServer, Origin, Proxy, RawClient, Says, Script};
 
 fn ips(texts: &[&str]) -> Vec<IpAddr> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -30,7 +30,7 @@ fn request(host: &str) -> Vec<u8> {
 /// What the proxy says of a host.
 fn resolve(proxy: &Proxy, host: &str) -> String {
     let mut client = RawClient::connect(proxy.addr("web")).unwrap();
-    client.send(&request(host)).unwrap();
+    client.send(request(host)).unwrap();
     client.response().unwrap().text()
 }
 
@@ -67,7 +67,7 @@ fn many_requests_for_one_name_are_one_question() {
     let proxy = Proxy::start(&answering(&format!("{}\ntimeout.retry = \"20s\"", at(&server)), ",ipv4"));
     let mut clients: Vec<RawClient> = (0..20).map(|_| RawClient::connect(proxy.addr("web")).unwrap()).collect();
     for client in &mut clients {
-        client.send(&request("a.example")).unwrap();
+        client.send(request("a.example")).unwrap();
     }
     server.wait_asked("a.example", 1);
     proxy.wait_metric("evenkeel_frontend_http_requests_total{proxy=\"web\"}", 20.0);
@@ -194,7 +194,7 @@ fn questions_are_bounded() {
     let section = format!("{}\nmax-questions = 1\ntimeout.retry = \"20s\"", at(&server));
     let proxy = Proxy::start(&answering(&section, ",ipv4"));
     let mut waiting = RawClient::connect(proxy.addr("web")).unwrap();
-    waiting.send(&request("slow.example")).unwrap();
+    waiting.send(request("slow.example")).unwrap();
     server.wait_asked("slow.example", 1);
     assert_eq!(resolve(&proxy, "a.example"), "none", "one question at a time");
     assert_eq!(server.times("a.example"), 0);
@@ -252,4 +252,88 @@ fn a_tcp_connection_waits_too() {
     let (bytes, end) = client.rest().unwrap();
     assert!(bytes.is_empty() && end == End::Closed, "{bytes:?} {end:?}");
     proxy.wait_metric("evenkeel_transactions_ended_total{reason=\"rejected\"}", 1.0);
+}
+
+/// A proxy whose server stands where rules say: at the address of the host, on the port in a field.
+fn reaching(section: &str, mode: &str) -> String {
+    format!(
+        "[resolvers.dns]\n{section}\n[listen.web]\nbind = [\"@web@\"]\nhttp-reuse = \"always\"\nhttp-request = [\n\
+         \"do-resolve(txn.ip,dns,ipv4) req.hdr(host),host_only\",\n\
+         \"set-dst var(txn.ip) if {{ var(txn.ip) -m found }}\",\n\"set-dst-port req.hdr(x-port)\",\n]\n\
+         http-response = [\"set-header X-To %[bc_dst]:%[bc_dst_port]\"]\n\
+         server = [{{ name = \"there\", address = \"0.0.0.0:0\"{mode} }}]\n"
+    )
+}
+
+fn naming(name: &'static str) -> Script {
+    Script::with(move |_, _| {
+        let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len());
+        vec![Act::Body, Act::Send(text.into())]
+    })
+}
+
+fn to_port(host: &str, port: u16) -> Vec<u8> {
+    format!("GET / HTTP/1.1\r\nHost: {host}\r\nX-Port: {port}\r\n\r\n").into_bytes()
+}
+
+#[test]
+fn a_server_stands_where_the_name_says() {
+    let server = NameServer::start();
+    server.set("one.example", Says::Addresses(ips(&["127.0.0.1"])));
+    server.set("two.example", Says::Addresses(ips(&["127.0.0.2"])));
+    for (mode, per_origin) in [("", 1), (", proto = \"h2\"", 1)] {
+        let one = Origin::start_at("127.0.0.1:0".parse().unwrap(), naming("one"));
+        let two = Origin::start_at("127.0.0.2:0".parse().unwrap(), naming("two"));
+        let proxy = Proxy::start(&reaching(&at(&server), mode));
+        let mut client = RawClient::connect(proxy.addr("web")).unwrap();
+        for round in 0..4 {
+            for (host, origin, name) in [("one.example", &one, "one"), ("two.example", &two, "two")] {
+                client.send(to_port(host, origin.addr().port())).unwrap();
+                let answer = client.response().unwrap();
+                assert_eq!(answer.text(), name, "round {round}{mode}");
+                assert_eq!(answer.head.get("x-to"), Some(&*origin.addr().to_string()));
+            }
+        }
+        // Connections are used again, each for its own destination.
+        assert_eq!((one.connections(), two.connections()), (per_origin, per_origin), "{mode}");
+        let csv = proxy.admin("/stats;csv").text();
+        assert!(csv.contains("web,there,"), "{csv}");
+    }
+}
+
+#[test]
+fn a_server_that_nobody_placed_is_no_server() {
+    let server = NameServer::start();
+    let proxy = Proxy::start(&format!(
+        "{}retries = 3\n[listen.away]\nbind = [\"@away@\"]\nhttp-request = [\"set-dst ipv4(0.0.0.0)\"]\n\
+         server = [\"*:0\"]\n",
+        reaching(&at(&server), "").replace("set-dst-port req.hdr(x-port)", "set-nice 0")
+    ));
+    let ended = |reason: &str| format!("evenkeel_transactions_ended_total{{reason=\"{reason}\"}}");
+    // The name has no address, so that the destination is still the listener itself.
+    let mut client = RawClient::connect(proxy.addr("web")).unwrap();
+    assert_eq!(client.ask(request("none.example")).unwrap().status(), 503);
+    proxy.wait_metric(&ended("destination_is_listener"), 1.0);
+    assert_eq!(client.ask(request("127.0.0.1")).unwrap().status(), 503, "by its address too");
+    proxy.wait_metric(&ended("destination_is_listener"), 2.0);
+    let mut client = RawClient::connect(proxy.addr("away")).unwrap();
+    assert_eq!(client.ask(request("none.example")).unwrap().status(), 503);
+    proxy.wait_metric(&ended("no_destination"), 1.0);
+    proxy.wait_metric("evenkeel_frontend_http_requests_total{proxy=\"web\"}", 2.0);
+}
+
+#[test]
+fn a_tcp_connection_goes_where_rules_say() {
+    let server = NameServer::start();
+    server.set("there.example", Says::Addresses(ips(&["127.0.0.2"])));
+    let origin = Origin::start_at("127.0.0.2:0".parse().unwrap(), naming("there"));
+    let proxy = Proxy::start(&format!(
+        "[resolvers.dns]\n{}\n[listen.web]\nmode = \"tcp\"\nbind = [\"@web@\"]\n\
+         tcp-request.content = [\"do-resolve(txn.ip,dns,ipv4) str(there.example)\", \"set-dst var(txn.ip)\", \
+         \"set-dst-port int({})\"]\nserver = [\"0.0.0.0:0\"]\n",
+        at(&server),
+        origin.addr().port()
+    ));
+    let mut client = RawClient::connect(proxy.addr("web")).unwrap();
+    assert_eq!(client.ask(request("x")).unwrap().text(), "there");
 }

@@ -10,13 +10,17 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use evenkeel_wire::Stream;
 
-/// Connects to `server`.
+/// Connects to `server`; `to` is where one is that stands at the destination of each connection.
 ///
 /// # Errors
 /// The operating system's: refused, unreachable, no descriptor left, no right to use the source address.
-pub async fn dial(server: &Server, keepalive: bool) -> io::Result<Stream> {
+pub async fn dial(server: &Server, to: Option<SocketAddr>, keepalive: bool) -> io::Result<Stream> {
     match &server.address {
         ServerAddress::Inet(address) => dial_tcp(server, *address, keepalive).await.map(Stream::from),
+        ServerAddress::Destination(_) => {
+            let address = to.ok_or(io::ErrorKind::AddrNotAvailable)?;
+            dial_tcp(server, address, keepalive).await.map(Stream::from)
+        }
         ServerAddress::Unix(path) => UnixStream::connect(path).await.map(Stream::from),
     }
 }

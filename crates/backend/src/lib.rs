@@ -21,7 +21,7 @@ pub use checker::{Checker, Notice, NoticeSink};
 pub use dial::dial;
 pub use group::{Chooser, Group, Slot};
 pub use lease::Lease;
-pub use pool::{Dial, Idle, Pools, Share, Wait};
+pub use pool::{Aim, Dial, Idle, Pools, Share, Wait};
 pub use queue::{Rank, Waiter};
 pub use registry::Registry;
 pub use server::{Admin, BackendState, CheckState, Server};

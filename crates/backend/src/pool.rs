@@ -4,6 +4,7 @@
 //! readable was closed by the server (or spoke out of turn): the runtime's readiness tells without a system call.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -25,11 +26,26 @@ pub struct Idle {
     pub epoch: u32,
     /// The name asked for by SNI: a connection is used again only for requests that ask for the same.
     pub name: Option<Box<str>>,
+    /// Where it goes, when its server stands at the destination of each connection.
+    pub to: Option<SocketAddr>,
     /// What its TLS handshake came to.
     pub tls: Option<Arc<TlsFacts>>,
 }
 
+/// What a connection is made for, beside its server: only requests for the same use it again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Aim<'a> {
+    /// The name asked for by SNI.
+    pub name: Option<&'a str>,
+    /// The destination, of a server that stands there.
+    pub to: Option<SocketAddr>,
+}
+
 impl Idle {
+    fn aim(&self) -> Aim<'_> {
+        Aim { name: self.name.as_deref(), to: self.to }
+    }
+
     fn is_good(&self, server: &Server) -> bool {
         self.epoch == server.epoch() && !self.stream.is_readable_now()
     }
@@ -42,9 +58,16 @@ struct Shared {
     epoch: u32,
     /// The name asked for by SNI: requests for another name have a connection of their own.
     name: Option<Box<str>>,
+    to: Option<SocketAddr>,
     tls: Option<Arc<TlsFacts>>,
     /// It had no stream at the last purge.
     unused: bool,
+}
+
+impl Shared {
+    fn aim(&self) -> Aim<'_> {
+        Aim { name: self.name.as_deref(), to: self.to }
+    }
 }
 
 /// A shared connection that is being made.
@@ -52,6 +75,8 @@ struct Shared {
 struct Dialling {
     done: Notify,
     waiting: Cell<u32>,
+    /// Where it goes: who goes elsewhere does not wait for it.
+    to: Option<SocketAddr>,
 }
 
 /// What [`Pools::share`] found.
@@ -88,17 +113,12 @@ pub struct Dial<'p> {
 
 impl Dial<'_> {
     /// Opens the first stream, and shares the connection with all who come.
-    pub fn keep(
-        self,
-        connection: Multiplexed,
-        epoch: u32,
-        name: Option<&str>,
-        tls: Option<Arc<TlsFacts>>,
-    ) -> h2::Stream {
+    pub fn keep(self, connection: Multiplexed, epoch: u32, aim: Aim<'_>, tls: Option<Arc<TlsFacts>>) -> h2::Stream {
         let stream = connection.open();
         let mut servers = self.pools.servers.borrow_mut();
         let pool = pool(&mut servers, &self.server);
-        pool.shared.push(Shared { connection, epoch, name: name.map(Into::into), tls, unused: false });
+        let name = aim.name.map(Into::into);
+        pool.shared.push(Shared { connection, epoch, name, to: aim.to, tls, unused: false });
         stream
     }
 }
@@ -153,12 +173,12 @@ impl Pools {
         Pools { worker, servers: RefCell::default() }
     }
 
-    /// A connection to `server` for `name` that is still open; `only_reused` for the first request of a client under `aggressive`.
-    pub fn take(&self, server: &Server, only_reused: bool, name: Option<&str>) -> Option<Idle> {
+    /// A connection to `server` for `aim` that is still open; `only_reused` for the first request of a client under `aggressive`.
+    pub fn take(&self, server: &Server, only_reused: bool, aim: Aim<'_>) -> Option<Idle> {
         let mut servers = self.servers.borrow_mut();
         let pool = servers.get_mut(server.index)?;
         let found = loop {
-            let at = pool.idle.iter().rposition(|i| (i.reused || !only_reused) && i.name.as_deref() == name);
+            let at = pool.idle.iter().rposition(|i| (i.reused || !only_reused) && i.aim() == aim);
             let Some(at) = at else { break None };
             let idle = pool.idle.swap_remove(at);
             if idle.is_good(server) {
@@ -184,20 +204,22 @@ impl Pools {
         server.idle.shard(self.worker).set(pool.idle.len() as u32);
     }
 
-    /// A stream on a connection of HTTP/2 to `server` for `name`, or the way to have one. `crowd` requests may wait for one
+    /// A stream on a connection of HTTP/2 to `server` for `aim`, or the way to have one. `crowd` requests may wait for one
     /// that is being made; more ask for another.
-    pub fn share(&self, server: &Arc<Server>, name: Option<&str>, crowd: u32) -> Share<'_> {
+    pub fn share(&self, server: &Arc<Server>, aim: Aim<'_>, crowd: u32) -> Share<'_> {
         let mut servers = self.servers.borrow_mut();
         let pool = pool(&mut servers, server);
         pool.shared.retain(|s| !s.connection.is_closed() && s.epoch == server.epoch());
-        if let Some(shared) = pool.shared.iter_mut().find(|s| s.name.as_deref() == name && s.connection.has_room()) {
+        if let Some(shared) = pool.shared.iter_mut().find(|s| s.aim() == aim && s.connection.has_room()) {
             shared.unused = false;
             return Share::Stream(shared.connection.open(), shared.tls.clone());
         }
         match &pool.dialling {
-            Some(dialling) if dialling.waiting.get() < crowd => Share::Wait(Wait(dialling.clone())),
+            Some(dialling) if dialling.to == aim.to && dialling.waiting.get() < crowd => {
+                Share::Wait(Wait(dialling.clone()))
+            }
             _ => {
-                let dialling = Rc::new(Dialling::default());
+                let dialling = Rc::new(Dialling { to: aim.to, ..Dialling::default() });
                 pool.dialling = Some(dialling.clone());
                 Share::Dial(Dial { pools: self, server: server.clone(), dialling })
             }

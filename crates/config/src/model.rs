@@ -604,12 +604,22 @@ pub enum ServerAddress {
     Inet(SocketAddr),
     /// A Unix socket path.
     Unix(PathBuf),
+    /// Where the client connected to, as rules left it (`set-dst`): written as an address that is none, with port 0.
+    Destination(SocketAddr),
+}
+
+impl ServerAddress {
+    /// Whether it is another one for each connection.
+    #[inline]
+    pub fn is_destination(&self) -> bool {
+        matches!(self, ServerAddress::Destination(_))
+    }
 }
 
 impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ServerAddress::Inet(a) => write!(f, "{a}"),
+            ServerAddress::Inet(a) | ServerAddress::Destination(a) => write!(f, "{a}"),
             ServerAddress::Unix(p) => write!(f, "unix@{}", p.display()),
         }
     }

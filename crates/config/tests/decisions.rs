@@ -263,8 +263,8 @@ fn a_test_is_read_whole() {
         src = \"203.0.113.9\", dst = \"[::1]:80\", body = \"x\", tls = { alpn = \"h2\", early = true }, \
         client-cert = { s-dn = \"/CN=x\", serial = \"0A\", verify = 10 }, time = \"1970-01-02T00:00:01Z\" }\n\
         given = { servers = { \"web/s2\" = \"maint\" }, tables = [{ table = \"web\", key = \"203.0.113.9\", data = { \
-        http_req_rate = 120, \"gpc(1)\" = 3 } }], vars = { \"txn.a\" = \"b\" }, response = { status = 404, headers = { A = \"b\" }, body = \"no\" } }\n\
-        expect = { backend = \"web\", server = [\"s2\", \"10.0.0.1:80\"], status = 301, header = { location = \"/x\", a = true, b = false }, \
+        http_req_rate = 120, \"gpc(1)\" = 3 } }], vars = { \"txn.a\" = \"b\" }, resolve = { \"A.example.\" = \"192.0.2.1\" }, response = { status = 404, headers = { A = \"b\" }, body = \"no\" } }\n\
+        expect = { backend = \"web\", server = [\"s2\", \"10.0.0.1:80\"], destination = \"192.0.2.1:80\", status = 301, header = { location = \"/x\", a = true, b = false }, \
         body = \"y\", action = \"redirect\", sent = { method = \"GET\", url = \"/z\", header = { c = \"d\" } }, log = \"one\", \
         tracked = { table = \"web\", key = \"203.0.113.9\", data = { \"gpc(1)\" = 4 } } }");
     let arc = |text: &str| Arc::<str>::from(text);
@@ -303,11 +303,13 @@ fn a_test_is_read_whole() {
                 data: vec![(arc("http_req_rate"), 120), (arc("gpc(1)"), 3)],
             }],
             vars: vec![(arc("txn.a"), arc("b"))],
+            addresses: vec![(arc("a.example"), "192.0.2.1".parse().unwrap())],
             response: Some(GivenResponse { status: 404, headers: vec![(arc("A"), arc("b"))], body: arc("no") }),
         },
         expect: Expected {
             backend: Some(arc("web")),
             server: vec![arc("s2"), arc("10.0.0.1:80")],
+            destination: Some("192.0.2.1:80".parse().unwrap()),
             status: Some(301),
             headers: vec![
                 (arc("location"), ExpectedField::Is(arc("/x"))),

@@ -63,6 +63,19 @@ const CASES: &[(&str, &str, &str)] = &[
     ("EK0114", "resolve_retries", "[resolvers.dns]\nnameserver = \"10.0.0.53\"\nresolve_retries = 2"),
     ("EK0128", "dns", "[resolvers.dns]\nhold.valid = \"1s\""),
     ("EK0227", "true", "[resolvers.dns]\nparse-resolv-conf = true"),
+    (
+        "EK0131",
+        "{ name = \"a\", address = \"0.0.0.0:0\", check = { port = 80 } }",
+        "[backend.b]\nserver = [{ name = \"a\", address = \"0.0.0.0:0\", check = { port = 80 } }]",
+    ),
+    ("EK0211", "\"0.0.0.0:3000\"", "[backend.b]\nserver = [\"0.0.0.0:3000\"]"),
+    ("EK0211", "\":0\"", "[backend.b]\nserver = [\":0\"]"),
+    (
+        "EK0226",
+        "\"there\"",
+        "[[test]]\nrequest = { url = \"/\" }\ngiven.resolve = { a = \"there\" }\nexpect.status = 200",
+    ),
+    ("EK0226", "\"192.0.2.1\"", "[[test]]\nrequest = { url = \"/\" }\nexpect.destination = \"192.0.2.1\""),
     ("EK0245", "\"dns1:53\"", "[resolvers.dns]\nnameserver = [\"10.0.0.53\", \"dns1:53\"]"),
     (
         "EK0245",

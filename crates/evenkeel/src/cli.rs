@@ -322,6 +322,9 @@ pub struct Asked {
     /// A variable that is set already, as txn.name=value.
     #[arg(long, value_name = "NAME=VALUE", requires = "url")]
     pub var: Vec<String>,
+    /// What name servers answer to do-resolve, as a.example=192.0.2.1.
+    #[arg(long, value_name = "NAME=ADDRESS", requires = "url")]
+    pub resolve: Vec<String>,
     /// What the server answers, as status=503: shows the rules on responses.
     #[arg(long, value_name = "status=N", requires = "url")]
     pub response: Option<String>,

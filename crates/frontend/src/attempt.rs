@@ -229,6 +229,10 @@ impl<'l> Attempts<'l> {
     /// Prepares the next attempt, or gives up.
     async fn after_refusal(&mut self, conn: &mut Conn, tally: &mut Tally, refused: Refused) -> Result<(), End> {
         let group = self.group();
+        if matches!(refused.end, End::NoDestination | End::DestinationIsListener) {
+            // Nobody was asked, and it would not be otherwise the next time.
+            return Err(refused.end);
+        }
         let worker = conn.admission.worker.id;
         let server = &group.slots[refused.slot].server;
         let (sheet, backend) = (server.sheet.shard(worker), group.state.sheet.shard(worker));

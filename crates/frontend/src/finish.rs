@@ -252,6 +252,7 @@ impl Tally {
     /// The connection to the server stands.
     pub(crate) fn connected_by(&mut self, up: &Upstream, src: bool) {
         self.server_src = if src { up.stream.local_addr() } else { None };
+        self.server_addr = up.to.or(self.server_addr);
         self.server_wire = if up.stream.h2().is_some() { Wire::Http2 } else { Wire::Http1 };
         self.server_tls = up.tls.clone();
         self.server_reused = up.reused;
@@ -264,7 +265,8 @@ impl Tally {
         self.server_id = slot as u32 + 1;
         self.server_addr = match &chosen.conf.address {
             ServerAddress::Inet(addr) => Some(*addr),
-            ServerAddress::Unix(_) => None,
+            // Known once the connection stands.
+            ServerAddress::Unix(_) | ServerAddress::Destination(_) => None,
         };
         let again = self.server.as_ref().is_some_and(|s| Arc::ptr_eq(s, server));
         if !again {

@@ -51,4 +51,5 @@ pub use listener::{BindError, BindState, open, probe};
 pub use log::{LogPlan, Logs, Target};
 pub use snapshot::{Entrance, Lasting, Snapshot};
 pub use state::{Ends, Failure, Failures, FrontendState, Frontends, Gate, Process};
+pub use upstream::destination;
 pub use worker::{Command, Handle, Shared, Socket, spawn};

@@ -118,7 +118,8 @@ fn has_rules(front: &config::Frontend, config: &config::Config) -> bool {
             &back.http_response,
             &back.http_after_response,
         ];
-        sets.iter().any(|rules| !rules.is_empty()) || back.servers.iter().any(|server| server.send_proxy.is_some())
+        sets.iter().any(|rules| !rules.is_empty())
+            || back.servers.iter().any(|server| server.send_proxy.is_some() || server.address.is_destination())
     };
     let formats = [&front.log_text, &front.log_sd, &front.error_log_text, &front.unique_id_format];
     let loggers = || {

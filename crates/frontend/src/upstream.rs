@@ -2,14 +2,15 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use evenkeel_acl::TlsFacts;
-use evenkeel_backend::{Chooser, Group, Idle, Lease, Rank, Server, Share, Slot, Waiter, dial, greet};
+use evenkeel_acl::{Session, TlsFacts};
+use evenkeel_backend::{Aim, Chooser, Group, Idle, Lease, Rank, Server, Share, Slot, Waiter, dial, greet};
 use evenkeel_config::{self as config, Mode, Proto, Reuse, Ws};
 use evenkeel_tls::Connector;
 use evenkeel_wire::h2::{ClientSettings, Multiplexed, Scheme};
@@ -35,6 +36,8 @@ pub(crate) struct Upstream {
     pub(crate) scheme: &'static Scheme,
     /// What its TLS handshake came to.
     pub(crate) tls: Option<Arc<TlsFacts>>,
+    /// Where it goes, when the server stands at the destination of the client's connection.
+    pub(crate) to: Option<SocketAddr>,
     /// The name asked for by SNI.
     name: Option<Box<str>>,
     /// The PROXY header it began with: it is its client's alone.
@@ -197,12 +200,12 @@ pub(crate) async fn connect(
 ) -> Result<Upstream, Refused> {
     let Chosen { slot, lease } = chosen;
     let at = &group.slots[slot];
-    let plain = at.connector.is_none() && at.conf.send_proxy.is_none();
+    let plain = at.connector.is_none() && at.conf.send_proxy.is_none() && !at.conf.address.is_destination();
     // By far the most requests find an idle connection in the clear: nothing else is prepared for them.
     if plain
         && !fresh
         && conn.own.is_none()
-        && let Some(idle) = pooled(conn, group, lease.server(), None)
+        && let Some(idle) = pooled(conn, group, lease.server(), Aim::default())
     {
         let server = lease.server().clone();
         conn.admission.worker.note_reuse(group, &server);
@@ -212,6 +215,7 @@ pub(crate) async fn connect(
             lease: Some(lease),
             reused: true,
             scheme: &Scheme::HTTP,
+            to: None,
             name: None,
             greeting: None,
             epoch: idle.epoch,
@@ -226,7 +230,14 @@ pub(crate) async fn connect(
 async fn make(conn: &mut Conn, group: &Group, chosen: Chosen, fresh: bool, asked: &Asked) -> Result<Upstream, Refused> {
     let Chosen { slot, lease } = chosen;
     let greeting = greeting::of(conn, group, slot, &asked.extras);
-    let way = Way::to(group, slot, asked, greeting.as_deref());
+    let to = match group.slots[slot].conf.address.is_destination() {
+        false => None,
+        true => {
+            let found = destination(&conn.session, conn.admission.listening.bind.conf.transparent);
+            Some(found.map_err(|end| Refused { slot, end })?)
+        }
+    };
+    let way = Way::to(group, slot, to, asked, greeting.as_deref());
     let server = lease.server().clone();
     let worker = conn.admission.worker.clone();
     let up = |stream: Stream, tls: Option<Arc<TlsFacts>>, reused: bool, epoch: u32| Upstream {
@@ -235,14 +246,15 @@ async fn make(conn: &mut Conn, group: &Group, chosen: Chosen, fresh: bool, asked
         lease: Some(lease),
         reused,
         scheme: way.scheme(),
-        name: way.name.map(Into::into),
+        to,
+        name: way.aim.name.map(Into::into),
         greeting: greeting.clone(),
         epoch,
         server: server.clone(),
     };
     if let Some(mut own) = conn.own.take() {
         let good = !fresh && Arc::ptr_eq(&own.server, &server) && own.epoch == server.epoch();
-        let same = own.name.as_deref() == way.name && own.greeting == greeting;
+        let same = own.aim() == way.aim && own.greeting == greeting;
         if good && same && !own.stream.is_readable_now() {
             worker.note_reuse(group, &server);
             own.lease = up(Stream::Lent, None, true, 0).lease;
@@ -252,7 +264,7 @@ async fn make(conn: &mut Conn, group: &Group, chosen: Chosen, fresh: bool, asked
     }
     if !fresh
         && greeting.is_none()
-        && let Some(idle) = pooled(conn, group, &server, way.name)
+        && let Some(idle) = pooled(conn, group, &server, way.aim)
     {
         worker.note_reuse(group, &server);
         return Ok(up(idle.stream, idle.tls, true, idle.epoch));
@@ -264,7 +276,7 @@ async fn make(conn: &mut Conn, group: &Group, chosen: Chosen, fresh: bool, asked
         if !way.may_share {
             break None;
         }
-        match worker.pools.share(&server, way.name, settings.max_streams) {
+        match worker.pools.share(&server, way.aim, settings.max_streams) {
             Share::Stream(stream, tls) => {
                 worker.note_reuse(group, &server);
                 return Ok(up(stream.into(), tls, true, server.epoch()));
@@ -295,7 +307,7 @@ async fn make(conn: &mut Conn, group: &Group, chosen: Chosen, fresh: bool, asked
         Err(Expired) => return Err(Refused { slot, end: End::ConnectTimeout }),
     };
     let stream = match dial {
-        Some(dial) => dial.keep(connection, epoch, way.name, tls.clone()),
+        Some(dial) => dial.keep(connection, epoch, way.aim, tls.clone()),
         // It serves this request alone and closes after it.
         None => connection.open(),
     };
@@ -305,8 +317,8 @@ async fn make(conn: &mut Conn, group: &Group, chosen: Chosen, fresh: bool, asked
 /// How a server is reached for one request.
 struct Way<'a> {
     slot: &'a Slot,
-    /// The name asked for by SNI.
-    name: Option<&'a str>,
+    /// The name asked for by SNI, and the destination of a server that stands there.
+    aim: Aim<'a>,
     /// The PROXY header to begin with.
     greeting: Option<&'a [u8]>,
     /// It may be a stream of a connection that others use too.
@@ -316,7 +328,13 @@ struct Way<'a> {
 }
 
 impl<'a> Way<'a> {
-    fn to(group: &'a Group, slot: usize, asked: &'a Asked, greeting: Option<&'a [u8]>) -> Way<'a> {
+    fn to(
+        group: &'a Group,
+        slot: usize,
+        to: Option<SocketAddr>,
+        asked: &'a Asked,
+        greeting: Option<&'a [u8]>,
+    ) -> Way<'a> {
         let at = &group.slots[slot];
         let http = group.conf.mode == Mode::Http;
         let offers = at.conf.proto != Some(Proto::H1)
@@ -333,7 +351,8 @@ impl<'a> Way<'a> {
                 Ws::H2 => false,
             };
         let may_share = http && offers && !only_h1 && group.conf.reuse != Reuse::Never && greeting.is_none();
-        Way { slot: at, name: asked.name_for(slot), greeting, may_share, only_h1: only_h1 || !http || !offers }
+        let aim = Aim { name: asked.name_for(slot), to };
+        Way { slot: at, aim, greeting, may_share, only_h1: only_h1 || !http || !offers }
     }
 
     fn scheme(&self) -> &'static Scheme {
@@ -342,7 +361,7 @@ impl<'a> Way<'a> {
 
     /// Makes a connection, with TLS where the server has it.
     async fn open(&self, keepalive: bool) -> Result<Stream, End> {
-        let stream = dial(&self.slot.conf, keepalive).await.map_err(|e| End::connect_failed(&e))?;
+        let stream = dial(&self.slot.conf, self.aim.to, keepalive).await.map_err(|e| End::connect_failed(&e))?;
         if let Some(header) = self.greeting {
             greet(&stream, header).await.map_err(|e| End::connect_failed(&e))?;
         }
@@ -350,7 +369,7 @@ impl<'a> Way<'a> {
         let Stream::Plain(socket) = stream else { return Ok(stream) };
         let http1: [&[u8]; 1] = [b"http/1.1"];
         let alpn = (self.only_h1 && connector.offers(b"h2")).then_some(&http1[..]);
-        let session = connector.begin(self.name, alpn).map_err(|error| {
+        let session = connector.begin(self.aim.name, alpn).map_err(|error| {
             tracing::debug!("no TLS with {}: {error}", self.slot.server.name);
             End::ServerTlsProtocol
         })?;
@@ -362,7 +381,7 @@ impl<'a> Way<'a> {
     /// What the handshake came to.
     fn facts(&self, stream: &Stream) -> Option<Arc<TlsFacts>> {
         let (connector, tls) = (self.slot.connector.as_ref()?, stream.tls()?);
-        Some(Arc::new(tls.common(|common| connector.facts(common, self.name))))
+        Some(Arc::new(tls.common(|common| connector.facts(common, self.aim.name))))
     }
 
     /// Whether what was made speaks HTTP/2.
@@ -398,14 +417,14 @@ pub(crate) struct Refused {
     pub(crate) end: End,
 }
 
-fn pooled(conn: &Conn, group: &Group, server: &Arc<Server>, name: Option<&str>) -> Option<Idle> {
+fn pooled(conn: &Conn, group: &Group, server: &Arc<Server>, aim: Aim<'_>) -> Option<Idle> {
     let first = conn.requests <= 1;
     let only_reused = match (group.conf.reuse, first) {
         (Reuse::Never, _) | (Reuse::Safe, true) => return None,
         (Reuse::Aggressive, true) => true,
         (Reuse::Safe | Reuse::Aggressive, false) | (Reuse::Always, _) => false,
     };
-    conn.admission.worker.pools.take(server, only_reused, name)
+    conn.admission.worker.pools.take(server, only_reused, aim)
 }
 
 impl Worker {
@@ -415,7 +434,21 @@ impl Worker {
     }
 }
 
+/// Where a server is that stands at the destination of the connection, as rules left it. On a `transparent` bind the address
+/// that was connected to is somebody else's; on any other it is our own.
+pub fn destination(session: &Session, transparent: bool) -> Result<SocketAddr, End> {
+    let to = session.dst.filter(|to| to.port() != 0 && !to.ip().is_unspecified()).ok_or(End::NoDestination)?;
+    match session.real.1 == Some(to) && !transparent {
+        true => Err(End::DestinationIsListener),
+        false => Ok(to),
+    }
+}
+
 impl Upstream {
+    fn aim(&self) -> Aim<'_> {
+        Aim { name: self.name.as_deref(), to: self.to }
+    }
+
     /// The server.
     pub(crate) fn server(&self) -> &Arc<Server> {
         &self.server
@@ -440,6 +473,7 @@ impl Upstream {
                     reused: self.reused,
                     epoch: self.epoch,
                     name: self.name,
+                    to: self.to,
                     tls: self.tls,
                 };
                 conn.admission.worker.pools.put(&self.server, idle, limit);

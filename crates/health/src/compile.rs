@@ -170,7 +170,7 @@ impl Compiled {
                 true => format!("[{}]:{}", at.ip(), at.port()),
                 false => at.to_string(),
             },
-            (None, ServerAddress::Unix(_)) => "localhost".to_owned(),
+            (None, ServerAddress::Unix(_) | ServerAddress::Destination(_)) => "localhost".to_owned(),
         }
     }
 
@@ -184,9 +184,13 @@ impl Compiled {
                 to.set_port(port.unwrap_or(at.port()));
                 ServerAddress::Inet(to)
             }
-            (ServerAddress::Unix(_), Some(ip), Some(port)) => ServerAddress::Inet(SocketAddr::new(ip, port)),
+            (ServerAddress::Unix(_) | ServerAddress::Destination(_), Some(ip), Some(port)) => {
+                ServerAddress::Inet(SocketAddr::new(ip, port))
+            }
             // Half an address replaces no socket path.
             (ServerAddress::Unix(path), _, _) => ServerAddress::Unix(path.clone()),
+            // The configuration has no such check.
+            (ServerAddress::Destination(none), _, _) => ServerAddress::Destination(*none),
         }
     }
 }

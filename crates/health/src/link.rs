@@ -53,6 +53,7 @@ async fn connect(target: &ServerAddress) -> io::Result<Socket> {
             stream.into()
         }
         ServerAddress::Unix(path) => UnixStream::connect(path).await?.into(),
+        ServerAddress::Destination(_) => return Err(io::ErrorKind::AddrNotAvailable.into()),
     })
 }
 
@@ -64,7 +65,7 @@ async fn greet(socket: &Socket, target: &ServerAddress, greeting: &Greeting) -> 
         Greeting::Line => {
             let ends = match target {
                 ServerAddress::Inet(at) => socket.local_addr().map(|from: SocketAddr| (from, *at)),
-                ServerAddress::Unix(_) => None,
+                ServerAddress::Unix(_) | ServerAddress::Destination(_) => None,
             };
             line(&mut text, ends);
             &text

@@ -36,7 +36,7 @@ impl Origin {
 }
 
 fn idle(stream: Stream, server: &Server) -> Idle {
-    Idle { stream, reused: false, name: None, tls: None, epoch: server.epoch() }
+    Idle { stream, reused: false, name: None, to: None, tls: None, epoch: server.epoch() }
 }
 
 async fn readable(stream: &Stream) {
@@ -65,10 +65,10 @@ fn last_in_first_out_and_the_level_follows() {
             assert_eq!(level(&server), [0, n]);
         }
         while let Some(expected) = ports.pop() {
-            assert_eq!(port(&pools.take(&server, false, None).unwrap()), expected);
+            assert_eq!(port(&pools.take(&server, false, Aim::default()).unwrap()), expected);
             assert_eq!(level(&server), [0, ports.len() as u32]);
         }
-        assert!(pools.take(&server, false, None).is_none());
+        assert!(pools.take(&server, false, Aim::default()).is_none());
     });
 }
 
@@ -87,7 +87,7 @@ fn what_the_server_closed_or_spoke_on_is_not_given_out() {
         for stream in [good, closed, spoken] {
             pools.put(&server, idle(stream, &server), None);
         }
-        assert_eq!(port(&pools.take(&server, false, None).unwrap()), expected);
+        assert_eq!(port(&pools.take(&server, false, Aim::default()).unwrap()), expected);
         assert_eq!(level(&server), [0, 0]);
     });
 }
@@ -108,7 +108,7 @@ fn a_connection_whose_last_read_filled_the_buffer_is_good() {
             }
         }
         pools.put(&server, idle(near, &server), None);
-        assert!(pools.take(&server, false, None).is_some(), "nothing is left to read on it");
+        assert!(pools.take(&server, false, Aim::default()).is_some(), "nothing is left to read on it");
     });
 }
 
@@ -121,12 +121,12 @@ fn a_new_epoch_retires_what_was_connected_before() {
         let (pooled, late) = (idle(pooled, &server), idle(late, &server));
         pools.put(&server, pooled, None);
         server.next_epoch();
-        assert!(pools.take(&server, false, None).is_none());
+        assert!(pools.take(&server, false, Aim::default()).is_none());
         pools.put(&server, late, None);
         assert_eq!(level(&server), [0, 0], "one that comes back late is not kept");
         let (new, _c) = origin.connect().await;
         pools.put(&server, idle(new, &server), None);
-        assert!(pools.take(&server, false, None).is_some());
+        assert!(pools.take(&server, false, Aim::default()).is_some());
     });
 }
 
@@ -157,9 +157,9 @@ fn only_what_was_reused_before_serves_a_first_request_under_aggressive() {
             ports.push(near.local_addr().unwrap().port());
             pools.put(&server, Idle { reused, ..idle(near, &server) }, None);
         }
-        assert_eq!(port(&pools.take(&server, true, None).unwrap()), ports[2]);
-        assert_eq!(port(&pools.take(&server, true, None).unwrap()), ports[0]);
-        assert!(pools.take(&server, true, None).is_none());
+        assert_eq!(port(&pools.take(&server, true, Aim::default()).unwrap()), ports[2]);
+        assert_eq!(port(&pools.take(&server, true, Aim::default()).unwrap()), ports[0]);
+        assert!(pools.take(&server, true, Aim::default()).is_none());
         assert_eq!(level(&server), [2, 0]);
     });
 }
@@ -206,7 +206,7 @@ fn a_purge_closes_half_of_what_was_not_needed() {
                         pools.put(&server, idle(near, &server), None);
                     }
                     4..7 => {
-                        let got = pools.take(&server, false, None).map(|i| port(&i));
+                        let got = pools.take(&server, false, Aim::default()).map(|i| port(&i));
                         assert_eq!(got, model.pop(), "seed {seed} step {step}");
                         unneeded = unneeded.min(model.len());
                     }
@@ -254,14 +254,14 @@ fn an_index_is_given_out_again_only_when_no_pool_holds_its_server() {
         drop(old);
         let other = server(&indexes);
         assert_ne!(other.index, index, "its connections still lie in the pool");
-        assert!(pools.take(&other, false, None).is_none());
+        assert!(pools.take(&other, false, Aim::default()).is_none());
         pools.purge();
         let new = server(&indexes);
         assert_eq!(new.index, index);
-        assert!(pools.take(&new, false, None).is_none());
+        assert!(pools.take(&new, false, Aim::default()).is_none());
         let (near, _b) = origin.connect().await;
         let expected = near.local_addr().unwrap().port();
         pools.put(&new, idle(near, &new), None);
-        assert_eq!(port(&pools.take(&new, false, None).unwrap()), expected);
+        assert_eq!(port(&pools.take(&new, false, Aim::default()).unwrap()), expected);
     });
 }

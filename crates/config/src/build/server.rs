@@ -40,6 +40,13 @@ pub(super) fn servers(layers: &Layers<'_, '_>, mode: Mode, cx: &mut Cx<'_>) -> V
                 let at = said.first().map_or(value.at, |value| value.at);
                 cx.connect_by((layers.name, &name), &tls.options, &tables, at);
             }
+            if let Some(check) = server.check.as_ref().filter(|_| address.is_destination())
+                && (check.addr.is_none() || check.port.is_none())
+            {
+                cx.sink
+                    .error(codes::CONTRADICTION, value.at, format!("the server `{name}` has no address that could be checked"))
+                    .hint("it stands wherever each connection goes: write `check = { addr = \"10.0.0.1\", port = 80 }` or `check = false`");
+            }
             servers.push(Arc::new(Server { name, id, place: cx.files.place(value.at), address, ..server }));
         }
     }
@@ -80,6 +87,9 @@ fn server_address(value: &Val<'_>, cx: &mut Cx<'_>) -> Option<ServerAddress> {
         Ok(Address::Fd(_)) => bad(cx, "a descriptor cannot be connected to"),
         Ok(Address::Inet(_, ports) | Address::Name(_, ports)) if ports.first != ports.last => {
             bad(cx, "a server has one port")
+        }
+        Ok(Address::Inet(ip, ports)) if ip.is_unspecified() && ports.first == 0 && !text.starts_with(':') => {
+            Some(ServerAddress::Destination((ip, 0).into()))
         }
         Ok(Address::Inet(_, ports) | Address::Name(_, ports)) if ports.first == 0 => {
             bad(cx, "port 0 cannot be connected to")

@@ -199,6 +199,20 @@ fn given(node: &Node<'_>, built: &Built, cx: &mut Cx<'_>) -> Given {
         }
         given.vars.extend(entry.value.text().map(|text| (Arc::from(entry.name), Arc::from(text))));
     }
+    for entry in entries(node.find("resolve")) {
+        let text = entry.value.text().unwrap_or_default();
+        match text.parse() {
+            Ok(ip) => {
+                let name = entry.name.strip_suffix('.').unwrap_or(entry.name).to_ascii_lowercase();
+                given.addresses.push((Arc::from(name), ip));
+            }
+            Err(_) => {
+                cx.sink
+                    .error(codes::BAD_TEST, entry.value.at, format!("\"{text}\" is not an address"))
+                    .hint("write \"192.0.2.1\" or \"2001:db8::1\"");
+            }
+        }
+    }
     given.response = node.find("response").and_then(Val::table).map(|node| GivenResponse {
         status: status(node.find("status")).unwrap_or(200),
         headers: fields(node.find("headers"), cx),
@@ -314,6 +328,16 @@ fn expected(node: &Node<'_>, built: &Built, cx: &mut Cx<'_>) -> Expected {
     Expected {
         backend,
         server: servers,
+        destination: node.find("destination").and_then(|value| {
+            let text = value.text()?;
+            let found = text.parse().ok();
+            if found.is_none() {
+                cx.sink
+                    .error(codes::BAD_TEST, value.at, format!("\"{text}\" is not an address with a port"))
+                    .hint("write \"192.0.2.1:80\" or \"[2001:db8::1]:80\"");
+            }
+            found
+        }),
         status: status(node.find("status")),
         headers: expected_fields(node.find("header"), cx),
         body: node.find("body").and_then(arc),

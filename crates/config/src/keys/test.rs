@@ -320,6 +320,15 @@ static GIVEN: Table = Table {
             "tables = [{ table = \"limits\", key = \"203.0.113.9\", data = { http_req_rate = 120 } }]",
         ),
         key(
+            "resolve",
+            Sections::ANY,
+            Kind::Named(&Kind::Text("an address such as \"192.0.2.1\"")),
+            Fallback::Says("no name has an address"),
+            "",
+            "What name servers answer to `do-resolve`, by name.",
+            "resolve = { \"a.example\" = \"192.0.2.1\" }",
+        ),
+        key(
             "vars",
             Sections::ANY,
             Kind::Named(&Kind::Text("a text")),
@@ -428,6 +437,15 @@ static EXPECT: Table = Table {
             "",
             "The backend it is sent to.",
             "backend = \"api\"",
+        ),
+        key(
+            "destination",
+            Sections::ANY,
+            Kind::Text("an address such as \"192.0.2.1:80\""),
+            Fallback::Says("not looked at"),
+            "",
+            "Where it is sent when its server is `0.0.0.0:0`: to the destination of the connection as rules left it.",
+            "destination = \"192.0.2.1:80\"",
         ),
         key(
             "server",

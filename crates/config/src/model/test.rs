@@ -3,7 +3,7 @@
 //! Checked against the rest of the file when it is loaded; run by `evenkeel test`, by `evenkeel check --strict` and before a
 //! reload. What is not given is not looked at.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::Place;
@@ -62,6 +62,8 @@ pub struct Given {
     pub tables: Vec<GivenEntry>,
     /// Variables by name with scope: `txn.user`.
     pub vars: Vec<(Arc<str>, Arc<str>)>,
+    /// What name servers answer, by name in small letters.
+    pub addresses: Vec<(Arc<str>, IpAddr)>,
     /// What the server answers; `None`: 200 without fields.
     pub response: Option<GivenResponse>,
 }
@@ -108,6 +110,8 @@ pub struct Expected {
     pub backend: Option<Arc<str>>,
     /// The server it is sent to, or one of several.
     pub server: Vec<Arc<str>>,
+    /// Where it is sent when its server stands at the destination of the connection.
+    pub destination: Option<SocketAddr>,
     /// The status the client gets.
     pub status: Option<u16>,
     /// Fields of the answer to the client.

@@ -159,7 +159,8 @@ fn asked(args: &cli::Asked) -> Result<(Question, Told), String> {
     let servers = args.server_state.iter().map(|text| question::server_state(text)).collect::<Result<_, _>>()?;
     let tables = args.table.iter().map(|text| question::entry(text)).collect::<Result<_, _>>()?;
     let vars = args.var.iter().map(|text| question::variable(text)).collect::<Result<_, _>>()?;
-    Ok((question, Told { servers, tables, vars, response: response(args)? }))
+    let addresses = args.resolve.iter().map(|text| question::resolved(text)).collect::<Result<_, _>>()?;
+    Ok((question, Told { servers, tables, vars, addresses, response: response(args)? }))
 }
 
 /// `--tls version=TLSv1.2 --tls alpn=h2 --client-cert FILE`.

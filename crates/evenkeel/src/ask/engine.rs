@@ -14,8 +14,8 @@ use evenkeel_acl::{
     Trace, VarScope, Verdict, Wait, Wire, count,
 };
 use evenkeel_config::{self as config, Config, Mode};
-use evenkeel_frontend::End;
 use evenkeel_frontend::messages::{Answer, capture, capture_cookie, forwarded_for, host_of_old};
+use evenkeel_frontend::{End, destination};
 use evenkeel_proto::{Head, Method, Version};
 
 use super::effects::{self, Shot};
@@ -439,7 +439,10 @@ impl<'c> Engine<'c> {
         self.look(Phase::Request, |ctx| question.settle(ctx, answer));
         match answer {
             Some(ip) => format!("resolves {} to {ip}", question.name),
-            None => format!("resolves {}: no address is given for it", question.name),
+            None => format!(
+                "resolves {}: no address is given for it (--resolve NAME=ADDRESS, or `resolve` of a test)",
+                question.name
+            ),
         }
     }
 
@@ -546,9 +549,16 @@ impl<'c> Engine<'c> {
     fn choose(&mut self, back: &Arc<config::Backend>) -> bool {
         let wanted = self.wanted(back);
         let src = self.scene.session.src.map(|a| a.ip());
-        let (choice, end) = servers::choose(back, self.given, src, wanted.as_ref());
+        let (mut choice, mut end) = servers::choose(back, self.given, src, wanted.as_ref());
         let chosen = back.servers.iter().find(|server| choice.chosen.as_deref() == Some(&*server.name));
         self.scene.server = chosen.map(|server| (server.name.clone(), server.id));
+        if end.is_none() && chosen.is_some_and(|server| server.address.is_destination()) {
+            let transparent = self.front.binds.iter().any(|bind| bind.transparent);
+            match destination(&self.scene.session, transparent) {
+                Ok(to) => choice.destination = Some(to.to_string()),
+                Err(why) => end = Some(why),
+            }
+        }
         self.walk.servers = Some(choice);
         match end {
             Some(end) => {

@@ -130,6 +130,7 @@ impl Given {
                 _ => self.vars.push((var, value.clone())),
             }
         }
+        self.addresses.extend(told.addresses.iter().cloned());
         if let Some(response) = &told.response {
             self.response = Some(response.clone());
         }

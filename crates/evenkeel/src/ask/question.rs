@@ -3,7 +3,7 @@
 //! Plain data that also crosses the control socket. Nothing here looks at a configuration but [`Question::of_test`] and
 //! [`Told::of_test`], which only copy.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use evenkeel_config as config;
 use evenkeel_config::handshake::Handshake;
@@ -47,6 +47,9 @@ pub struct Told {
     pub tables: Vec<Entry>,
     /// Variables by name with scope.
     pub vars: Vec<(String, String)>,
+    /// Addresses of names, in small letters, that rules ask for.
+    #[serde(default)]
+    pub addresses: Vec<(String, IpAddr)>,
     /// The answer of the server.
     pub response: Option<Response>,
 }
@@ -208,6 +211,13 @@ pub fn variable(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+/// `--resolve a.example=192.0.2.1`.
+pub fn resolved(text: &str) -> Result<(String, IpAddr), String> {
+    let wrong = || format!("`{text}` is no address of a name: write a.example=192.0.2.1");
+    let (name, ip) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase(), ip.parse().map_err(|_| wrong())?))
+}
+
 impl Question {
     /// The request of a test.
     pub fn of_test(request: &config::TestRequest) -> Question {
@@ -280,6 +290,7 @@ impl Told {
             servers: given.servers.iter().map(|(b, s, st)| (b.to_string(), s.to_string(), state(st))).collect(),
             tables: given.tables.iter().map(table).collect(),
             vars: owned(&given.vars),
+            addresses: given.addresses.iter().map(|(name, ip)| (name.to_string(), *ip)).collect(),
             // A test that says nothing of the answer means one that has nothing to say.
             response: Some(response.unwrap_or_default()),
         }

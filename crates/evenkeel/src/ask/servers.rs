@@ -84,6 +84,7 @@ pub fn choose(
             _ => None,
         },
         any_of: possible.iter().map(|at| back.servers[*at].name.to_string()).collect(),
+        destination: None,
         waits: end.is_none() && (possible.is_empty() || full),
         why: String::new(),
         considered: Vec::new(),

@@ -171,7 +171,8 @@ fn servers(walk: &Walk, style: Style, out: &mut String) {
         (None, 0, false) => "no server".to_owned(),
         (None, ..) => format!("server {}", style.bold(&format!("any of {}", choice.any_of.join(", ")))),
     };
-    put(out, 0, &format!("{head} ({}): {}", choice.algorithm, choice.why));
+    let to = choice.destination.as_ref().map_or_else(String::new, |to| format!(" at {to}"));
+    put(out, 0, &format!("{head}{to} ({}): {}", choice.algorithm, choice.why));
     for server in &choice.considered {
         put_server(server, style, out);
     }

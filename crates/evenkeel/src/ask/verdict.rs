@@ -122,6 +122,11 @@ fn compare(config: &Config, expect: &Expected, walk: &Walk) -> Vec<Mismatch> {
         };
         check("server", holds, &expect.server.join(" or "), &got);
     }
+    if let Some(destination) = expect.destination {
+        let wanted = destination.to_string();
+        let got = walk.servers.as_ref().and_then(|choice| choice.destination.as_deref()).unwrap_or("none");
+        check("destination", got == wanted, &wanted, got);
+    }
     if let Some(action) = expect.action {
         let word = action_word(action);
         check("action", walk.outcome.action == word, word, &walk.outcome.action);

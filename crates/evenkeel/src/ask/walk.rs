@@ -164,6 +164,9 @@ pub struct ServerChoice {
     /// The servers it may be: more than one where turns or chance decide.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub any_of: Vec<String>,
+    /// Where it is sent, when the server stands at the destination of the connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<String>,
     /// Whether it waits for a free slot.
     #[serde(default, skip_serializing_if = "is_default")]
     pub waits: bool,

@@ -345,6 +345,12 @@ ends! {
     NoMemory = "EV312" "no_memory", Operator, b'R' Connect, Some(503), Some("proxy_internal_error"),
         "the system has no memory left for another connection",
         "look at the memory of the machine and of its sockets (net.ipv4.tcp_mem), or lower global.maxconn";
+    NoDestination = "EV313" "no_destination", Operator, b'S' Connect, Some(503), Some("proxy_configuration_error"),
+        "the server stands at the destination of the connection, and that is no address: it came by a Unix socket, or a rule made it 0.0.0.0 or port 0",
+        "let a rule set it: set-dst and set-dst-port";
+    DestinationIsListener = "EV314" "destination_is_listener", Operator, b'S' Connect, Some(503), Some("proxy_loop_detected"),
+        "the server stands at the destination of the connection, and that is the listener it came by: it would go round in circles",
+        "let a rule set another one (set-dst), and answer requests whose name has no address";
     Denied = "EV320" "denied", Operator, b'P' Request, Some(403), Some("http_request_denied"),
         "a rule denied the request",
         "look at the deny rules of the frontend and the backend if it should have passed";
