@@ -5,6 +5,7 @@
 //! allocates nothing once the buffers of the [`Ctx`] are warm.
 
 mod alias;
+mod cbor;
 mod date;
 mod encode;
 mod parse;
@@ -15,7 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use alias::{ALIASES, Alias};
-use encode::{Cast, Flags, Out, Use, json, json_string};
+use encode::{Cast, Flags, Out, Use, hex, json, json_string};
 
 use crate::acl::Acls;
 use crate::cond::Scope;
@@ -101,8 +102,8 @@ impl fmt::Debug for LogFormat {
 #[derive(Clone, Debug)]
 pub(crate) struct Format {
     usage: Use,
-    /// `%{+json}o`: the named items make one JSON object, and all else is left out.
-    object: bool,
+    /// `%{+json}o`, `%{+cbor}o`: the named items make one JSON object or CBOR map, and all else is left out.
+    object: Option<Flags>,
     pieces: Vec<Piece>,
 }
 
@@ -147,7 +148,7 @@ impl Format {
     /// The text, when there is no item in it.
     pub(crate) fn literal(&self) -> Option<&[u8]> {
         match self.pieces.as_slice() {
-            _ if self.object => None,
+            _ if self.object.is_some() => None,
             [] => Some(b""),
             [Piece::Text(text)] => Some(text),
             _ => None,
@@ -156,8 +157,10 @@ impl Format {
 
     /// Appends the text with its items filled in.
     pub(crate) fn write(&self, ctx: &Ctx<'_>, out: &mut Vec<u8>) {
-        if self.object {
-            return self.write_object(ctx, out);
+        match self.object {
+            None => {}
+            Some(flags) if flags.cbor => return cbor_into(flags, ctx, out, |out| self.write_map(ctx, out)),
+            Some(_) => return self.write_object(ctx, out),
         }
         let mut blank = true;
         for piece in &self.pieces {
@@ -176,29 +179,58 @@ impl Format {
         }
     }
 
-    fn write_object(&self, ctx: &Ctx<'_>, out: &mut Vec<u8>) {
-        let named = self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Item(item) => Some((item.name.as_deref()?, item)),
+    fn named(&self) -> impl Iterator<Item = (&str, &Item)> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Item(item) => Some((item.name.as_deref()?, &**item)),
             Piece::Text(_) | Piece::Blank => None,
-        });
+        })
+    }
+
+    fn write_map(&self, ctx: &Ctx<'_>, out: &mut Vec<u8>) {
+        out.push(cbor::MAP);
+        for (name, item) in self.named() {
+            cbor::text(name.as_bytes(), out);
+            item.write_value(ctx, cbor::value, out);
+        }
+        out.push(cbor::BREAK);
+    }
+
+    fn write_object(&self, ctx: &Ctx<'_>, out: &mut Vec<u8>) {
         out.push(b'{');
-        for (at, (name, item)) in named.enumerate() {
+        for (at, (name, item)) in self.named().enumerate() {
             if at > 0 {
                 out.extend_from_slice(b", ");
             }
             json_string(name.as_bytes(), out);
             out.extend_from_slice(b": ");
-            item.write_json(ctx, out);
+            item.write_value(ctx, json, out);
         }
         out.push(b'}');
+    }
+}
+
+/// How a value is written as data.
+type Encode = fn(Option<Sample<'_>>, Option<Cast>, &mut Vec<u8>);
+
+/// CBOR as it is, or in digits.
+fn cbor_into(flags: Flags, ctx: &Ctx<'_>, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    match flags.bin {
+        true => write(out),
+        false => ctx.buffers.with(|bytes| {
+            write(bytes);
+            hex(bytes, out);
+        }),
     }
 }
 
 impl Item {
     /// Whether it stands for something, be it nothing at all.
     fn write(&self, ctx: &Ctx<'_>, usage: Use, bytes: &mut Vec<u8>) -> bool {
-        if self.flags.json {
-            self.write_json(ctx, bytes);
+        if self.flags.encodes() {
+            match self.flags.cbor {
+                true => cbor_into(self.flags, ctx, bytes, |bytes| self.write_value(ctx, cbor::value, bytes)),
+                false => self.write_value(ctx, json, bytes),
+            }
             return true;
         }
         let mut out = Out::new(bytes, self.flags, usage);
@@ -213,11 +245,11 @@ impl Item {
         !out.is_skipped()
     }
 
-    fn write_json(&self, ctx: &Ctx<'_>, bytes: &mut Vec<u8>) {
+    fn write_value(&self, ctx: &Ctx<'_>, encode: Encode, bytes: &mut Vec<u8>) {
         match &self.what {
             What::Sample(expr) => {
-                if expr.one(ctx, |sample| json(Some(sample), self.cast, bytes)).is_none() {
-                    json(None, self.cast, bytes);
+                if expr.one(ctx, |sample| encode(Some(sample), self.cast, bytes)).is_none() {
+                    encode(None, self.cast, bytes);
                 }
             }
             What::Alias(alias) => ctx.buffers.with(|text| {
@@ -229,7 +261,7 @@ impl Item {
                     text if alias.output == Type::Int => text.as_int().map(Sample::Int),
                     text => Some(text),
                 };
-                json(sample, self.cast, bytes);
+                encode(sample, self.cast, bytes);
             }),
         }
     }
@@ -238,14 +270,18 @@ impl Item {
 /// Canonical text: parsed again it is the same format.
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.object {
-            f.write_str("%{+json}o")?;
+        if let Some(flags) = self.object {
+            f.write_str(match (flags.cbor, flags.bin) {
+                (false, _) => "%{+json}o",
+                (true, false) => "%{+cbor}o",
+                (true, true) => "%{+cbor,+bin}o",
+            })?;
         }
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => f.write_str(&String::from_utf8_lossy(text).replace('%', "%%"))?,
                 Piece::Blank => f.write_str(" ")?,
-                Piece::Item(item) => item.print(self.object, f)?,
+                Piece::Item(item) => item.print(self.object.unwrap_or_default(), f)?,
             }
         }
         Ok(())
@@ -253,8 +289,8 @@ impl fmt::Display for Format {
 }
 
 impl Item {
-    /// `above`: whether the flag `json` is set for all items.
-    fn print(&self, above: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// `above`: the flags that make one object of all items.
+    fn print(&self, above: Flags, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("%")?;
         match (&self.name, self.cast) {
             (None, None) => {}
@@ -266,7 +302,7 @@ impl Item {
                 }
             }
         }
-        let above = Flags { json: above, ..Flags::default() };
+        let above = Flags { json: above.json, cbor: above.cbor, bin: above.bin, ..Flags::default() };
         let changed = Flags::NAMES.into_iter().filter(|name| self.flags.get(name) != above.get(name));
         let list: Vec<String> =
             changed.map(|name| format!("{}{name}", if self.flags.get(name) { '+' } else { '-' })).collect();

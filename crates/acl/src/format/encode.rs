@@ -40,17 +40,28 @@ pub(super) struct Flags {
     pub(super) escape: bool,
     /// `json`: the value as JSON.
     pub(super) json: bool,
+    /// `cbor`: the value as CBOR, in hexadecimal digits.
+    pub(super) cbor: bool,
+    /// `bin`: CBOR as it is, not in digits.
+    pub(super) bin: bool,
 }
 
 impl Flags {
     /// Every flag by its name, in the order in which they are printed.
-    pub(super) const NAMES: [&'static str; 4] = ["Q", "X", "E", "json"];
+    pub(super) const NAMES: [&'static str; 6] = ["Q", "X", "E", "json", "cbor", "bin"];
+
+    /// Whether a value is written as data of a format of its own.
+    pub(super) fn encodes(self) -> bool {
+        self.json || self.cbor
+    }
 
     pub(super) fn get(self, name: &str) -> bool {
         match name {
             "Q" => self.quote,
             "X" => self.hex,
             "E" => self.escape,
+            "cbor" => self.cbor,
+            "bin" => self.bin,
             _ => self.json,
         }
     }
@@ -60,7 +71,10 @@ impl Flags {
             "Q" => self.quote = on,
             "X" => self.hex = on,
             "E" => self.escape = on,
-            _ => self.json = on,
+            "bin" => self.bin = on,
+            // A value is one of them: the last one holds.
+            "cbor" => (self.cbor, self.json) = (on, self.json && !on),
+            _ => (self.json, self.cbor) = (on, self.cbor && !on),
         }
     }
 }
@@ -286,7 +300,7 @@ impl<'o> Out<'o> {
     }
 }
 
-/// The type a JSON value is given by `%(name:type)`.
+/// The type a value is given by `%(name:type)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cast {
     Str,
@@ -306,23 +320,25 @@ impl Cast {
     }
 }
 
+/// Hands `sample` on in the type that `cast` asks for; `None` where it has none of that type.
+pub(super) fn typed<R>(sample: Option<Sample<'_>>, cast: Option<Cast>, f: impl FnOnce(Option<Sample<'_>>) -> R) -> R {
+    if let (Some(number @ Sample::Int(_)), Some(Cast::Str)) = (sample, cast) {
+        return f(Some(Sample::Str(number.as_bytes(&mut Scratch::new()))));
+    }
+    f(match (sample, cast) {
+        (None, _) => None,
+        (Some(sample), None) => Some(sample),
+        (Some(sample), Some(Cast::Int)) => sample.as_int().map(Sample::Int),
+        (Some(Sample::Str(b"true")), Some(Cast::Bool)) => Some(Sample::Bool(true)),
+        (Some(sample), Some(Cast::Bool)) => sample.as_int().map(|value| Sample::Bool(value != 0)),
+        (Some(Sample::Bool(value)), Some(Cast::Str)) => Some(Sample::Str(if value { b"true" } else { b"false" })),
+        (Some(sample), Some(Cast::Str)) => Some(sample),
+    })
+}
+
 /// Appends a JSON value: numbers and truth values as such, the rest as text, nothing as `null`.
 pub(super) fn json(sample: Option<Sample<'_>>, cast: Option<Cast>, out: &mut Vec<u8>) {
-    let Some(sample) = sample else { return out.extend_from_slice(b"null") };
-    let sample = match cast {
-        None => Some(sample),
-        Some(Cast::Int) => sample.as_int().map(Sample::Int),
-        Some(Cast::Bool) => match sample {
-            Sample::Str(b"true") => Some(Sample::Bool(true)),
-            other => other.as_int().map(|value| Sample::Bool(value != 0)),
-        },
-        Some(Cast::Str) => match sample {
-            Sample::Bool(value) => Some(Sample::Str(if value { b"true" } else { b"false" })),
-            Sample::Int(_) => return json_string(sample.as_bytes(&mut Scratch::new()), out),
-            other => Some(other),
-        },
-    };
-    match sample {
+    typed(sample, cast, |sample| match sample {
         None => out.extend_from_slice(b"null"),
         Some(Sample::Bool(value)) => out.extend_from_slice(if value { b"true" } else { b"false" }),
         Some(number @ Sample::Int(_)) => number.write_text(out),
@@ -332,7 +348,12 @@ pub(super) fn json(sample: Option<Sample<'_>>, cast: Option<Cast>, out: &mut Vec
             out.push(b'"');
         }
         Some(text) => json_string(text.as_bytes(&mut Scratch::new()), out),
-    }
+    });
+}
+
+/// Appends bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8], out: &mut Vec<u8>) {
+    out.extend(bytes.iter().flat_map(|byte| [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]));
 }
 
 /// Appends a JSON string; bytes that are no UTF-8 become U+FFFD, since JSON has no other way (RFC 8259, 8.1).

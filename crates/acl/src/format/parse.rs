@@ -16,7 +16,7 @@ use crate::word::Word;
 const LITERAL: &str = "write %% for a percent sign";
 
 pub(super) fn parse(word: &Word, scope: &Scope<'_>, usage: Use) -> Result<Format, Fault> {
-    let mut parser = Parser { word, scope, usage, flags: Flags::default(), object: false, pieces: Vec::new() };
+    let mut parser = Parser { word, scope, usage, flags: Flags::default(), object: None, pieces: Vec::new() };
     let bytes = &word.bytes;
     let mut pos = 0;
     while pos < bytes.len() {
@@ -37,7 +37,7 @@ pub(super) fn parse(word: &Word, scope: &Scope<'_>, usage: Use) -> Result<Format
             }
         };
     }
-    if parser.object {
+    if parser.object.is_some() {
         parser.pieces.retain(|piece| matches!(piece, Piece::Item(item) if item.name.is_some()));
     }
     Ok(Format { usage, object: parser.object, pieces: parser.pieces })
@@ -52,7 +52,7 @@ struct Parser<'p> {
     usage: Use,
     /// What `%o` set for the items that follow.
     flags: Flags,
-    object: bool,
+    object: Option<Flags>,
     pieces: Vec<Piece>,
 }
 
@@ -133,7 +133,7 @@ impl Parser<'_> {
                 let found = &bytes[pos..end];
                 if found == b"o" {
                     self.flags = flags;
-                    self.object = flags.json;
+                    self.object = flags.encodes().then_some(flags);
                     return Ok(end);
                 }
                 let Some(alias) = alias::find(found) else {
@@ -203,7 +203,7 @@ impl Parser<'_> {
             start = range.end + 1;
             let text = String::from_utf8_lossy(piece);
             let text = text.trim();
-            let known = "the flags are +Q, +X, +E and +json, and the same with - to turn them off";
+            let known = "the flags are +Q, +X, +E, +json, +cbor and +bin, and the same with - to turn them off";
             let (on, name) = match (text.strip_prefix('+'), text.strip_prefix('-')) {
                 (Some(name), _) => (true, name),
                 (None, Some(name)) => (false, name),
@@ -212,14 +212,16 @@ impl Parser<'_> {
                     return Err(self.fault(range, format!("`{text}` begins with neither + nor -")).hint(known));
                 }
             };
-            if matches!(name, "cbor" | "bin") {
-                let message = format!("the flag `{name}` is not in this version");
-                return Err(Fault::new(code::LATER, self.word.span(range), message));
-            }
             if !Flags::NAMES.contains(&name) {
                 return Err(self.fault(range, format!("there is no flag `{name}`")).hint(known));
             }
             flags.set(name, on);
+        }
+        if flags.bin && !flags.cbor {
+            return Err(self.fault(part, "the flag `bin` goes with `cbor`").hint("write +cbor,+bin"));
+        }
+        if flags.bin && matches!(self.usage, Use::Value | Use::Id) {
+            return Err(self.fault(part, "a field value holds no bytes as they are").hint("leave +bin out"));
         }
         Ok(())
     }

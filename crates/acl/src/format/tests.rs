@@ -127,7 +127,7 @@ fn bad_items_point_at_themselves() {
         ("%{+Q,+Z}f", code::FORMAT, "+Z"),
         ("%{+q}f", code::FORMAT, "+q"),
         ("%{+Q,}f", code::FORMAT, "%{+Q,}f"),
-        ("%{+cbor}o", code::LATER, "+cbor"),
+        ("%{+bin}o", code::FORMAT, "+bin"),
         ("%(a", code::FORMAT, "(a"),
         ("%()f", code::FORMAT, "()"),
         ("%(a/b)f", code::FORMAT, "a/b"),
@@ -349,6 +349,36 @@ fn json_objects_hold_the_named_items() {
         };
         assert_eq!(line(text, &mut told(), early), expected, "{text}");
     }
+}
+
+#[test]
+fn cbor_maps_hold_the_named_items() {
+    let status = "BF 66 737461747573 18C8 61 61 F6 FF".replace(' ', "");
+    for (text, expected) in [
+        ("%{+cbor}o", "BFFF"),
+        ("%{+cbor}o %(status)ST x %HU %(a)[req.hdr(none)]", &*status),
+        // The last of two encodings holds; an item by itself has no name.
+        ("%{+json}o%{+cbor}o%(n:str)ST", "BF616E63323030FF"),
+        ("a=%{+cbor}ST b=%{+cbor}[always_true] c=%{+cbor,-cbor}ST", "a=18C8 b=F5 c=200"),
+        ("%{+cbor}o%(m){+Q}HM", "BF616D63474554FF"),
+    ] {
+        assert_eq!(line(text, &mut told(), tell), expected, "{text}");
+    }
+    let env = env();
+    let raw = |text: &str| {
+        let format = LogFormat::compile(text, &env).unwrap();
+        let mut out = Vec::new();
+        told().at(Phase::Done, |ctx| {
+            tell(ctx);
+            format.write(ctx, &mut out);
+        });
+        out
+    };
+    assert_eq!(raw("%{+cbor,+bin}o %(s)ST"), b"\xbf\x61s\x18\xc8\xff");
+    assert_eq!(raw("<%{+bin,+cbor}ST>"), b"<\x18\xc8>");
+    // Bytes as they are have no place in a field value.
+    let fault = parse("%{+cbor,+bin}f", Phase::Request).unwrap_err();
+    assert_eq!(fault.code, code::FORMAT, "{fault:?}");
 }
 
 #[test]
