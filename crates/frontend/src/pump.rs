@@ -75,7 +75,7 @@ pub(crate) enum Failed {
 const JOIN: usize = 4096;
 
 /// Buffers that one direction moves before the other connections of the worker have their turn.
-pub(crate) const BURST: u32 = 4;
+const BURST: u32 = 4;
 
 /// As [`BURST`], with `set-nice`: 16 for those that come first, 1 for those that give way.
 pub(crate) fn burst(nice: i16) -> u32 {

@@ -17,7 +17,7 @@ use crate::bufs::Stock;
 use crate::clock;
 use crate::conn::Conn;
 use crate::end::End;
-use crate::pump::BURST;
+use crate::pump::burst;
 use crate::throttle::Throttle;
 use crate::timer::Timer;
 use crate::worker::Asleep;
@@ -76,6 +76,8 @@ pub(crate) struct Half {
     bulk: bool,
     eof: bool,
     shut: bool,
+    /// `set-nice`.
+    nice: i16,
     /// `set-bandwidth-limit`.
     throttle: Option<Box<Throttle>>,
     /// Bytes written to the target.
@@ -95,12 +97,12 @@ impl Half {
         Half { buf: first.filter(|b| !b.is_empty()), ..Half::default() }
     }
 
-    /// Reads no more than that; what it begins with counts.
-    pub(crate) fn limited(self, mut throttle: Option<Throttle>) -> Half {
+    /// Gives way as `set-nice` says, and reads no more than that; what it begins with counts.
+    pub(crate) fn heeding(self, nice: i16, mut throttle: Option<Throttle>) -> Half {
         if let (Some(throttle), Some(buf)) = (&mut throttle, &self.buf) {
             throttle.take(buf.len());
         }
-        Half { throttle: throttle.map(Box::new), ..self }
+        Half { nice, throttle: throttle.map(Box::new), ..self }
     }
 
     /// Moves what can be moved; ready when this direction is over.
@@ -142,7 +144,7 @@ impl Half {
                 return Poll::Ready(Ok(()));
             }
             turns += 1;
-            if turns > BURST {
+            if turns > burst(self.nice) {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

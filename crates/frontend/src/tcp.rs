@@ -112,7 +112,9 @@ async fn relay(conn: &mut Conn) -> Option<Switched> {
             let (client, server) = (entrance.conf.timeout, group.conf.timeout);
             let limits = Limits::new(&client, &server);
             let [upload, download] = worker.throttles(&memo.wishes);
-            let relay = Relay::new(sending.limited(upload), Half::starting_with(said).limited(download), limits);
+            let nice = memo.wishes.nice;
+            let said = Half::starting_with(said).heeding(nice, download);
+            let relay = Relay::new(sending.heeding(nice, upload), said, limits);
             let (end, sent, received) = relay.run(conn, &up.stream, up.server()).await;
             tally.bytes_in = sent.max(first);
             tally.bytes_up = sent;

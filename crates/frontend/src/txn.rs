@@ -186,6 +186,8 @@ struct Tunnel {
     timeout: Option<Duration>,
     /// `set-bandwidth-limit`.
     throttles: [Option<Throttle>; 2],
+    /// `set-nice`.
+    nice: i16,
 }
 
 impl Tunnel {
@@ -193,8 +195,9 @@ impl Tunnel {
     async fn run(self, conn: &mut Conn, tally: &mut Tally, entrance: &Entrance, group: &Group) {
         let limits = RelayLimits::new(&entrance.conf.timeout, &group.conf.timeout).with_tunnel(self.timeout);
         let [up, down] = self.throttles;
-        let up = Half::starting_with(self.to_server).limited(up);
-        let relay = Relay::new(up, Half::starting_with(Some(self.to_client)).limited(down), limits);
+        let up = Half::starting_with(self.to_server).heeding(self.nice, up);
+        let down = Half::starting_with(Some(self.to_client)).heeding(self.nice, down);
+        let relay = Relay::new(up, down, limits);
         let (end, up_bytes, down_bytes) = relay.run(conn, &self.up.stream, self.up.server()).await;
         tally.bytes_up += up_bytes;
         tally.bytes_in += up_bytes;
@@ -550,8 +553,8 @@ impl Course<'_> {
                 let mut to_client = Buf::with_capacity(received.prefix.len() + txn.res.surplus().len());
                 to_client.extend_from_slice(&received.prefix);
                 to_client.extend_from_slice(txn.res.surplus());
-                let throttles = worker.throttles(&txn.memo.wishes);
-                self.tunnel = Some(Tunnel { up, to_server: sent.leftover.take(), to_client, timeout, throttles });
+                let (throttles, nice) = (worker.throttles(&txn.memo.wishes), txn.memo.wishes.nice);
+                self.tunnel = Some(Tunnel { up, to_server: sent.leftover.take(), to_client, timeout, throttles, nice });
                 Next::Close
             }
             Outcome::Failed(End::ServerClosedUnanswered | End::ServerResetUnanswered)
