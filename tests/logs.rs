@@ -652,3 +652,22 @@ fn names_of_the_program_and_lines_of_failed_connections() {
         assert_eq!(syslog(received(&server).as_bytes(), 16 * 8 + 6, tag, pid), "failed web sess_error");
     }
 }
+
+/// A rule that waits when all is over is told of.
+#[test]
+fn how_it_ended_in_a_text_of_items() {
+    let origin = Origin::start(Script::always("hello"));
+    let format = "log-format = \"ended %[term_events] %[txn.sess_term_state] %[txn.id32] %[txn.conn_retries] <%[waiting_entity]>\"";
+    let rules = "http-request = [\"wait-for-body time 100ms if METH_POST\"]";
+    let proxy = Proxy::start(&config(&origin, "[{ target = \"stdout\" }]", &format!("{format}\n{rules}")));
+    let mut client = RawClient::connect(proxy.addr("web")).unwrap();
+    assert_eq!(client.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n").unwrap().status(), 408);
+    let line = proxy.process().wait_line(0, "of the wait", |l| l.starts_with("ended "));
+    assert!(line.starts_with("ended EV113 cR 0 0 <") && line.ends_with("evenkeel.toml:11>"), "{line}");
+    let mark = proxy.process().mark();
+    assert_eq!(ask(&proxy, "/a"), 200);
+    assert_eq!(
+        proxy.process().wait_line(mark, "of the request", |l| l.starts_with("ended ")),
+        "ended EV000 -- 1 0 <->"
+    );
+}

@@ -368,6 +368,8 @@ pub struct Wishes {
     pub switch_mode: Option<SwitchMode>,
     /// The last rule whose action ended its rule set (`last_rule_file`, `last_rule_line`).
     pub last_rule: Option<crate::trace::Place>,
+    /// The rule that waits (`waiting_entity`).
+    pub waiting: Option<crate::trace::Place>,
 }
 
 /// The protocol that a connection goes on with.

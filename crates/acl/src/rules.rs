@@ -174,7 +174,11 @@ impl RuleSet {
         ctx.undecided.set(false);
         let applies = rule.applies(ctx, trace.as_deref_mut());
         if !applies && ctx.undecided.get() {
+            rule.waits(ctx);
             return Some(Verdict::Wait(Wait::More));
+        }
+        if ctx.memo.wishes.waiting.is_some() {
+            ctx.memo.wishes.waiting = None;
         }
         let mut next = Next::Rule;
         if applies {
@@ -187,8 +191,14 @@ impl RuleSet {
         let verdict = match next {
             Next::Rule => None,
             // What the action looks at may still come: it runs again.
-            Next::Wait(Wait::More) => return Some(Verdict::Wait(Wait::More)),
-            Next::Wait(wait) => Some(Verdict::Wait(wait)),
+            Next::Wait(Wait::More) => {
+                rule.waits(ctx);
+                return Some(Verdict::Wait(Wait::More));
+            }
+            Next::Wait(wait) => {
+                rule.waits(ctx);
+                Some(Verdict::Wait(wait))
+            }
             Next::Allow => Some(rule.ends_set(ctx, Verdict::Allow)),
             Next::Reply(reply) => Some(rule.ends_set(ctx, Verdict::Reply(reply))),
             Next::Close(how) => Some(rule.ends_set(ctx, Verdict::Close(Close { how, place: &rule.place }))),
@@ -308,6 +318,11 @@ impl Conditions {
 }
 
 impl Rule<Box<dyn Act>> {
+    #[cold]
+    fn waits(&self, ctx: &mut Ctx<'_>) {
+        ctx.memo.wishes.waiting = Some(self.place.clone());
+    }
+
     #[cold]
     fn ends_set<'r>(&'r self, ctx: &mut Ctx<'_>, verdict: Verdict<'r>) -> Verdict<'r> {
         ctx.memo.wishes.last_rule = Some(self.place.clone());

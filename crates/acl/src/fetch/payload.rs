@@ -71,6 +71,15 @@ fetch_table! {
     "req.ssl_ja4" "req.ssl_ja4" [] Str First OF_REQUEST
         |ctx, _, visit| whole_hello(ctx, visit, |found, visit| visit(Sample::Str(ja4(found).as_bytes()))),
         "The JA4 fingerprint of the TLS ClientHello.", "req.ssl_ja4 t13d1516h2_8daaf6152771_e5627efa2ab1";
+    "req.ssl_keyshare_groups" "req.ssl_keyshare_groups" [] Bin First OF_REQUEST
+        |ctx, _, visit| numbers(ctx, visit, |found, out| found.key_shares().for_each(|(group, _)| out(group))),
+        "The groups for which the TLS ClientHello brings a key, two bytes each.", "req.ssl_keyshare_groups,hex -m sub 001d";
+    "req.ssl_sigalgs" "req.ssl_sigalgs" [] Bin First OF_REQUEST
+        |ctx, _, visit| numbers(ctx, visit, |found, out| found.signature_algorithms().for_each(out)),
+        "The signature schemes that the TLS ClientHello takes, two bytes each.", "req.ssl_sigalgs,hex -m sub 0403";
+    "req.ssl_supported_groups" "req.ssl_supported_groups" [] Bin First OF_REQUEST
+        |ctx, _, visit| numbers(ctx, visit, |found, out| found.groups().for_each(out)),
+        "The groups that the TLS ClientHello takes, two bytes each.", "req.ssl_supported_groups,hex -m sub 001d";
     "req.ssl_sni" "req.ssl_sni" [] Str First OF_REQUEST sni,
         "The name that the TLS ClientHello asks for, as it goes by: TLS does not end here.", "req.ssl_sni www.example.com";
     "req.ssl_st_ext" "req.ssl_st_ext" [] Int First OF_REQUEST
@@ -257,6 +266,16 @@ fn whole_hello(
     }
 }
 
+/// Hands on a list of numbers of a ClientHello that is whole, two bytes each; an empty one is undefined.
+fn numbers(ctx: &Ctx<'_>, visit: &mut Visit<'_>, list: fn(&ClientHello<'_>, &mut dyn FnMut(u16))) -> ControlFlow<()> {
+    whole_hello(ctx, visit, |found, visit| {
+        ctx.buffers.with(|out| {
+            list(found, &mut |number| out.extend_from_slice(&number.to_be_bytes()));
+            give(Some(&*out).filter(|out| !out.is_empty()).map(|out| Sample::Bin(out)), visit)
+        })
+    })
+}
+
 fn sni(ctx: &Ctx<'_>, _: &[Value], visit: &mut Visit<'_>) -> ControlFlow<()> {
     hello(ctx, |found| found.sni().map(Sample::Str), None, visit)
 }
@@ -383,6 +402,10 @@ mod tests {
             (http, "req.ssl_ja3", "-", false),
             (&hello, "req.ssl_cipherlist", "1301", false),
             (cut, "req.ssl_cipherlist", "-", true),
+            (&hello, "req.ssl_supported_groups", "001D0017", false),
+            (cut, "req.ssl_supported_groups", "-", true),
+            (&hello, "req.ssl_sigalgs", "-", false),
+            (&hello, "req.ssl_keyshare_groups", "-", false),
             (&hello, "req.ssl_st_ext", "1", false),
             (&hello, "req.ssl_ec_ext", "1", false),
             (&hello, "req.proto_http", "-", false),

@@ -3,6 +3,7 @@
 //! Variables and captures are copied before they are handed on: what looks at them may write them.
 
 use std::cell::RefCell;
+use std::io::Write as _;
 use std::ops::ControlFlow;
 
 use evenkeel_proto::Version;
@@ -13,6 +14,7 @@ use crate::fetch::{AT_END, SINCE_ACCEPT, SINCE_REQUEST, SINCE_RESPONSE, SINCE_SE
 use crate::fetch::{request, response};
 use crate::library::Env;
 use crate::sample::{Sample, Scratch};
+use crate::trace::Place;
 use crate::value::{Arg, ArgKind, Value};
 use crate::vars::{Stored, VarScope};
 
@@ -67,6 +69,9 @@ fetch_table! {
     "fs.rst_code" "fs.rst_code" [] Int First AT_END
         |ctx, _, visit| give(ctx.progress.resets[0].map(|code| Sample::Int(code.into())), visit),
         "The code with which the client reset the HTTP/2 stream, or its connection.", "fs.rst_code 8";
+    "last_entity" "last_entity" [] Str First SINCE_REQUEST
+        |ctx, _, visit| entity(ctx, ctx.memo.wishes.last_rule.as_ref(), visit),
+        "The last rule that ended its rule set, as `file:line`.", "last_entity -m found";
     "last_rule_file" "last_rule_file" [] Str First SINCE_REQUEST
         |ctx, _, visit| give(
             ctx.memo.wishes.last_rule.as_ref().map(|place| Sample::Str(place.file.as_bytes())), visit,
@@ -100,6 +105,21 @@ fetch_table! {
     "res.timer.hdr" "res.timer.hdr" [] Int First SINCE_RESPONSE |ctx, _, visit| timer(ctx, |times| times.response, visit),
         "Milliseconds from the connected server to the end of the head of its response, as `%Tr`; -1: it did not come.",
         "res.timer.hdr gt 1000";
+    "term_events" "term_events" [] Str First AT_END
+        |ctx, _, visit| give(Some(ctx.progress.reason[1]).filter(|code| !code.is_empty()).map(|code| Sample::Str(code.as_bytes())), visit),
+        "The code of the reason why the transaction ended, as `evenkeel explain` takes it.", "term_events EV214";
+    "txn.conn_retries" "txn.conn_retries" [] Int First SINCE_SERVER
+        |ctx, _, visit| visit(Sample::Int(ctx.progress.retries.into())),
+        "Attempts to reach a server after the first, as `%rc`.", "txn.conn_retries gt 0";
+    "txn.id32" "txn.id32" [] Int First SINCE_REQUEST
+        |ctx, _, visit| visit(Sample::Int(ctx.progress.serial as i64 & 0xffff_ffff)),
+        "The number of the transaction among those of its worker, modulo 4294967296.", "txn.id32 gt 0";
+    "txn.redispatched" "txn.redispatched" [] Bool First SINCE_SERVER
+        |ctx, _, visit| visit(Sample::Bool(ctx.progress.redispatched)),
+        "Whether the request went to another server than the one first chosen (`option.redispatch`).", "txn.redispatched";
+    "txn.sess_term_state" "txn.sess_term_state" [] Str First AT_END
+        |ctx, _, visit| give(ctx.progress.letters.get(..2).map(|letters| Sample::Str(letters.as_bytes())), visit),
+        "The two letters of the termination state, as in the log.", "txn.sess_term_state sC";
     "txn.timer.total" "txn.timer.total" [] Int First AT_END |ctx, _, visit| timer(ctx, |times| times.active, visit),
         "Milliseconds from the first byte of the request to the end, as `%Ta`; -1: it did not come to that.",
         "txn.timer.total gt 1000";
@@ -111,6 +131,10 @@ fetch_table! {
         "Milliseconds as the user saw them, `fc.timer.total` without the idle time, as `%Tu`.", "txn.timer.user gt 1000";
     "unique-id" "unique-id" [] Str First SINCE_ACCEPT unique_id,
         "The id of the request, made of `unique-id-format`; undefined without that.", "unique-id -m found";
+    "waiting_entity" "waiting_entity" [] Str First SINCE_REQUEST
+        |ctx, _, visit| entity(ctx, ctx.memo.wishes.waiting.as_ref(), visit),
+        "The rule that waits, or waited when the transaction ended, as `file:line`: for data, for time, for an answer.",
+        "waiting_entity -m found";
     "var" "var(<name>[,<default>])" [Arg::one("name", ArgKind::Var), Arg::maybe("default", ArgKind::Text)]
         Any First SINCE_ACCEPT variable,
         "The variable, with the type it was set with; the default, as text, while it is not set.",
@@ -237,6 +261,15 @@ fn long_version(version: Version) -> &'static [u8] {
         Version::Http11 => b"HTTP/1.1",
         Version::Http2 => b"HTTP/2.0",
     }
+}
+
+fn entity(ctx: &Ctx<'_>, place: Option<&Place>, visit: &mut Visit<'_>) -> ControlFlow<()> {
+    let Some(place) = place else { return ControlFlow::Continue(()) };
+    ctx.buffers.with(|out| {
+        // Writing to a vector cannot fail.
+        let _ = write!(out, "{place}");
+        visit(Sample::Str(out))
+    })
 }
 
 #[cfg(test)]
@@ -391,5 +424,32 @@ mod tests {
         ] {
             assert_eq!((at(times, text), at(Times::NONE, text)), (Some(expected), Some(before)), "{text}");
         }
+    }
+
+    #[test]
+    fn how_it_went_is_told() {
+        let mut scene = scene(REQUEST);
+        scene.letters = "sH--".into();
+        scene.memo.wishes.last_rule = Some(Place { file: "a.toml".into(), line: 7 });
+        scene.memo.wishes.waiting = Some(Place { file: "b.toml".into(), line: 9 });
+        scene.at(Phase::Done, |ctx| {
+            ctx.progress.retries = 2;
+            ctx.progress.redispatched = true;
+            ctx.progress.serial = 0x1_0000_0005;
+            ctx.progress.reason = ["response_timeout", "EV214", "the server sent no response"];
+            for (text, expected) in [
+                ("last_entity", "a.toml:7"),
+                ("waiting_entity", "b.toml:9"),
+                ("term_events", "EV214"),
+                ("txn.conn_retries", "2"),
+                ("txn.redispatched", "1"),
+                ("txn.id32", "5"),
+                ("txn.sess_term_state", "sH"),
+            ] {
+                let mut out = Vec::new();
+                assert!(expr(text).write(ctx, &mut out), "{text}");
+                assert_eq!(String::from_utf8_lossy(&out), expected, "{text}");
+            }
+        });
     }
 }
