@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use std::net::IpAddr;
+use std::process::Command;
 
-use evenkeel_testkit::{Act, End, NameServer, Origin, Proxy, RawClient, Says, Script};
+use evenkeel_testkit::{Act, End, NameServer, Origin, Proxy, RawClient, Says, Script, binary};
 
 fn ips(texts: &[&str]) -> Vec<IpAddr> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -21,6 +22,12 @@ fn answering(section: &str, preference: &str) -> String {
 
 fn at(server: &NameServer) -> String {
     format!("nameserver = [\"{}\"]", server.addr())
+}
+
+/// The metric of what a name server said.
+fn answers(server: &NameServer, result: &str) -> String {
+    let nameserver = server.addr();
+    format!("evenkeel_resolver_answers_total{{resolver=\"dns\",nameserver=\"{nameserver}\",result=\"{result}\"}}")
 }
 
 fn request(host: &str) -> Vec<u8> {
@@ -54,6 +61,17 @@ fn the_address_of_a_host_is_asked_for_and_kept() {
         assert_eq!(resolve(&proxy, host), address, "{host}");
     }
     assert_eq!(server.times("a.example"), 1, "an answer is used for hold.valid");
+    for (metric, value) in [
+        ("evenkeel_resolvers_questions_total{resolver=\"dns\"}".to_owned(), 4.0),
+        ("evenkeel_resolvers_cache_hits_total{resolver=\"dns\"}".to_owned(), 1.0),
+        ("evenkeel_resolvers_names{resolver=\"dns\"}".to_owned(), 3.0),
+        (answers(&server, "valid"), 3.0),
+        (answers(&server, "nx"), 2.0),
+        // There was no address of the preferred kind.
+        (answers(&server, "other"), 1.0),
+    ] {
+        assert_eq!(proxy.metric(&metric), Some(value), "{metric}");
+    }
     let kinds: Vec<u16> = server.asked().iter().filter(|a| a.name == "only6.example").map(|a| a.kind).collect();
     assert_eq!(kinds, [1, 28]);
     assert!(server.asked().iter().all(|asked| !asked.tcp && asked.payload.is_none()), "{:?}", server.asked());
@@ -231,6 +249,14 @@ fn a_silent_name_server_is_told_of_once() {
     assert_eq!(resolve(&proxy, "a.example"), "none");
     let lines = |part: &str| proxy.process().log().iter().filter(|line| line.contains(part)).count();
     proxy.process().wait_line(0, "about the silence", |line| line.contains("does not answer"));
+    let shown =
+        Command::new(binary()).arg("resolvers").arg("--pid-file").arg(proxy.dir().join("pid")).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(
+        shown.starts_with("resolvers dns: 2 asked for, 0 known already, 0 too many; 0 kept, 0 under way\n"),
+        "{shown}"
+    );
+    assert!(shown.contains("(silent): sent 6, valid 0, nx 0, refused 0, timeout 6, other 0"), "{shown}");
     assert_eq!(resolve(&proxy, "b.example"), "192.0.2.2");
     proxy.process().wait_line(0, "about the return", |line| line.contains("answers again"));
     assert_eq!((lines("does not answer"), lines("answers again")), (1, 1));

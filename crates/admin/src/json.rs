@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use crate::problems::{Problem, problems};
 use crate::values::{Object, Value, rows};
-use crate::view::{BackendView, CertificateView, FrontendView, Mode, ProcessView, ServerState, ServerView, View};
+use crate::view::{
+    BackendView, CertificateView, FrontendView, Mode, ProcessView, ResolversView, ServerState, ServerView, View,
+};
 
 /// HAProxy's typed layout, without white space.
 pub fn typed(view: &View) -> String {
@@ -59,7 +61,7 @@ impl<'a> Cell<'a> {
             value => Typed { kind: entry.typ.word(), value },
         };
         let (obj_type, id) = match row {
-            Object::Process(_) | Object::Certificate(_) => return None,
+            Object::Process(_) | Object::Certificate(_) | Object::Resolvers(_) | Object::Resolver(..) => return None,
             Object::Frontend(..) => ("Frontend", 0),
             Object::Backend(..) => ("Backend", 0),
             Object::Server(_, s) => ("Server", s.id),
@@ -108,6 +110,7 @@ struct Api<'a> {
     problems: Vec<Problem>,
     proxies: Vec<ApiProxy<'a>>,
     certificates: &'a [CertificateView],
+    resolvers: &'a [ResolversView],
 }
 
 #[derive(Serialize)]
@@ -140,7 +143,7 @@ struct ApiServer<'a> {
     view: &'a ServerView,
 }
 
-/// Our own layout: process, problems (worst first), proxies, certificates.
+/// Our own layout: process, problems (worst first), proxies, certificates, name servers.
 pub fn api(view: &View) -> String {
     let proxies = view.proxies.iter().map(|p| {
         let (active_servers, backup_servers) = p.usable_servers();
@@ -167,6 +170,7 @@ pub fn api(view: &View) -> String {
         problems: problems(view),
         proxies: proxies.collect(),
         certificates: &view.certificates,
+        resolvers: &view.resolvers,
     };
     serde_json::to_string(&api).expect("string keys and finite numbers always serialise")
 }

@@ -148,6 +148,8 @@ fn label_names(scope: Scope, entry: &Entry) -> Vec<&'static str> {
         Scope::Listener => vec!["proxy", "listener"],
         Scope::Server => vec!["proxy", "server"],
         Scope::Certificate => vec!["path", "name"],
+        Scope::Resolvers => vec!["resolver"],
+        Scope::Resolver => vec!["resolver", "nameserver"],
     };
     match entry.label {
         Label::None => {}
@@ -179,7 +181,11 @@ impl Collector for FamilyCollector {
         let mut metrics = Vec::new();
         let process = (*scope == Scope::Process).then_some(Object::Process(&self.view.process));
         let certificates = self.view.certificates.iter().map(Object::Certificate);
-        let objects = rows(&self.view).chain(certificates).filter(|r| r.scope() == *scope && !left_out(r));
+        let sections = self.view.resolvers.iter().map(Object::Resolvers);
+        let servers =
+            self.view.resolvers.iter().flat_map(|r| r.nameservers.iter().map(move |n| Object::Resolver(r, n)));
+        let objects = rows(&self.view).chain(certificates).chain(sections).chain(servers);
+        let objects = objects.filter(|r| r.scope() == *scope && !left_out(r));
         for object in process.into_iter().chain(objects) {
             for entry in entries {
                 push(&mut metrics, kind, object, entry);
@@ -205,6 +211,12 @@ fn push(metrics: &mut Vec<Metric>, kind: Kind, object: Object<'_>, entry: &Entry
     if let Object::Certificate(certificate) = object {
         labels.push(pair("path", &certificate.path));
         labels.push(pair("name", certificate.name()));
+    }
+    if let Object::Resolvers(section) | Object::Resolver(section, _) = object {
+        labels.push(pair("resolver", &section.name));
+    }
+    if let Object::Resolver(_, nameserver) = object {
+        labels.push(pair("nameserver", &nameserver.name));
     }
     match (entry.label, object.value(entry)) {
         (Label::State, _) => {
@@ -271,7 +283,7 @@ pub fn markdown() -> String {
     let mut out = String::from(
         "# Metrics\n\nGenerated from the catalogue; `/metrics` serves them in Prometheus text format 0.0.4. Every metric has \
          its own name and, where HAProxy exports the number, HAProxy's name. `?names=evenkeel` or `?names=haproxy` leaves the \
-         other set out, `?scope=global`, `frontend`, `backend`, `server` or `certificate` (repeatable) limits the objects. Times are \
+         other set out, `?scope=global`, `frontend`, `backend`, `server`, `certificate`, `resolvers` or `resolver` (repeatable) limits the objects. Times are \
          seconds in metrics and milliseconds in CSV where the table says ms.\n",
     );
     for scope in Scope::ALL {

@@ -38,7 +38,7 @@ pub const DIRECTORY: &str = "\
 /;csv          statistics as CSV, HAProxy's columns
 /;json         statistics as typed JSON, HAProxy's layout
 /api/v1/stats  statistics as JSON
-/metrics       Prometheus metrics (?names=evenkeel|haproxy, ?scope=global|frontend|backend|server|certificate, ?metrics=NAME,-NAME, ?no-maint)
+/metrics       Prometheus metrics (?names=evenkeel|haproxy, ?scope=global|frontend|backend|server|certificate|resolvers|resolver, ?metrics=NAME,-NAME, ?no-maint)
 /healthz       200 while the process lives
 /readyz        200 while it takes traffic, 503 with the reason otherwise
 ";

@@ -253,7 +253,33 @@ pub fn healthy() -> View {
         succeeded: 41,
         ..OcspView::default()
     });
-    View { process, proxies: vec![www, app, assets, reports, postgres], certificates: vec![main] }
+    View {
+        process,
+        proxies: vec![www, app, assets, reports, postgres],
+        certificates: vec![main],
+        resolvers: vec![resolvers()],
+    }
+}
+
+fn resolvers() -> ResolversView {
+    let near = NameserverView {
+        name: "near".into(),
+        address: "10.0.0.53:53".into(),
+        answers: true,
+        sent: 903,
+        valid: 871,
+        nx: 20,
+        timeout: 12,
+        ..NameserverView::default()
+    };
+    ResolversView {
+        name: "dns".into(),
+        questions: 900,
+        cache_hits: 51_002,
+        names: 40,
+        nameservers: vec![near],
+        ..ResolversView::default()
+    }
 }
 
 fn certificate(names: &[&str], days_left: i64, lapse: Lapse) -> CertificateView {

@@ -10,8 +10,8 @@ use evenkeel_stats::catalog::{Entry, Field, Scope};
 use serde::Serialize;
 
 use crate::view::{
-    BackendView, CertificateView, FrontendView, Mode, ProcessView, ProxyView, ResponsesView, ServerView, TrafficView,
-    View,
+    BackendView, CertificateView, FrontendView, Mode, NameserverView, ProcessView, ProxyView, ResolversView,
+    ResponsesView, ServerView, TrafficView, View,
 };
 
 /// Something that has numbers.
@@ -27,6 +27,10 @@ pub enum Object<'a> {
     Backend(&'a ProxyView, &'a BackendView),
     /// A certificate; no CSV row.
     Certificate(&'a CertificateView),
+    /// A section of name servers; no CSV row.
+    Resolvers(&'a ResolversView),
+    /// A name server of a section; no CSV row.
+    Resolver(&'a ResolversView, &'a NameserverView),
 }
 
 /// A value; what it counts in is the catalogue's matter.
@@ -97,13 +101,15 @@ impl<'a> Object<'a> {
             Object::Server(..) => Scope::Server,
             Object::Backend(..) => Scope::Backend,
             Object::Certificate(_) => Scope::Certificate,
+            Object::Resolvers(_) => Scope::Resolvers,
+            Object::Resolver(..) => Scope::Resolver,
         }
     }
 
     /// Its proxy.
     pub fn proxy(self) -> Option<&'a ProxyView> {
         match self {
-            Object::Process(_) | Object::Certificate(_) => None,
+            Object::Process(_) | Object::Certificate(_) | Object::Resolvers(_) | Object::Resolver(..) => None,
             Object::Frontend(p, _) | Object::Server(p, _) | Object::Backend(p, _) => Some(p),
         }
     }
@@ -119,6 +125,8 @@ impl<'a> Object<'a> {
             Object::Server(p, s) => common(self, p, entry.field).unwrap_or_else(|| server(p, s, entry.field)),
             Object::Backend(p, b) => common(self, p, entry.field).unwrap_or_else(|| backend(p, b, entry.field)),
             Object::Certificate(c) => certificate(c, entry.field),
+            Object::Resolvers(r) => resolvers(r, entry.field),
+            Object::Resolver(_, n) => nameserver(n, entry.field),
         }
     }
 
@@ -156,7 +164,7 @@ impl<'a> Object<'a> {
 /// What every CSV row has.
 fn common<'a>(object: Object<'a>, p: &'a ProxyView, field: Field) -> Option<Value<'a>> {
     let (name, id, kind) = match object {
-        Object::Process(_) | Object::Certificate(_) => return None,
+        Object::Process(_) | Object::Certificate(_) | Object::Resolvers(_) | Object::Resolver(..) => return None,
         Object::Frontend(..) => ("FRONTEND", 0, 0u32),
         Object::Backend(..) => ("BACKEND", 0, 1),
         Object::Server(_, s) => (&*s.name, s.id, 2),
@@ -394,6 +402,28 @@ fn certificate<'a>(c: &'a CertificateView, field: Field) -> Value<'a> {
         Field::CertificateStart => Value::Number(c.not_before),
         Field::CertificateExpiry => Value::Number(c.not_after),
         Field::CertificateOcspExpiry => c.ocsp.as_ref().and_then(|ocsp| ocsp.until).map_or(Value::Blank, Value::Number),
+        _ => Value::Blank,
+    }
+}
+
+fn resolvers<'a>(r: &ResolversView, field: Field) -> Value<'a> {
+    match field {
+        Field::ResolversQuestions => r.questions.into(),
+        Field::ResolversHits => r.cache_hits.into(),
+        Field::ResolversRefused => r.refused.into(),
+        Field::ResolversNames => (r.names as u64).into(),
+        _ => Value::Blank,
+    }
+}
+
+fn nameserver<'a>(n: &NameserverView, field: Field) -> Value<'a> {
+    match field {
+        Field::ResolverSent => n.sent.into(),
+        Field::ResolverValid => n.valid.into(),
+        Field::ResolverNx => n.nx.into(),
+        Field::ResolverRefused => n.refused.into(),
+        Field::ResolverTimeout => n.timeout.into(),
+        Field::ResolverOther => n.other.into(),
         _ => Value::Blank,
     }
 }

@@ -14,8 +14,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, Serializer};
 
 mod certificate;
+mod resolvers;
 
 pub use certificate::{CertificateView, Lapse, OcspView};
+pub use resolvers::{NameserverView, ResolversView};
 
 /// One picture of the process.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -26,6 +28,8 @@ pub struct View {
     pub proxies: Vec<ProxyView>,
     /// Every certificate that binds serve, the one that ends first at the front.
     pub certificates: Vec<CertificateView>,
+    /// Sections of name servers, in file order.
+    pub resolvers: Vec<ResolversView>,
 }
 
 /// The process as a whole.

@@ -41,21 +41,6 @@ pub struct Spoken {
     pub other: u64,
 }
 
-impl std::ops::Add for Spoken {
-    type Output = Spoken;
-
-    fn add(self, more: Spoken) -> Spoken {
-        Spoken {
-            sent: self.sent + more.sent,
-            valid: self.valid + more.valid,
-            nx: self.nx + more.nx,
-            refused: self.refused + more.refused,
-            timeout: self.timeout + more.timeout,
-            other: self.other + more.other,
-        }
-    }
-}
-
 /// Unanswered questions in a row after which a name server is said to be silent: one datagram may get lost.
 const SILENT: u32 = 3;
 

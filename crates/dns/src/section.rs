@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::cache::{Cache, Look};
 use crate::client;
-use crate::nameserver::{Nameserver, Spoken};
+use crate::nameserver::Nameserver;
 use crate::{Addresses, Failure};
 
 /// The sections of one configuration, as in the file.
@@ -129,8 +129,6 @@ pub struct Told {
     pub names: usize,
     /// Names that are being asked for.
     pub asking: usize,
-    /// Of all name servers.
-    pub spoken: Spoken,
 }
 
 impl Section {
@@ -185,7 +183,6 @@ impl Section {
             full: self.full.load(Relaxed),
             names,
             asking,
-            spoken: self.nameservers.iter().map(Nameserver::spoken).fold(Spoken::default(), |sum, more| sum + more),
         }
     }
 }

@@ -54,6 +54,8 @@ pub enum Command {
     Cert(Cert),
     /// Keys of TLS session tickets of a running process: show them, make a new one, append one that other nodes have.
     Tickets(Tickets),
+    /// Show the name servers of a running process: what they were asked and said, and what is kept.
+    Resolvers(Resolvers),
     /// Print the version.
     Version,
     /// Print a completion script for a shell.
@@ -168,6 +170,16 @@ pub enum CertAction {
     },
     /// Load the files of all certificates again.
     Reload,
+}
+
+/// `evenkeel resolvers`.
+#[derive(Debug, Args)]
+pub struct Resolvers {
+    #[command(flatten)]
+    pub process: Running,
+    /// Print them as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `evenkeel tickets`.

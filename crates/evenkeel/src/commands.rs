@@ -4,10 +4,11 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use evenkeel_admin::view::ResolversView;
 use evenkeel_config::LoadOptions;
 use evenkeel_frontend::End;
 
-use crate::cli::{self, Check, Cli, Command, Errors, Reload, Run, Running};
+use crate::cli::{self, Check, Cli, Command, Errors, Reload, Resolvers, Run, Running};
 use crate::control::{self, Request, Target};
 use crate::{ask, certs, demo, supervisor};
 
@@ -33,6 +34,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, String> {
         Command::Why(args) => ask::command::why(args),
         Command::Cert(args) => certs::command::cert(args),
         Command::Tickets(args) => certs::command::tickets(args),
+        Command::Resolvers(args) => resolvers(args),
         Command::Version => {
             version(cli.version + 1);
             Ok(ExitCode::SUCCESS)
@@ -183,6 +185,41 @@ fn reload(args: Reload) -> Result<ExitCode, String> {
         eprintln!("reload failed:\n{}", outcome.message.trim_end());
     }
     Ok(if outcome.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn resolvers(args: Resolvers) -> Result<ExitCode, String> {
+    let outcome = control::ask(&target(args.process)?, &Request::Resolvers)?;
+    if !outcome.ok {
+        return Err(outcome.message);
+    }
+    if args.json {
+        print(&format!("{:#}\n", outcome.answer));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let sections: Vec<ResolversView> = serde_json::from_value(outcome.answer).map_err(|e| {
+        format!("the running process gave an answer that cannot be read: {e}; is it of another version?")
+    })?;
+    let mut text = String::new();
+    for s in &sections {
+        text.push_str(&format!(
+            "resolvers {}: {} asked for, {} known already, {} too many; {} kept, {} under way\n",
+            s.name, s.questions, s.cache_hits, s.refused, s.names, s.asking
+        ));
+        for n in &s.nameservers {
+            // One that was written as a bare address is named by it.
+            let name = if n.address.contains(&n.name) { String::new() } else { format!("{} ", n.name) };
+            let silent = if n.answers { "" } else { " (silent)" };
+            text.push_str(&format!(
+                "  {name}{}{silent}: sent {}, valid {}, nx {}, refused {}, timeout {}, other {}\n",
+                n.address, n.sent, n.valid, n.nx, n.refused, n.timeout, n.other
+            ));
+        }
+    }
+    if sections.is_empty() {
+        text.push_str("there is no [resolvers.NAME]\n");
+    }
+    print(&text);
+    Ok(ExitCode::SUCCESS)
 }
 
 fn errors(args: Errors) -> Result<ExitCode, String> {

@@ -35,6 +35,8 @@ pub enum Request {
     Cert(certs::Ask),
     /// Tell of keys of session tickets, or change them.
     Tickets(certs::tickets::Ask),
+    /// Tell of name servers.
+    Resolvers,
 }
 
 impl Request {
@@ -43,6 +45,7 @@ impl Request {
         Ok(match self {
             Request::Reload => "reload\n".to_owned(),
             Request::Errors => "errors\n".to_owned(),
+            Request::Resolvers => "resolvers\n".to_owned(),
             Request::Explain(asked) => format!("explain {}\n", json(serde_json::to_string(asked))?),
             Request::Why(wanted) => format!("why {}\n", json(serde_json::to_string(wanted))?),
             Request::Cert(ask) => format!("cert {}\n", json(serde_json::to_string(ask))?),
@@ -56,11 +59,14 @@ impl Request {
         match word {
             "reload" => Ok(Request::Reload),
             "errors" => Ok(Request::Errors),
+            "resolvers" => Ok(Request::Resolvers),
             "explain" => serde_json::from_str(rest).map(Request::Explain).map_err(wrong),
             "why" => serde_json::from_str(rest).map(Request::Why).map_err(wrong),
             "cert" => serde_json::from_str(rest).map(Request::Cert).map_err(wrong),
             "tickets" => serde_json::from_str(rest).map(Request::Tickets).map_err(wrong),
-            other => Err(format!("unknown request {other:?}; known: reload, errors, explain, why, cert, tickets")),
+            other => {
+                Err(format!("unknown request {other:?}; known: reload, errors, explain, why, cert, tickets, resolvers"))
+            }
         }
     }
 }

@@ -10,8 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use evenkeel_admin::sampler::Sampler;
 use evenkeel_admin::view::{
-    AdminState, BackendView, CheckResult, CheckView, FailurePlace, FailureView, FrontendView, Mode, ProcessView,
-    ProxyView, ReloadView, ServerView, TimesView, TrafficView, View,
+    AdminState, BackendView, CheckResult, CheckView, FailurePlace, FailureView, FrontendView, Mode, NameserverView,
+    ProcessView, ProxyView, ReloadView, ResolversView, ServerView, TimesView, TrafficView, View,
 };
 use evenkeel_admin::{Source, view};
 use evenkeel_backend::{Admin, Group, Slot};
@@ -63,6 +63,37 @@ impl Picture {
         let mut all = self.status.generations.borrow_mut();
         all.retain(|weak| weak.strong_count() > 0);
         all.len() as u32
+    }
+
+    /// The sections of name servers.
+    pub fn resolvers(&self) -> Vec<ResolversView> {
+        let nameserver = |server: &evenkeel_dns::Nameserver| {
+            let said = server.spoken();
+            NameserverView {
+                name: server.conf.name.to_string(),
+                address: format!("{}{}", if server.conf.tcp { "tcp@" } else { "" }, server.conf.address),
+                answers: server.answers(),
+                sent: said.sent,
+                valid: said.valid,
+                nx: said.nx,
+                refused: said.refused,
+                timeout: said.timeout,
+                other: said.other,
+            }
+        };
+        let section = |section: &Arc<evenkeel_dns::Section>| {
+            let told = section.told();
+            ResolversView {
+                name: section.conf.name.to_string(),
+                questions: told.questions,
+                cache_hits: told.hits,
+                refused: told.full,
+                names: told.names,
+                asking: told.asking,
+                nameservers: section.nameservers.iter().map(nameserver).collect(),
+            }
+        };
+        self.shared.snapshot.load().resolvers.iter().map(section).collect()
     }
 
     /// The reasons of what failed since the start, most frequent first, with the places of the present frontends.
@@ -300,6 +331,7 @@ impl Source for Picture {
         let mut view = self.raw();
         view.process.failures = self.failures();
         view.certificates = self.certs.views();
+        view.resolvers = self.resolvers();
         self.failed_handshakes(&mut view);
         self.sampler.borrow().fill(&mut view, self.shared.process.started.elapsed());
         view

@@ -335,6 +335,7 @@ impl Supervisor {
             Request::Errors => {
                 Outcome { ok: true, generation, failures: self.picture.failures(), ..Outcome::default() }
             }
+            Request::Resolvers => said(json(serde_json::to_value(self.picture.resolvers()))),
             Request::Explain(asked) => {
                 let (question, told) = &**asked;
                 let walk = ask::explain_live(&self.shared, question, told);

@@ -25,12 +25,24 @@ pub enum Scope {
     Backend,
     /// One certificate; never a CSV row.
     Certificate,
+    /// One section of name servers; never a CSV row.
+    Resolvers,
+    /// One name server of a section; never a CSV row.
+    Resolver,
 }
 
 impl Scope {
     /// Every scope, in the order metrics are written.
-    pub const ALL: [Scope; 6] =
-        [Scope::Process, Scope::Frontend, Scope::Listener, Scope::Backend, Scope::Server, Scope::Certificate];
+    pub const ALL: [Scope; 8] = [
+        Scope::Process,
+        Scope::Frontend,
+        Scope::Listener,
+        Scope::Backend,
+        Scope::Server,
+        Scope::Certificate,
+        Scope::Resolvers,
+        Scope::Resolver,
+    ];
 
     /// The word in metric names.
     pub const fn word(self) -> &'static str {
@@ -41,6 +53,8 @@ impl Scope {
             Scope::Server => "server",
             Scope::Backend => "backend",
             Scope::Certificate => "certificate",
+            Scope::Resolvers => "resolvers",
+            Scope::Resolver => "resolver",
         }
     }
 }
@@ -61,6 +75,8 @@ const F: Scopes = Scopes(1 << Scope::Frontend as u8);
 const S: Scopes = Scopes(1 << Scope::Server as u8);
 const B: Scopes = Scopes(1 << Scope::Backend as u8);
 const C: Scopes = Scopes(1 << Scope::Certificate as u8);
+const R: Scopes = Scopes(1 << Scope::Resolvers as u8);
+const N: Scopes = Scopes(1 << Scope::Resolver as u8);
 const FB: Scopes = Scopes(F.0 | B.0);
 const FL: Scopes = Scopes(F.0 | 1 << Scope::Listener as u8);
 const FLB: Scopes = Scopes(FL.0 | B.0);
@@ -169,9 +185,7 @@ impl Entry {
         let suffix = find(self.own, scope)?;
         Some(match scope {
             Scope::Process => format!("evenkeel_{suffix}"),
-            Scope::Frontend | Scope::Listener | Scope::Server | Scope::Backend | Scope::Certificate => {
-                format!("evenkeel_{}_{suffix}", scope.word())
-            }
+            _ => format!("evenkeel_{}_{suffix}", scope.word()),
         })
     }
 
@@ -464,10 +478,22 @@ pub enum Field {
     CertificateStart,
     CertificateExpiry,
     CertificateOcspExpiry,
+    ResolversQuestions,
+    ResolversHits,
+    ResolversRefused,
+    ResolversNames,
+    ResolverSent,
+    ResolverValid,
+    ResolverNx,
+    ResolverRefused,
+    ResolverTimeout,
+    ResolverOther,
 }
 
+const ANSWERS: &str = "What a name server said, by result; timeout is nothing within timeout.retry.";
+
 /// Every exported number: [`COLUMNS`] CSV columns in order, then what has no column.
-pub static CATALOG: [Entry; 167] = [
+pub static CATALOG: [Entry; 177] = [
     text(Field::Pxname, "pxname", ANY, "Name of the proxy.").typed("KNS", Type::Str),
     text(Field::Svname, "svname", ANY, "FRONTEND, BACKEND, or the name of the server.").typed("KNS", Type::Str),
     gauge(Field::Qcur, "qcur", SB, "Requests waiting for a free slot now.")
@@ -1068,6 +1094,20 @@ pub static CATALOG: [Entry; 167] = [
     )
     .own(&[(C, "ocsp_expiry_timestamp_seconds")])
     .unit(Unit::Seconds),
+    count(Field::ResolversQuestions, "", R, "Names the name servers were asked for.").own(&[(R, "questions_total")]),
+    count(Field::ResolversHits, "", R, "Names whose address was known, so that nobody was asked.")
+        .own(&[(R, "cache_hits_total")]),
+    count(Field::ResolversRefused, "", R, "Names that were not asked for because max-questions were under way.")
+        .own(&[(R, "questions_refused_total")]),
+    gauge(Field::ResolversNames, "", R, "Names whose answers are kept.").own(&[(R, "names")]),
+    count(Field::ResolverSent, "", N, "Questions sent to a name server, repetitions included.")
+        .own(&[(N, "queries_total")])
+        .haproxy(&[(N, "sent")]),
+    count(Field::ResolverValid, "", N, ANSWERS).own(&[(N, "answers_total")]).label(Label::Fixed("result", "valid")),
+    count(Field::ResolverNx, "", N, ANSWERS).own(&[(N, "answers_total")]).label(Label::Fixed("result", "nx")),
+    count(Field::ResolverRefused, "", N, ANSWERS).own(&[(N, "answers_total")]).label(Label::Fixed("result", "refused")),
+    count(Field::ResolverTimeout, "", N, ANSWERS).own(&[(N, "answers_total")]).label(Label::Fixed("result", "timeout")),
+    count(Field::ResolverOther, "", N, ANSWERS).own(&[(N, "answers_total")]).label(Label::Fixed("result", "other")),
 ];
 
 #[cfg(test)]
@@ -1080,7 +1120,8 @@ mod tests {
         for (i, e) in CATALOG.iter().enumerate() {
             assert_eq!(e.column.is_some(), i < COLUMNS, "{:?} at {i}", e.field);
             assert_eq!(e.field as usize, i, "{:?} stands at {i}", e.field);
-            let rowless = e.scopes.has(Scope::Process) || e.scopes.has(Scope::Certificate);
+            let rowless = [Scope::Process, Scope::Certificate, Scope::Resolvers, Scope::Resolver];
+            let rowless = rowless.into_iter().any(|scope| e.scopes.has(scope));
             assert!(i >= COLUMNS || !rowless, "{:?}", e.field);
             assert!(!rowless || e.column.is_none(), "{:?}", e.field);
         }
