@@ -153,6 +153,7 @@ impl<W: Clone> Cache<W> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use std::net::IpAddr;
+    use std::sync::Arc;
 
     use super::*;
 
@@ -166,8 +167,6 @@ mod tests {
     fn at(last: u8) -> Addresses {
         Arc::from([IpAddr::from([192, 0, 2, last])])
     }
-
-    use std::sync::Arc;
 
     #[test]
     fn an_answer_is_used_for_its_time_and_asked_for_once() {
