@@ -28,18 +28,20 @@ fn ask(proxy: &Proxy, path: &str) -> u16 {
     status
 }
 
-/// The lines of standard output, which are the access log; the program's own messages go to standard error.
+/// The lines of standard output so far, which are the access log; the program's own messages go to standard error.
 fn logged(proxy: &Proxy) -> Vec<String> {
-    proxy.process().log().into_iter().filter(|l| !l.starts_with("! ")).collect()
+    access_log(proxy.process().log())
+}
+
+fn access_log(lines: Vec<String>) -> Vec<String> {
+    lines.into_iter().filter(|l| !l.starts_with("! ")).collect()
 }
 
 /// Stops the process, so that every line is out, and returns them.
 fn all_lines(mut proxy: Proxy) -> Vec<String> {
     proxy.signal(Signal::SIGTERM);
     proxy.wait_exit(DEADLINE);
-    // The exit and the reader of the pipe race; the last message on standard error follows the last line.
-    proxy.process().wait_line(0, "of farewell", |l| l.ends_with("bye"));
-    logged(&proxy)
+    access_log(proxy.process().whole_log())
 }
 
 fn is_port(v: &Value) -> bool {

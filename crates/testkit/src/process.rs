@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +24,8 @@ pub struct Process {
 #[derive(Debug, Default)]
 struct Lines {
     all: Mutex<Vec<String>>,
+    /// Outputs that were read to their end.
+    ended: AtomicUsize,
     more: Condvar,
 }
 
@@ -102,6 +105,19 @@ impl Process {
         }
     }
 
+    /// Everything it has written, once both of its outputs are closed: when it has ended, lines may still be in the pipes.
+    ///
+    /// # Panics
+    /// At the deadline: it still runs, or a child of its own holds them open.
+    pub fn whole_log(&self) -> Vec<String> {
+        let lines = self.lines.lock();
+        let open = |_: &mut Vec<String>| self.lines.ended.load(SeqCst) < 2;
+        let (lines, waited) =
+            self.lines.more.wait_timeout_while(lines, DEADLINE, open).unwrap_or_else(PoisonError::into_inner);
+        assert!(!waited.timed_out(), "{}: its outputs are still open after {DEADLINE:?}", self.name);
+        lines.clone()
+    }
+
     /// Its exit status, if it has ended.
     pub fn try_exit(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("the child is ours")
@@ -153,5 +169,10 @@ fn collect(from: impl Read + Send + 'static, mark: &'static str, into: Arc<Lines
             into.more.notify_all();
             line.clear();
         }
+        // Under the lock, or one that has just looked would miss it.
+        let lines = into.lock();
+        into.ended.fetch_add(1, SeqCst);
+        drop(lines);
+        into.more.notify_all();
     });
 }
