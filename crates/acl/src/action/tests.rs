@@ -146,6 +146,7 @@ fn names_are_asked_for_and_addresses_are_not() {
     let rules = compiled(RuleKind::HttpRequest, &["do-resolve(txn.ip,dns,ipv4) url_param(h),url_dec"]);
     let var = VarRef::parse("txn.ip").unwrap();
     let long = format!("{}.example", "a".repeat(63));
+    let longest = format!("{}a", "a.".repeat(126));
     for (host, asked, set) in [
         ("a.example", Some("a.example"), None),
         ("A.Example.", Some("a.example"), None),
@@ -163,7 +164,8 @@ fn names_are_asked_for_and_addresses_are_not() {
         ("a/b", None, None),
         ("m%C3%BCller.example", None, None),
         (&"a".repeat(64), None, None),
-        (&"a.".repeat(127), None, None),
+        (&"a.".repeat(127), Some(&*longest), None),
+        (&"a.".repeat(128), None, None),
     ] {
         let mut scene = scene(&format!("GET /?h={host} HTTP/1.1\r\nHost: x\r\n\r\n"));
         scene.at(Phase::Request, |ctx| {
