@@ -67,7 +67,6 @@ impl Moment<'_> {
         if tally.quiet || severity > DEBUG || (faultless && !plan.normal) {
             return;
         }
-        self.entrance.state.sheet.shard(self.worker.id).log_lines.inc();
         let named = self.profile.as_ref().and_then(|name| plan.profiles.iter().find(|known| known.conf.name == *name));
         let mut text = Written::default();
         let mut data = Written::default();
@@ -110,6 +109,8 @@ impl Moment<'_> {
                 }
             }
         }
+        // `%lc` counts those before.
+        self.entrance.state.sheet.shard(self.worker.id).log_lines.inc();
     }
 
     /// What the client got, or will get if nothing comes between.
