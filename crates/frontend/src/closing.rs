@@ -56,7 +56,7 @@ pub(crate) enum Line<'a> {
     Kept(RequestLine<'a>),
 }
 
-/// Counters and the log line: in one place, from one [`End`].
+/// Counters and the log line: in one place, from one [`End`](crate::end::End).
 pub(crate) fn close_books(
     conn: &mut Conn,
     txn: &mut Txn,
