@@ -101,6 +101,8 @@ pub(crate) enum Target {
     File(PathBuf),
     /// Syslog over UDP.
     Udp(String, u16),
+    /// Syslog over TCP.
+    Tcp(String, u16),
     /// Syslog over a Unix socket.
     Unix(PathBuf),
     /// Those of `[global]`.
@@ -128,22 +130,23 @@ pub(crate) fn target(text: &str) -> Result<Target, String> {
             _ => Err("the path is missing".to_owned()),
         };
     }
-    let (udp, host) = match ["udp:", "udp@"].into_iter().find_map(|scheme| text.strip_prefix(scheme)) {
-        Some(host) => (true, host),
-        None => (false, text),
-    };
+    let after = |schemes: [&str; 2]| schemes.into_iter().find_map(|scheme| text.strip_prefix(scheme));
+    let (udp, tcp) = (after(["udp:", "udp@"]), after(["tcp:", "tcp@"]));
+    let to = if tcp.is_some() { Target::Tcp } else { Target::Udp };
+    let named = udp.or(tcp);
+    let host = named.unwrap_or(text);
     match parse(host) {
         Ok(Address::Inet(ip, ports)) if ports.first == ports.last && !ip.is_unspecified() => {
-            return Ok(Target::Udp(ip.to_string(), ports.first));
+            return Ok(to(ip.to_string(), ports.first));
         }
-        Ok(Address::Name(name, ports)) if ports.first == ports.last => return Ok(Target::Udp(name, ports.first)),
+        Ok(Address::Name(name, ports)) if ports.first == ports.last => return Ok(to(name, ports.first)),
         _ => {}
     }
     if let Ok(ip) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-        return Ok(Target::Udp(ip.to_string(), SYSLOG_PORT));
+        return Ok(to(ip.to_string(), SYSLOG_PORT));
     }
-    if udp && is_host_name(host) {
-        return Ok(Target::Udp(host.to_owned(), SYSLOG_PORT));
+    if named.is_some() && is_host_name(host) {
+        return Ok(to(host.to_owned(), SYSLOG_PORT));
     }
     Err(format!("\"{text}\" is not a log target"))
 }
@@ -251,7 +254,17 @@ mod tests {
             ("udp:[::1]:514", Some(Target::Udp("::1".into(), 514))),
             ("udp:loghost", Some(Target::Udp("loghost".into(), 514))),
             ("loghost:514", Some(Target::Udp("loghost".into(), 514))),
+            ("tcp:127.0.0.1:601", Some(Target::Tcp("127.0.0.1".into(), 601))),
+            ("tcp@10.0.0.5:601", Some(Target::Tcp("10.0.0.5".into(), 601))),
+            ("tcp:127.0.0.1", Some(Target::Tcp("127.0.0.1".into(), 514))),
+            ("tcp:[::1]", Some(Target::Tcp("::1".into(), 514))),
+            ("tcp:[::1]:601", Some(Target::Tcp("::1".into(), 601))),
+            ("tcp:loghost", Some(Target::Tcp("loghost".into(), 514))),
+            ("tcp:loghost:601", Some(Target::Tcp("loghost".into(), 601))),
             ("global", Some(Target::Global)),
+            ("tcp:", None),
+            ("tcp:601", None),
+            ("tcp::601", None),
             ("stdot", None),
             ("file:", None),
             ("udp:", None),

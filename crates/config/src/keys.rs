@@ -344,7 +344,7 @@ mod tests {
         };
         let rest = match table {
             "admin" => "listen = \"127.0.0.1:1\"",
-            "log" => "target = \"/dev/log\"",
+            "log" => "target = \"tcp:10.0.0.5\"",
             "bind" => "address = \":1\"",
             "server" => "name = \"a\"\naddress = \"10.0.0.1:1\"",
             "stick-table" => "type = \"string\"\nsize = 10",

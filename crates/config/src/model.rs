@@ -24,8 +24,10 @@ use ipnet::IpNet;
 
 pub use check::{Check, CheckKind, Expect, ExpectWhat, GrpcCheck, HttpCheck, InitState, Pattern, ValueMatch};
 pub use evenkeel_tls::options::{BindTls, CertSource, ServerTls};
-pub(crate) use log::{LOG_STEPS, SYSLOGS};
-pub use log::{LineFormat, LogFormat, LogProfile, LogSample, LogSink, LogStep, LogTarget, ProfileStep, Syslog};
+pub(crate) use log::{FRAMINGS, LOG_STEPS, SYSLOGS};
+pub use log::{
+    Framing, LineFormat, LogFormat, LogProfile, LogSample, LogSink, LogStep, LogTarget, ProfileStep, Syslog,
+};
 pub use pages::{ErrorPage, ErrorPages};
 pub use resolvers::{Hold, Nameserver, Resolvers};
 pub use test::{

@@ -653,6 +653,7 @@ fn logs(logs: &[LogTarget]) -> String {
             LogSink::File(path) => format!("file:{}", path.display()),
             LogSink::Udp(address) => format!("udp:{address}"),
             LogSink::Unix(path) => format!("unix:{}", path.display()),
+            LogSink::Tcp(address, framing) => format!("tcp:{address} {}", framing.word()),
         };
         let format = log.format.as_ref().map(|format| format!(" {}", format.text())).unwrap_or_default();
         let syslog = log.syslog.word();

@@ -184,6 +184,8 @@ const CASES: &[(&str, &str, &str)] = &[
     ("EK0250", "\"2-4:3\"", "[global]\nlog = { target = \"stdout\", sample = \"2-4:3\" }"),
     ("EK0250", "\"3\"", "[global]\nlog = { target = \"stdout\", sample = \"3\" }"),
     ("EK0216", "true", "[defaults]\nlog = true"),
+    ("EK0216", "\"tcp:601\"", "[global]\nlog = \"tcp:601\""),
+    ("EK0216", "\"lf\"", "[global]\nlog = { target = \"udp:10.0.0.5\", framing = \"lf\" }"),
     ("EK0217", "\"10.0.0.0/33\"", "[defaults]\noption.forwardfor = { except = \"10.0.0.0/33\" }"),
     ("EK0218", "\"X Y\"", "[defaults]\noption.forwardfor = { header = \"X Y\" }"),
     ("EK0218", "\"x y\"", "[defaults]\ncheck = { uri = \"x y\" }"),

@@ -281,6 +281,17 @@ server = "10.0.0.1:1"
 }
 
 #[test]
+fn log_lines_over_tcp_are_framed() {
+    let log = r#"["tcp:127.0.0.1:601", { target = "tcp:[::1]", framing = "lf" }, { target = "tcp@127.0.0.1", framing = "octets" }]"#;
+    let config = config(&format!("[global]\nlog = {log}\n[listen.a]\nbind = \":1\"\nserver = \"10.0.0.1:1\"\n"));
+    let sinks: Vec<LogSink> = config.global.log.iter().map(|target| target.sink.clone()).collect();
+    let tcp = |address: &str, framing| LogSink::Tcp(inet(address), framing);
+    use Framing::{Lf, Octets};
+    assert_eq!(sinks, [tcp("127.0.0.1:601", Octets), tcp("[::1]:514", Lf), tcp("127.0.0.1:514", Octets)]);
+    assert!(config.global.log.iter().all(|target| target.syslog == Syslog::Local));
+}
+
+#[test]
 fn syslog_targets_have_an_envelope() {
     let of = |global: &str| {
         let log = r#"["stdout", "udp:127.0.0.1:514", { target = "/dev/log", syslog = "rfc5424" }, { target = "/dev/log", syslog = "local" }]"#;

@@ -6,6 +6,7 @@ mod date;
 mod line;
 mod ring;
 mod sink;
+mod stream;
 
 pub use line::{Queues, Record, RequestLine, Times};
 pub use ring::{INFO, LogPlan, Logs, Target};

@@ -1,6 +1,6 @@
 //! `log`: where log lines go.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use super::{Cx, Layers};
 use crate::address::{self, Target};
 use crate::keys::{FACILITIES, FORMATS, LEVELS};
 use crate::model::{
-    LOG_STEPS, LineFormat, LogFormat, LogProfile, LogSample, LogSink, LogStep, LogTarget, Mode, ProfileStep, Syslog,
+    Framing, LOG_STEPS, LineFormat, LogFormat, LogProfile, LogSample, LogSink, LogStep, LogTarget, Mode, ProfileStep,
+    Syslog,
 };
 use crate::nearest::did_you_mean;
 use crate::shape::{Node, Val};
@@ -116,12 +117,16 @@ fn target(value: &Val<'_>, global: Option<&[LogTarget]>, targets: &mut Vec<LogTa
         Ok(Target::Stderr) => LogSink::Stderr,
         Ok(Target::File(path)) => LogSink::File(path),
         Ok(Target::Unix(path)) => LogSink::Unix(path),
-        Ok(Target::Udp(host, port)) => match host.parse::<IpAddr>() {
-            Ok(ip) => LogSink::Udp((ip, port).into()),
-            Err(_) => match cx.resolve(&host, port, place.at) {
-                Some(address) => LogSink::Udp(address),
-                None => return,
-            },
+        Ok(Target::Udp(host, port)) => match looked_up(&host, port, place, cx) {
+            Some(address) => LogSink::Udp(address),
+            None => return,
+        },
+        Ok(Target::Tcp(host, port)) => match looked_up(&host, port, place, cx) {
+            Some(address) => {
+                let lf = find("framing").and_then(Val::text) == Some(Framing::Lf.word());
+                LogSink::Tcp(address, if lf { Framing::Lf } else { Framing::Octets })
+            }
+            None => return,
         },
         Ok(Target::Global) => {
             match (global, node) {
@@ -137,12 +142,22 @@ fn target(value: &Val<'_>, global: Option<&[LogTarget]>, targets: &mut Vec<LogTa
         }
         Err(error) => {
             let hint = did_you_mean(text, ["stdout", "stderr", "global"]).unwrap_or_else(|| {
-                "write \"stdout\", \"stderr\", \"file:/path\", \"udp:host:514\" or \"/dev/log\"".to_owned()
+                "write \"stdout\", \"stderr\", \"file:/path\", \"udp:host:514\", \"tcp:host:514\" or \"/dev/log\""
+                    .to_owned()
             });
             cx.sink.error(codes::BAD_LOG_TARGET, place.at, error).hint(hint);
             return;
         }
     };
+    if let Some(framing) = find("framing").filter(|_| !matches!(sink, LogSink::Tcp(..))) {
+        cx.sink
+            .error(
+                codes::BAD_LOG_TARGET,
+                framing.at,
+                "`framing` tells lines apart on a TCP connection, and this is none",
+            )
+            .hint("write `target = \"tcp:host:port\"`, or leave `framing` out");
+    }
     let code = |key: &str, words: &[&str], default: &str| {
         let word = find(key).and_then(Val::text).unwrap_or(default);
         words.iter().position(|known| *known == word).and_then(|at| u8::try_from(at).ok()).unwrap_or(0)
@@ -166,6 +181,13 @@ fn target(value: &Val<'_>, global: Option<&[LogTarget]>, targets: &mut Vec<LogTa
         profile: find("profile").and_then(|value| named_profile(value, cx)),
         tag: None,
     });
+}
+
+fn looked_up(host: &str, port: u16, place: &Val<'_>, cx: &mut Cx<'_>) -> Option<SocketAddr> {
+    match host.parse::<IpAddr>() {
+        Ok(ip) => Some((ip, port).into()),
+        Err(_) => cx.resolve(host, port, place.at),
+    }
 }
 
 /// `sample`: ranges, and how many lines a period has.

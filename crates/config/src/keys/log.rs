@@ -2,7 +2,7 @@
 
 use super::{Fallback, Kind, Sections, Table, key};
 use crate::defaults;
-use crate::model::SYSLOGS;
+use crate::model::{FRAMINGS, SYSLOGS};
 
 /// What `log` takes: one target, several, or `false` for none.
 pub(super) const LOGS: Kind = Kind::Any(&[Kind::Bool, Kind::Many(&Kind::Any(&[TARGET, Kind::Table(&LOG)]))]);
@@ -102,7 +102,7 @@ static LOG: Table = Table {
             TARGET,
             Fallback::Says("required"),
             "log <target>",
-            "Where lines go: \"stdout\", \"stderr\", \"file:/path\" (reopened on SIGHUP), \"udp:host:port\" or \"host:port\" (syslog, port 514 when left out), \"unix:/path\" or \"/path\" (syslog). In a proxy also \"global\".",
+            "Where lines go: \"stdout\", \"stderr\", \"file:/path\" (reopened on SIGHUP), \"udp:host:port\" or \"host:port\" (syslog, port 514 when left out), \"tcp:host:port\" (syslog over a connection, the same port), \"unix:/path\" or \"/path\" (syslog). In a proxy also \"global\".",
             "target = \"udp:10.0.0.5:514\"",
         )
         .required(),
@@ -132,6 +132,15 @@ static LOG: Table = Table {
             "log format",
             "What stands before the line: \"local\" (RFC 3164 without the host name), \"rfc3164\", \"rfc5424\" with the structured data of `log-format-sd`, \"priority\" (facility and severity alone), \"short\" (the severity alone, which systemd reads), \"timed\" (severity and time), \"iso\" (the time), \"raw\" (nothing).",
             "syslog = \"rfc5424\"",
+        ),
+        key(
+            "framing",
+            Sections::ANY,
+            Kind::Word(FRAMINGS, &[]),
+            Fallback::Word("octets"),
+            "server log-proto",
+            "How lines are told apart over TCP (RFC 6587): \"octets\" writes its length before each, \"lf\" a line feed after it.",
+            "framing = \"lf\"",
         ),
         key(
             "facility",

@@ -300,7 +300,28 @@ pub enum LogSink {
     Udp(SocketAddr),
     /// Syslog datagrams to a Unix socket.
     Unix(PathBuf),
+    /// Syslog over a TCP connection.
+    Tcp(SocketAddr, Framing),
 }
+
+/// How lines are told apart on a connection (RFC 6587).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Framing {
+    /// Its length in octets and a space before each (section 3.4.1).
+    Octets,
+    /// A line feed after each (section 3.4.2).
+    Lf,
+}
+
+impl Framing {
+    /// Its word in the file.
+    pub fn word(self) -> &'static str {
+        FRAMINGS[self as usize]
+    }
+}
+
+/// The words of [`Framing`], in its order.
+pub(crate) const FRAMINGS: &[&str] = &["octets", "lf"];
 
 /// A built-in access-log format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

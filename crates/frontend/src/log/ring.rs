@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use evenkeel_config::{Frontend, LineFormat, LogFormat, LogProfile, LogSample, LogStep, LogTarget, Mode, Syslog};
 use parking_lot::Mutex;
@@ -145,13 +145,16 @@ const PREFIX: usize = 10;
 /// How long the log thread gathers lines before it writes them.
 const GATHER: Duration = Duration::from_millis(20);
 
+/// How long the end of the log waits for collectors to take what is left.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 impl Logs {
     /// Rings for `writers` threads that hold `capacity` bytes each.
     pub fn new(writers: usize, capacity: usize, tag: &str) -> Arc<Logs> {
         Arc::new(Logs {
             rings: (0..writers).map(|_| Mutex::default()).collect(),
             capacity,
-            sinks: Mutex::new(Sinks::new(tag, hostname())),
+            sinks: Mutex::new(Sinks::new(tag, hostname(), capacity)),
             thread: Mutex::new(None),
             awake: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -269,8 +272,9 @@ impl Logs {
         loop {
             let stopping = self.stopping.load(SeqCst);
             let moved = self.drain(&mut spare);
+            let again = self.sinks.lock().pump();
             if stopping {
-                return;
+                return self.farewell();
             }
             if moved {
                 std::thread::park_timeout(GATHER);
@@ -279,9 +283,27 @@ impl Logs {
             self.awake.store(false, SeqCst);
             // A line that came just before would find `awake` still set.
             if !self.drain(&mut spare) {
-                std::thread::park();
+                match again {
+                    Some(pause) => std::thread::park_timeout(pause),
+                    None => std::thread::park(),
+                }
             }
             self.awake.store(true, SeqCst);
+        }
+    }
+
+    /// Lets connections take what they will within [`FAREWELL`].
+    fn farewell(&self) {
+        let end = Instant::now() + FAREWELL;
+        loop {
+            let (left, mut sinks) = (end.saturating_duration_since(Instant::now()), self.sinks.lock());
+            match sinks.pump() {
+                Some(pause) if sinks.hopeful() && !left.is_zero() => {
+                    drop(sinks);
+                    std::thread::park_timeout(pause.min(left));
+                }
+                _ => return sinks.give_up(),
+            }
         }
     }
 

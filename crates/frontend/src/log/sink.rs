@@ -1,4 +1,4 @@
-//! Where lines end: standard output, files, syslog datagrams. Used by the log thread alone.
+//! Where lines end: standard output, files, syslog datagrams and connections. Used by the log thread alone.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -14,6 +14,8 @@ use jiff::Zoned;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, sendmmsg};
 
+use super::stream::Stream;
+
 /// All sinks ever opened, by number.
 #[derive(Debug)]
 pub(crate) struct Sinks {
@@ -23,6 +25,8 @@ pub(crate) struct Sinks {
     host: String,
     known: HashMap<LogSink, u16>,
     sinks: Vec<Sink>,
+    /// Bytes of lines that may wait for one connection.
+    backlog: usize,
     /// Lines that a sink refused.
     pub(crate) failed: u64,
     /// RFC 3164 date of the present second.
@@ -47,15 +51,16 @@ enum Way {
     File(PathBuf, Option<File>),
     Udp(SocketAddr, Option<UdpSocket>),
     Unix(PathBuf, Option<UnixDatagram>),
+    Tcp(Box<Stream>),
 }
 
 /// How long a sink that failed is left alone.
 const RETRY: Duration = Duration::from_secs(1);
 
 impl Sinks {
-    pub(crate) fn new(tag: &str, host: &str) -> Sinks {
-        let (tags, host) = (vec![tag.to_owned()], host.to_owned());
-        Sinks { tags, host, known: HashMap::new(), sinks: Vec::new(), failed: 0, date: (i64::MIN, String::new()) }
+    pub(crate) fn new(tag: &str, host: &str, backlog: usize) -> Sinks {
+        let (tags, host, date) = (vec![tag.to_owned()], host.to_owned(), (i64::MIN, String::new()));
+        Sinks { tags, host, known: HashMap::new(), sinks: Vec::new(), backlog, failed: 0, date }
     }
 
     /// Other names from now on.
@@ -84,6 +89,7 @@ impl Sinks {
             LogSink::File(path) => Way::File(path.clone(), None),
             LogSink::Udp(address) => Way::Udp(*address, None),
             LogSink::Unix(path) => Way::Unix(path.clone(), None),
+            LogSink::Tcp(address, framing) => Way::Tcp(Box::new(Stream::new(*address, *framing, self.backlog))),
         };
         let number = self.sinks.len() as u16;
         self.sinks.push(Sink { way, pending: Vec::new(), ends: Vec::new(), retry: None });
@@ -98,6 +104,7 @@ impl Sinks {
             match &mut sink.way {
                 Way::File(_, file) => *file = None,
                 Way::Unix(_, socket) => *socket = None,
+                Way::Tcp(stream) => stream.retry(),
                 Way::Stdout | Way::Stderr | Way::Udp(..) => {}
             }
         }
@@ -142,6 +149,23 @@ impl Sinks {
             sink.pending.clear();
         }
     }
+
+    /// Moves what waits for connections as far as that goes at once. When to call again; `None` when nothing waits.
+    pub(crate) fn pump(&mut self) -> Option<Duration> {
+        let (now, failed) = (Instant::now(), &mut self.failed);
+        self.sinks.iter_mut().filter_map(Sink::stream).filter_map(|stream| stream.pump(now, failed)).min()
+    }
+
+    /// Whether lines wait that a connection may still take.
+    pub(crate) fn hopeful(&mut self) -> bool {
+        let now = Instant::now();
+        self.sinks.iter_mut().filter_map(Sink::stream).any(|stream| stream.hopeful(now))
+    }
+
+    /// Counts what still waits as lost: the log ends.
+    pub(crate) fn give_up(&mut self) {
+        self.failed += self.sinks.iter_mut().filter_map(Sink::stream).map(|stream| stream.waiting()).sum::<u64>();
+    }
 }
 
 impl Sink {
@@ -151,8 +175,17 @@ impl Sink {
             return 0;
         }
         let sent = self.way.send(&self.pending, &self.ends);
-        self.retry = if sent == self.ends.len() { None } else { Some(Instant::now() + RETRY) };
+        // A connection knows itself when to try again, and one that is full takes the next line that fits.
+        let well = sent == self.ends.len() || matches!(self.way, Way::Tcp(_));
+        self.retry = if well { None } else { Some(Instant::now() + RETRY) };
         sent
+    }
+
+    fn stream(&mut self) -> Option<&mut Stream> {
+        match &mut self.way {
+            Way::Tcp(stream) => Some(stream),
+            _ => None,
+        }
     }
 }
 
@@ -197,8 +230,14 @@ impl Way {
                 });
                 sent
             }
+            Way::Tcp(stream) => lines(bytes, ends).filter(|line| stream.push(line)).count(),
         }
     }
+}
+
+fn lines<'a>(bytes: &'a [u8], ends: &'a [usize]) -> impl Iterator<Item = &'a [u8]> {
+    let mut start = 0;
+    ends.iter().map(move |&end| &bytes[std::mem::replace(&mut start, end)..end])
 }
 
 /// Datagrams handed to the kernel in one call.
@@ -206,9 +245,7 @@ const BATCH: usize = 64;
 
 /// Sends each line as a datagram, many in one system call; how many went out before one failed for good.
 fn datagrams(fd: RawFd, bytes: &[u8], ends: &[usize]) -> usize {
-    let mut start = 0;
-    let lines = ends.iter().map(|&end| &bytes[std::mem::replace(&mut start, end)..end]);
-    let lines: Vec<[IoSlice<'_>; 1]> = lines.map(|line| [IoSlice::new(line)]).collect();
+    let lines: Vec<[IoSlice<'_>; 1]> = lines(bytes, ends).map(|line| [IoSlice::new(line)]).collect();
     let mut headers = MultiHeaders::<()>::preallocate(BATCH.min(lines.len()), None);
     let mut sent = 0;
     let mut refused = false;
