@@ -833,3 +833,23 @@ fn a_collector_over_tcp_that_is_stuck_stops_nothing() {
     assert!(lines_of(&path).len() > whole + 50, "{whole}");
     assert!(whole > 0 && all.len() - whole * line.len() < line.len(), "{whole} of {} bytes", all.len());
 }
+
+/// `tune.http.cookielen`, HAProxy's 63 where nothing is said.
+#[test]
+fn captured_cookies_are_cut() {
+    let value = "v".repeat(200);
+    let origin = Origin::start(Script::with(|_, _| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nSet-Cookie: S={}\r\n\r\n", "w".repeat(200));
+        vec![Act::Body, Act::Send(head.into_bytes())]
+    }));
+    for (tune, kept) in [("", 63), ("tune.http.cookielen = 20\n", 20), ("tune.http.cookielen = 150\n", 100)] {
+        let more = "capture.cookie = { name = \"S=\", len = 100 }\nlog-format = \"LINE %CC %CS\"";
+        let config = config(&origin, "[\"stdout\"]", more).replace("[global]\n", &format!("[global]\n{tune}"));
+        let proxy = Proxy::start(&config);
+        let mut client = RawClient::connect(proxy.addr("web")).unwrap();
+        client.ask(format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: a=b; S={value}\r\n\r\n")).unwrap();
+        let line = proxy.process().wait_line(0, "of the request", |l| l.starts_with("LINE "));
+        let (sent, set) = ("v".repeat(kept - 2), "w".repeat(kept - 2));
+        assert_eq!(line, format!("LINE S={sent} S={set}"), "{tune}");
+    }
+}

@@ -64,6 +64,8 @@ pub(crate) struct Cx<'a> {
     pub secure: secure::Building,
     /// The envelope of syslog targets that name none; known before the first of them is built.
     pub syslog: Syslog,
+    /// `tune.http.cookielen`; known before the first proxy is built.
+    pub cookie_len: usize,
     /// `[log-profile.NAME]`, known before the first logger is built.
     pub log_profiles: Vec<Arc<LogProfile>>,
     /// Addresses listened on so far.
@@ -81,6 +83,7 @@ impl<'a> Cx<'a> {
             files,
             sink: Sink::default(),
             syslog: Syslog::Local,
+            cookie_len: crate::defaults::COOKIE_LEN,
             log_profiles: Vec::new(),
             opts,
             syntax_errors: false,

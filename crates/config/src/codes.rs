@@ -373,8 +373,8 @@ with a request that both match.
     use_backend = [\"static if { path_end .css }\", \"api if { path_beg /api/ }\"]    # /api/a.css goes to static";
 
     NO_EFFECT = "EK0242", "without effect",
-"The key says something of a thing that is switched off, such as the authorities of client certificates nobody asks for. Remove it, or
-switch the thing on.
+"The key says something of a thing that is switched off, such as the authorities of client certificates nobody asks for, or wants more
+than a limit elsewhere allows. Remove it, switch the thing on, or raise the limit.
     tls = { certificate = \"site.pem\", verify = \"optional\", ca-file = \"clients-ca.pem\" }";
 
     ODD_ALPN = "EK0243", "a protocol nobody offers",

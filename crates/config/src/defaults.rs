@@ -105,6 +105,8 @@ pub const MAX_MAX_HEADERS: usize = 32_767;
 pub const MAX_URI: usize = 8192;
 /// `tune.http.logurilen` in bytes; HAProxy's.
 pub const LOG_URI_LEN: usize = 1024;
+/// `tune.http.cookielen` in bytes; HAProxy's.
+pub const COOKIE_LEN: usize = 63;
 /// The greatest `tune.http.logurilen`, bytes; HAProxy's.
 pub const MAX_LOG_URI_LEN: usize = 65_535;
 /// `tune.pool-purge-delay`; HAProxy's.

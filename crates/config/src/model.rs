@@ -149,6 +149,8 @@ pub struct Tune {
     pub max_uri: usize,
     /// Bytes of a request target that reach the log (`tune.http.logurilen`).
     pub log_uri_len: usize,
+    /// Bytes of a captured cookie (`tune.http.cookielen`).
+    pub cookie_len: usize,
     /// Bytes of one relay buffer of a bulk transfer.
     pub bulk_bufsize: usize,
     /// Idle connections to one server kept over all workers (`pool-max-conn`); `None` = unlimited.

@@ -607,6 +607,7 @@ fn global_fields(config: &Config) -> Vec<Field> {
         field("tune.http.maxhdr", global.tune.max_headers),
         field("tune.http.maxuri", global.tune.max_uri),
         field("tune.http.logurilen", global.tune.log_uri_len),
+        field("tune.http.cookielen", global.tune.cookie_len),
         field("tune.pool-max-conn", global.tune.pool_max_conn.map_or(-1, i64::from)),
         field("tune.stick-counters", global.tune.stick_counters),
         field("test-before-reload", global.test_before_reload),

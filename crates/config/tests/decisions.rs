@@ -209,6 +209,17 @@ fn capture_slots_are_counted_in_order() {
 }
 
 #[test]
+fn a_captured_cookie_is_no_longer_than_all_may_be() {
+    let len = |global: &str, asked: u32| {
+        let of = format!("capture.cookie = {{ name = \"S=\", len = {asked} }}");
+        let config = config(&format!("[global]\n{global}\n[listen.a]\nbind = \":1\"\nserver = \"10.0.0.1:1\"\n{of}\n"));
+        config.frontends[0].captures.cookie.as_ref().unwrap().len
+    };
+    assert_eq!([len("", 63), len("", 64), len("tune.http.cookielen = 100", 300)], [63, 63, 100]);
+    assert_eq!(len("tune.http.cookielen = 300", 300), 300);
+}
+
+#[test]
 fn log_formats_are_words_or_texts() {
     let front = |more: &str| Arc::clone(&web(more).frontends[0]);
     for (word, want) in [("http", LogFormat::Http), ("tcp", LogFormat::Tcp), ("json", LogFormat::Json)] {

@@ -151,6 +151,11 @@ const CASES: &[(&str, &str, &str)] = &[
         "[defaults.x]\nhttp-response = [\"del-header a\"]\n[backend.b]\nfrom = \"x\"\nserver = [\"10.0.0.1:80\"]\n[listen.l]\nfrom = \"x\"\nbind = [\":1\"]\nserver = [\"10.0.0.1:80\"]",
     ),
     ("EK0242", "\"proc.a src\"", "[global]\nset-var = [\"proc.b int(1)\", \"proc.a src\"]"),
+    (
+        "EK0242",
+        "64",
+        "[listen.l]\nbind = [\":1\"]\nserver = [\"10.0.0.1:80\"]\ncapture.cookie = { name = \"a\", len = 64 }",
+    ),
     ("EK0302", "intt", "[global]\nset-var = \"proc.b intt(1)\""),
     ("EK0113", "http-request", "[defaults]\nhttp-request = [\"deny\"]"),
     ("EK0208", "http-request", "[backend.b]\nmode = \"tcp\"\nserver = [\"10.0.0.1:80\"]\nhttp-request = [\"deny\"]"),

@@ -24,7 +24,7 @@ pub(super) fn declare(layers: &Layers<'_, '_>, cx: &mut Cx<'_>) {
 }
 
 /// Every slot, once the rules are compiled.
-pub(super) fn slots(layers: &Layers<'_, '_>, cx: &Cx<'_>) -> Captures {
+pub(super) fn slots(layers: &Layers<'_, '_>, cx: &mut Cx<'_>) -> Captures {
     let [mut request, mut response] = keys(layers);
     if let Some((all_request, all_response)) = cx.library.captures.borrow().get(layers.name) {
         for (list, all) in [(&mut request, all_request), (&mut response, all_response)] {
@@ -32,12 +32,23 @@ pub(super) fn slots(layers: &Layers<'_, '_>, cx: &Cx<'_>) -> Captures {
             list.extend(more.collect::<Vec<_>>());
         }
     }
-    let cookie = layers
-        .own
-        .find("capture.cookie")
-        .and_then(Val::table)
-        .and_then(|node| Some(CaptureCookie { name: arc(node.find("name")?)?, len: len(node.find("len")?)? }));
+    let cookie = layers.own.find("capture.cookie").and_then(Val::table).and_then(|node| cookie(node, cx));
     Captures { request, response, cookie }
+}
+
+fn cookie(node: &Node<'_>, cx: &mut Cx<'_>) -> Option<CaptureCookie> {
+    let (name, value) = (arc(node.find("name")?)?, node.find("len")?);
+    let (len, most) = (len(value)?, cx.cookie_len);
+    if len > most {
+        cx.sink
+            .warn(
+                codes::NO_EFFECT,
+                value.at,
+                format!("only {most} bytes of it are kept, which is `tune.http.cookielen`"),
+            )
+            .hint(format!("write {most} here, or in [global]: tune.http.cookielen = {len}"));
+    }
+    Some(CaptureCookie { name, len: len.min(most) })
 }
 
 /// The slots of the two keys, for requests and responses.

@@ -29,6 +29,7 @@ pub(crate) fn global(node: Option<&Node<'_>>, cx: &mut Cx<'_>) -> Global {
             .error(codes::BAD_SIZE, value.at, "`bulk-bufsize` is not a power of two")
             .hint("write \"16k\", \"32k\", \"64k\", \"128k\" ..");
     }
+    cx.cookie_len = number("tune.http.cookielen", defaults::COOKIE_LEN);
     Global {
         threads: number("threads", 0),
         maxconn: u32::try_from(number("maxconn", 0)).unwrap_or(0),
@@ -47,6 +48,7 @@ pub(crate) fn global(node: Option<&Node<'_>>, cx: &mut Cx<'_>) -> Global {
             max_headers: number("tune.http.maxhdr", defaults::MAX_HEADERS),
             max_uri: number("tune.http.maxuri", defaults::MAX_URI),
             log_uri_len: number("tune.http.logurilen", defaults::LOG_URI_LEN),
+            cookie_len: cx.cookie_len,
             bulk_bufsize,
             // -1 is no limit, which is what does not fit.
             pool_max_conn: find("tune.pool-max-conn").and_then(Val::int).and_then(|n| u32::try_from(n).ok()),

@@ -434,6 +434,7 @@ static TUNE: Table = Table {
         ("maxhdr", "write `tune.http.maxhdr`"),
         ("logurilen", "write `tune.http.logurilen`"),
         ("maxuri", "write `tune.http.maxuri`"),
+        ("cookielen", "write `tune.http.cookielen`"),
     ],
 };
 
@@ -468,8 +469,17 @@ static TUNE_HTTP: Table = Table {
             "Bytes of a request target that reach the log.",
             "logurilen = 1024",
         ),
+        key(
+            "cookielen",
+            Sections::ANY,
+            Kind::Int(1, defaults::MAX_CAPTURE_LEN as i64),
+            Fallback::Int(defaults::COOKIE_LEN as i64),
+            "tune.http.cookielen",
+            "Bytes of a captured cookie; `capture.cookie` cannot ask for more.",
+            "cookielen = 63",
+        ),
     ],
-    later: &["cookielen"],
+    later: &[],
     renamed: &[],
 };
 
