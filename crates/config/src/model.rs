@@ -1,6 +1,6 @@
 //! The configuration as used: plain data, every default resolved, every reference checked.
 //!
-//! Built by [`crate::load`] only, so whoever holds a [`Config`] need not check it again. Never: file access, sockets,
+//! Built by [`crate::load()`] only, so whoever holds a [`Config`] need not check it again. Never: file access, sockets,
 //! clocks. Defaults and limits are in [`crate::defaults`], one constant each.
 
 mod check;
