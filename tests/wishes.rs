@@ -58,8 +58,8 @@ fn a_response_may_have_a_timeout_of_its_own() {
     proxy.process().wait_line(0, "of the stalled answer", |line| line.starts_with("log /stalls 200 sD"));
 }
 
-#[allow(clippy::disallowed_methods, reason = "the time that a connection is idle is what is measured")]
 /// `%Ti`, `%Td`, `%Tq`, `%Tu` and their kin add up, and `%lc` and `%rt` count.
+#[allow(clippy::disallowed_methods, reason = "the time that a connection is idle is what is measured")]
 #[test]
 fn the_times_of_a_transaction_add_up() {
     let origin = Origin::start(Script::with(|_, _| {

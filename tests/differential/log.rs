@@ -185,18 +185,17 @@ fn http_lines() {
     compare(&SETUP, script, HTTP_LINES);
 }
 
+/// A connection in TCP mode that goes well.
+fn converse(addr: SocketAddr) {
+    let mut client = RawClient::connect(addr).unwrap();
+    client.send("hello").unwrap();
+    client.exactly(7).unwrap();
+    client.half_close();
+    client.rest().unwrap();
+}
+
 const TCP_LINES: &[Line] = &[
-    line(
-        "normal",
-        |a| {
-            let mut c = RawClient::connect(a).unwrap();
-            c.send("hello").unwrap();
-            c.exactly(7).unwrap();
-            c.half_close();
-            c.rest().unwrap();
-        },
-        "127.0.0.1:P [D] fe app/s0 T/T/T 7 -- 1/1/0/0/0 0/0",
-    ),
+    line("normal", converse, "127.0.0.1:P [D] fe app/s0 T/T/T 7 -- 1/1/0/0/0 0/0"),
     line(
         "idle",
         |a| {
@@ -303,17 +302,8 @@ fn lines_of_logasap() {
 #[test]
 fn tcp_lines_of_logasap() {
     const SETUP: Setup = Setup { front: &["option logasap"], log: true, ..TCP };
-    const LINES: &[Line] = &[line(
-        "the connection stands",
-        |a| {
-            let mut c = RawClient::connect(a).unwrap();
-            c.send("hello").unwrap();
-            c.exactly(7).unwrap();
-            c.half_close();
-            c.rest().unwrap();
-        },
-        "127.0.0.1:P [D] fe app/s0 T/T/+T +0 -- 1/1/1/1/0 0/0",
-    )];
+    const LINES: &[Line] =
+        &[line("the connection stands", converse, "127.0.0.1:P [D] fe app/s0 T/T/+T +0 -- 1/1/1/1/0 0/0")];
     let script = Script::Raw(vec![Act::Await(b"hello".to_vec()), Act::Send(b"welcome".to_vec()), Act::DrainToEof]);
     compare(&SETUP, script, LINES);
 }

@@ -137,7 +137,7 @@ impl Around<'_> {
             ProcessCount::Uptime => i64::try_from(process.started.elapsed().as_secs()).unwrap_or(i64::MAX),
             ProcessCount::Stopping => i64::from(process.is_draining()),
             ProcessCount::Thread => number(self.worker.id as u64),
-            ProcessCount::Threads => number(process.ends.iter().count() as u64),
+            ProcessCount::Threads => number(process.ends.count() as u64),
         }
     }
 }

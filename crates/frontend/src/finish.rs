@@ -431,7 +431,7 @@ impl Tally {
             end: self.end,
             retries: self.retries,
         };
-        let workers = worker.process.decisions.iter().count();
+        let workers = worker.process.decisions.count();
         worker.process.decisions.shard(worker.id).push(decision, conf.entries / workers);
     }
 

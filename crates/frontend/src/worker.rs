@@ -345,7 +345,7 @@ impl Worker {
 
     /// Which of the transactions of the process one is, from 0: workers count in turn, so that no number comes twice.
     pub(crate) fn number_of(&self, serial: u64) -> u64 {
-        let workers = self.process.ends.iter().count() as u64;
+        let workers = self.process.ends.count() as u64;
         (serial - 1) * workers + self.id as u64
     }
 

@@ -32,6 +32,11 @@ impl<T> Sharded<T> {
         self.0.iter().map(|p| &p.0)
     }
 
+    /// How many shards there are, which is how many workers.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The sum of one counter over all workers.
     pub fn sum(&self, field: impl Fn(&T) -> &Counter) -> u64 {
         self.iter().map(|t| field(t).get()).sum()

@@ -31,6 +31,7 @@ action_table! {
 }
 
 const SYNTAX: &str = "set-bandwidth-limit download|upload <size>|<expr> [key <expr> [table <table>]] [min-size <size>]";
+
 /// A limit of one direction of a transaction.
 #[derive(Clone, Debug)]
 pub struct BandwidthLimit {

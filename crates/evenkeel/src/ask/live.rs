@@ -77,7 +77,7 @@ pub fn given(snapshot: &Snapshot, process: &Process, keys: &[String], most: usiz
         (ProcessCount::Pid, i64::from(std::process::id())),
         (ProcessCount::Uptime, i64::try_from(process.started.elapsed().as_secs()).unwrap_or(i64::MAX)),
         (ProcessCount::Stopping, i64::from(process.is_draining())),
-        (ProcessCount::Threads, process.ends.iter().count() as i64),
+        (ProcessCount::Threads, process.ends.count() as i64),
     ];
     given.proc_vars = process.vars.copy();
     if let Some(name) = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()) {

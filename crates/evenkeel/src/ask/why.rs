@@ -133,7 +133,7 @@ pub fn none(shared: &Shared, wanted: &Wanted) -> String {
         let then = i64::try_from(stamp).map_or(0, |s| s.saturating_mul(1_000_000));
         return format!("{sought}: it is of a process that started at {}, and records end with it", words::time(then));
     }
-    let workers = process.decisions.iter().count();
+    let workers = process.decisions.count();
     let reach = process.decisions.iter().filter_map(|ring| ring.reach(entries / workers)).max();
     let reach = match reach {
         Some(us) => {
